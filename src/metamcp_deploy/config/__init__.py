@@ -1,0 +1,1 @@
+"""Settings: their models, where they come from, and what is wrong with them."""

@@ -1,0 +1,65 @@
+"""The working folder of a run: where everything is, for one target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from metamcp_deploy.config.model import Settings
+from metamcp_deploy.config.secret import Secret
+
+
+@dataclass(frozen=True)
+class Project:
+    """A user's working folder with the settings of one target.
+
+    Attributes:
+        folder: absolute path of the folder that holds metamcp.yaml and build/.
+        settings: the target's settings.
+        all_targets: settings of every target the file names (databricks.yml is rendered with all of them).
+        secrets: secret values found in the environment or .env (BETTER_AUTH_SECRET), by name.
+        use_cache: False with --no-cache.
+    """
+
+    folder: Path
+    settings: Settings
+    all_targets: tuple[Settings, ...] = ()
+    secrets: Mapping[str, Secret] = MappingProxyType({})
+    use_cache: bool = True
+
+    @property
+    def build(self) -> Path:
+        """`build/`, all that stages leave behind."""
+        return self.folder / "build"
+
+    @property
+    def state(self) -> Path:
+        """`build/state/`, a record for each stage."""
+        return self.build / "state"
+
+    @property
+    def upstream(self) -> Path:
+        """`build/upstream/`, the pristine checkout."""
+        return self.build / "upstream"
+
+    @property
+    def patched(self) -> Path:
+        """`build/metamcp/`, the patched tree."""
+        return self.build / "metamcp"
+
+    @property
+    def bundle(self) -> Path:
+        """`build/bundle/`, all that is uploaded."""
+        return self.build / "bundle"
+
+    @property
+    def local(self) -> Path:
+        """`build/local/`, state of the embedded workspace."""
+        return self.build / "local"
+
+    @property
+    def logs(self) -> Path:
+        """`build/logs/`, output of the programs that stages run."""
+        return self.build / "logs"

@@ -1,0 +1,88 @@
+"""Expected failures: one exception type and one closed list of codes.
+
+A code is what programs branch on and what a person searches for; the message names the thing that is wrong, where it
+is and what was expected; the hint is a command or an edit that the user can carry out.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """Every code an error of this tool can carry. Grouped by the part that raises it."""
+
+    # configuration
+    CONFIG_INVALID = "config_invalid"
+    CONFIG_CONFLICT = "config_conflict"
+    CONFIG_EXISTS = "config_exists"
+    TARGET_UNKNOWN = "target_unknown"
+    TOOL_VERSION = "tool_version"
+    # the machine
+    TOOL_MISSING = "tool_missing"
+    EXTRA_MISSING = "extra_missing"
+    PROCESS_FAILED = "process_failed"
+    PROCESS_SILENT = "process_silent"
+    DISK_FULL = "disk_full"
+    FILE_ACCESS = "file_access"
+    FOLDER_BUSY = "folder_busy"
+    PORT_TAKEN = "port_taken"
+    # pipeline
+    STAGE_MISSING = "stage_missing"
+    # prepare
+    UPSTREAM_REFUSED = "upstream_refused"
+    UPSTREAM_UNREACHABLE = "upstream_unreachable"
+    REF_UNKNOWN = "ref_unknown"
+    REF_MOVED = "ref_moved"
+    REF_UNSUPPORTED = "ref_unsupported"
+    # patch
+    PATCH_INVALID = "patch_invalid"
+    PATCH_DRIFT = "patch_drift"
+    PATCH_INCOMPLETE = "patch_incomplete"
+    TEMPLATE_INVALID = "template_invalid"
+    # build
+    LOCKFILE_MISMATCH = "lockfile_mismatch"
+    BUILD_FAILED = "build_failed"
+    BUNDLE_INVALID = "bundle_invalid"
+    # workspace
+    AUTH_FAILED = "auth_failed"
+    HOST_MISMATCH = "host_mismatch"
+    WORKSPACE_UNREACHABLE = "workspace_unreachable"
+    WORKSPACE_ANSWER = "workspace_answer"
+    NOT_FOUND = "not_found"
+    PERMISSION_DENIED = "permission_denied"
+    ALREADY_EXISTS = "already_exists"
+    REQUEST_REFUSED = "request_refused"
+    RATE_LIMITED = "rate_limited"
+    DEADLINE = "deadline"
+    LOCK_HELD = "lock_held"
+    DEPLOYMENT_FAILED = "deployment_failed"
+    NOT_DEPLOYED = "not_deployed"
+    UNHEALTHY = "unhealthy"
+    LOG_STREAM = "log_stream"
+    # embedded workspace
+    LOCAL_DOWN = "local_down"
+    LOCAL_FAILED = "local_failed"
+    POSTGRES_FAILED = "postgres_failed"
+
+
+class DeployError(Exception):
+    """An expected failure: exit code 1, no traceback.
+
+    Args:
+        code: from the closed list; the only thing a program may branch on.
+        message: one sentence that names the thing, where it is and what was expected.
+        hint: the next step, as a command or an edit.
+        detail: evidence (last lines of a tool, an API's answer), shown below; never a secret.
+    """
+
+    def __init__(self, code: Code, message: str, *, hint: str, detail: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.detail = detail
+
+    def as_dict(self) -> dict[str, str | None]:
+        """The `error` object of `-o json`."""
+        return {"code": self.code.value, "message": self.message, "hint": self.hint, "detail": self.detail}

@@ -1,0 +1,137 @@
+"""A stage as data, why it would run, and running it. Knows nothing of what stages do."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from metamcp_deploy import events, fingerprint
+from metamcp_deploy.errors import Code, DeployError
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage.
+
+    Attributes:
+        name: `prepare`, `patch`, ...
+        inputs: label → digest of what it reads (files, facts of earlier stages).
+        params: label → value from settings or tool versions, JSON.
+        outputs: files or folders that exist afterwards.
+        run: does the work, all or nothing, and returns facts for `build/state/<name>.json`.
+        summary: facts → one line for people.
+        converges: a remote stage: always looked at, never skipped on local memory alone.
+        valid: facts of the last run → None, or why the outputs are no longer what that run left.
+    """
+
+    name: str
+    inputs: Mapping[str, str]
+    params: Mapping[str, Any]
+    outputs: tuple[Path, ...]
+    run: Callable[[], Facts]
+    summary: Callable[[Facts], str] = field(default=lambda _: "")
+    converges: bool = False
+    valid: Callable[[Facts], str | None] = field(default=lambda _: None)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What happened to a stage: `ran` with its reason, or skipped; its facts; seconds it took."""
+
+    stage: str
+    ran: bool
+    reason: str
+    facts: Facts
+    seconds: float
+
+
+def recorded(state: Path, stage: str) -> dict[str, Any] | None:
+    """The record of a stage's last good run: {fingerprint: {label: value}, facts}. None without one (or if broken)."""
+    try:
+        record: dict[str, Any] = json.loads((state / f"{stage}.json").read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return record if isinstance(record.get("fingerprint"), dict) and "facts" in record else None
+
+
+def facts(state: Path, stage: str, wanted_by: str) -> Facts:
+    """Facts of an earlier stage.
+
+    Raises:
+        DeployError: STAGE_MISSING, when it has not run.
+    """
+    record = recorded(state, stage)
+    if record is None:
+        raise DeployError(
+            Code.STAGE_MISSING,
+            f"`{wanted_by}` needs `{stage}`, which has not run in {state.parent.parent}.",
+            hint=f"Run `metamcp-deploy {stage}` first, or `metamcp-deploy deploy` for all stages.",
+        )
+    found: Facts = record["facts"]
+    return found
+
+
+def why(step: Step, state: Path) -> str | None:
+    """Why the stage would run now, in words; None when its outputs are up to date."""
+    if step.converges:
+        return "compares with the workspace"
+    record = recorded(state, step.name)
+    if record is None:
+        return "first run"
+    for output in step.outputs:
+        if not output.exists():
+            return f"{output.name} is missing"
+    before, now = record["fingerprint"], _labels(step)
+    for label, value in now.items():
+        if before.get(label) != value:
+            return f"{label} changed"
+    if gone := sorted(set(before) - set(now)):
+        return f"{gone[0]} no longer counts"
+    return step.valid(record["facts"])
+
+
+def execute(step: Step, state: Path, *, force: str | None = None) -> Outcome:
+    """Runs the stage if it has a reason to (`force` is one), and records it only after its outputs exist."""
+    reason = force or why(step, state)
+    if reason is None:
+        events.emit(events.StageSkipped(step.name, "up to date"))
+        record = recorded(state, step.name)
+        return Outcome(step.name, False, "up to date", record["facts"] if record else {}, 0.0)
+    events.emit(events.StageStarted(step.name, reason))
+    started = time.monotonic()
+    path = state / f"{step.name}.json"
+    if not step.converges:
+        path.unlink(missing_ok=True)
+    found = step.run()
+    if absent := [o for o in step.outputs if not o.exists()]:
+        raise RuntimeError(f"stage {step.name} ended without its output {absent[0]}")
+    write_atomically(path, json.dumps({"fingerprint": _labels(step), "facts": found}, indent=1))
+    seconds = time.monotonic() - started
+    events.emit(events.StageFinished(step.name, seconds, step.summary(found)))
+    return Outcome(step.name, True, reason, found, seconds)
+
+
+def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
+    """Writes a file so that a reader sees the old or the new content, whatever happens in between."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as f:
+            f.write(text)
+            f.flush()
+            os.fsync(f.fileno())
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+
+
+def _labels(step: Step) -> dict[str, Any]:
+    return {**step.inputs, **step.params}

@@ -1,0 +1,76 @@
+"""Where the package's own files and the user's caches are, and the one Jinja environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metamcp_deploy.errors import Code, DeployError
+
+if TYPE_CHECKING:
+    import jinja2
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+@cache
+def shipped(name: str) -> Path:
+    """The package's `templates` or `overrides` folder: in the wheel, or at the top of a checkout."""
+    in_wheel = PACKAGE / "_shipped" / name
+    return in_wheel if in_wheel.is_dir() else PACKAGE.parent.parent / name
+
+
+def cache_folder() -> Path:
+    """The user's cache folder for this tool (METAMCP_CACHE_DIR, else the system's custom); made when missing."""
+    from platformdirs import user_cache_path
+
+    chosen = os.environ.get("METAMCP_CACHE_DIR")
+    folder = Path(chosen).absolute() if chosen else user_cache_path("metamcp-deploy")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def layered(name: str, user_folder: Path | None = None) -> list[Path]:
+    """The package's folder and then the user's, as far as they exist; what is later wins."""
+    return [p for p in (shipped(name), user_folder) if p is not None and p.is_dir()]
+
+
+def environment(user_templates: Path | None = None) -> jinja2.Environment:
+    """Jinja over the package's and the user's templates; an undefined name is an error, nothing is HTML-escaped."""
+    import jinja2
+
+    folders = reversed(layered("templates", user_templates))
+    return jinja2.Environment(  # noqa: S701 -- TypeScript, SQL, YAML: HTML escaping would break them
+        loader=jinja2.FileSystemLoader(folders),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def render(name: str, values: dict[str, Any], user_templates: Path | None = None) -> str:
+    """Renders one template.
+
+    Raises:
+        DeployError: TEMPLATE_INVALID, naming the file, the line and the problem.
+    """
+    import jinja2
+
+    try:
+        return environment(user_templates).get_template(name).render(values)
+    except jinja2.TemplateError as e:
+        where = f"{e.filename or name}:{e.lineno}" if isinstance(e, jinja2.TemplateSyntaxError) else name
+        raise DeployError(
+            Code.TEMPLATE_INVALID,
+            f"Template {where} cannot be rendered: {e.message or type(e).__name__}.",
+            hint=f"Correct {name} in your templates folder, or remove it to use the package's own.",
+        ) from e
+
+
+def files_below(folder: Path) -> Iterable[Path]:
+    """All files and links below a folder, relative to it, sorted."""
+    return sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
