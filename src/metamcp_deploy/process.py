@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import shlex
 import shutil
 import signal
@@ -18,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
@@ -38,9 +40,7 @@ def base_environment(*also: str, **extra: str) -> dict[str, str]:
         extra: values to add.
     """
     passed = {
-        k: v
-        for k, v in os.environ.items()
-        if k in _PASSED or k in also or k.startswith(_PASSED_PREFIXES)
+        k: v for k, v in os.environ.items() if k in _PASSED or k in also or k.startswith(_PASSED_PREFIXES)
     }
     return {**passed, **extra}
 
@@ -109,6 +109,7 @@ def run(
     source: str | None = None,
     log: Path | None = None,
     check: bool = True,
+    user: str | None = None,
     code: Code = Code.PROCESS_FAILED,
     hint: str = "Run the command above by hand to see more.",
 ) -> Completed:
@@ -125,6 +126,7 @@ def run(
         source: emit each line as `events.Output` under this name.
         log: append the command and each line to this file.
         check: raise when the exit code is not 0.
+        user: run as this system user and its group (only root can).
         code: of that error.
         hint: of that error.
 
@@ -158,7 +160,7 @@ def run(
     if sink:
         sink.write(f"$ {shlex.join(words)}\n")
     try:
-        child = _spawn(words, cwd, env, stdin)
+        child = _spawn(words, cwd, env, stdin, user)
         readers = [_Reader(p.fileno(), line_seen, touched) for p in (child.stdout, child.stderr) if p]
         try:
             returncode = _wait(child, started, timeout, silence, lambda: last)
@@ -203,7 +205,7 @@ def _short(words: Sequence[str]) -> str:
 
 
 def _spawn(
-    words: tuple[str, ...], cwd: Path | None, env: Mapping[str, str] | None, stdin: bytes
+    words: tuple[str, ...], cwd: Path | None, env: Mapping[str, str] | None, stdin: bytes, user: str | None
 ) -> subprocess.Popen[bytes]:
     try:
         child = subprocess.Popen(
@@ -214,6 +216,7 @@ def _spawn(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            **_identity(user),
         )
     except FileNotFoundError as e:
         raise DeployError(
@@ -225,6 +228,20 @@ def _spawn(
         with child.stdin as pipe:
             pipe.write(stdin)
     return child
+
+
+class _Identity(TypedDict, total=False):
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+def _identity(user: str | None) -> _Identity:
+    """What a child runs as: Popen's `user` alone would leave it root's groups."""
+    if user is None:
+        return {}
+    account = pwd.getpwnam(user)
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
 
 def _wait(
@@ -239,7 +256,9 @@ def _wait(
         if timeout is not None and now - started > timeout:
             raise _TooLongError(Code.DEADLINE, f"did not end within {timeout:g} s and was stopped")
         if silence is not None and now - last() > silence:
-            raise _TooLongError(Code.PROCESS_SILENT, f"gave no sign of life for {silence:g} s and was stopped")
+            raise _TooLongError(
+                Code.PROCESS_SILENT, f"gave no sign of life for {silence:g} s and was stopped"
+            )
         limited = timeout is not None or silence is not None
         try:
             return child.wait(timeout=0.25 if limited else None)
@@ -298,7 +317,7 @@ async def start(
             stdout=stdout,
             stderr=stderr,
             start_new_session=True,
-            user=user,
+            **_identity(user),
         )
     except FileNotFoundError as e:
         raise DeployError(
@@ -326,7 +345,7 @@ def detach(
             stdout=out,
             stderr=out,
             start_new_session=True,
-            user=user,
+            **_identity(user),
         )
     # The daemon outlives this process on purpose: without this, Popen warns about it at exit.
     child.returncode = 0
