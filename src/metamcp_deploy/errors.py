@@ -12,6 +12,9 @@ from enum import StrEnum
 class Code(StrEnum):
     """Every code an error of this tool can carry. Grouped by the part that raises it."""
 
+    # the command line itself
+    USAGE = "usage"
+    BUG = "bug"
     # configuration
     CONFIG_INVALID = "config_invalid"
     CONFIG_CONFLICT = "config_conflict"

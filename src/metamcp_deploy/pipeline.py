@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from metamcp_deploy import events, fingerprint
+from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
 
 Facts = dict[str, Any]

@@ -42,7 +42,7 @@ def environment(user_templates: Path | None = None) -> jinja2.Environment:
     """Jinja over the package's and the user's templates; an undefined name is an error, nothing is HTML-escaped."""
     import jinja2
 
-    folders = reversed(layered("templates", user_templates))
+    folders = layered("templates", user_templates)[::-1]
     return jinja2.Environment(  # noqa: S701 -- TypeScript, SQL, YAML: HTML escaping would break them
         loader=jinja2.FileSystemLoader(folders),
         undefined=jinja2.StrictUndefined,

@@ -1,0 +1,44 @@
+"""The command line: only registers. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from metamcp_deploy import __version__
+from metamcp_deploy.cli import boundary, pipeline
+
+app = typer.Typer(
+    name="metamcp-deploy",
+    help="Deploys a pinned MetaMCP as a healthy Databricks App on Lakebase, or in a workspace on this machine.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"metamcp-deploy {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+PIPELINE = "The pipeline"
+for command in (pipeline.deploy, pipeline.prepare, pipeline.patch, pipeline.build):
+    app.command(rich_help_panel=PIPELINE)(command)
+
+
+def main() -> None:
+    """Entry point: runs the words of the command line and exits with the code of `boundary`."""
+    sys.exit(boundary.guarded(lambda: app(standalone_mode=False), sys.argv[1:]))

@@ -1,0 +1,167 @@
+"""Options that mean the same everywhere, and what a command gets instead of them: a `Run`.
+
+`@common` adds `-t -p -o -C --set --debug --no-color --log-format` to a command's own parameters; the command's first
+parameter is the `Run`, which loads the target's settings when first asked.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from metamcp_deploy.config.project import Project
+    from metamcp_deploy.console import Console
+
+
+class Format(StrEnum):
+    """Forms of output."""
+
+    text = "text"
+    json = "json"
+
+
+def complete_target(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Target names of the configuration in `-C` (or here), for shell completion."""
+    from metamcp_deploy.config import target_names
+
+    folder = ctx.params.get("directory") or Path.cwd()
+    return [name for name in target_names(Path(folder)) if name.startswith(incomplete)]
+
+
+Target = Annotated[
+    str | None,
+    typer.Option("-t", "--target", help="Target in metamcp.yaml.", autocompletion=complete_target),
+]
+Profile = Annotated[str | None, typer.Option("-p", "--profile", help="Profile in ~/.databrickscfg.")]
+Output = Annotated[Format, typer.Option("-o", "--output", help="Form of the result on stdout.")]
+Directory = Annotated[
+    Path | None, typer.Option("-C", "--directory", help="Working folder.", file_okay=False, exists=True)
+]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one dotted key.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show requests, commands and tracebacks.")]
+NoColor = Annotated[bool, typer.Option("--no-color", help="No colours.")]
+LogFormat = Annotated[Format, typer.Option("--log-format", help="Form of the progress on stderr.")]
+
+AppOption = Annotated[
+    str | None, typer.Option("--app", help="The app, where there is no metamcp.yaml (with -p).")
+]
+Plan = Annotated[bool, typer.Option("--plan", help="Say what would be done and why; change nothing.")]
+Url = Annotated[str | None, typer.Option("--url", help="Upstream: https, ssh or file URL, or a path.")]
+Ref = Annotated[str | None, typer.Option("--ref", help="Upstream tag, branch or full commit.")]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Use and leave nothing in the user's cache folder.")
+]
+AutoApprove = Annotated[bool, typer.Option("--auto-approve", help="Do not ask before deleting.")]
+
+
+@dataclass
+class Run:
+    """One invocation: the common options, the console, and the target's settings."""
+
+    target: str | None = None
+    profile: str | None = None
+    output: Format = Format.text
+    directory: Path | None = None
+    sets: list[str] = field(default_factory=list)
+    debug: bool = False
+    no_color: bool = False
+    log_format: Format = Format.text
+    app: str | None = None
+    flags: dict[str, str] = field(default_factory=dict)
+    use_cache: bool = True
+
+    @functools.cached_property
+    def console(self) -> Console:
+        """The console in the forms that were asked for."""
+        from metamcp_deploy.console import Console
+
+        return Console(self.output.value, self.log_format.value, not self.no_color)
+
+    @property
+    def folder(self) -> Path:
+        """The working folder, absolute."""
+        return (self.directory or Path.cwd()).absolute()
+
+    @functools.cached_property
+    def project(self) -> Project:
+        """The working folder with the target's settings."""
+        from metamcp_deploy.config import load
+
+        project = load(
+            self.folder,
+            target=self.target,
+            flags=self.flags,
+            sets=self.sets,
+            app=self.app,
+            profile=self.profile,
+            use_cache=self.use_cache,
+        )
+        self.console.hide(secret.reveal() for secret in project.secrets.values())
+        return project
+
+    def with_flags(self, use_cache: bool = True, **dotted: str | None) -> Run:
+        """Adds what other options say (`upstream__url` is `upstream.url`; None says nothing)."""
+        self.flags |= {k.replace("__", "."): v for k, v in dotted.items() if v is not None}
+        self.use_cache = use_cache
+        return self
+
+
+# What the error boundary needs when a command failed: how to show it.
+current = Run()
+
+_COMMON: dict[str, tuple[Any, Any]] = {
+    "target": (Target, None),
+    "profile": (Profile, None),
+    "output": (Output, Format.text),
+    "directory": (Directory, None),
+    "sets": (Set, None),
+    "debug": (Debug, False),
+    "no_color": (NoColor, False),
+    "log_format": (LogFormat, Format.text),
+}
+
+
+def common(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the common options to a command; its first parameter receives the Run."""
+    signature = inspect.signature(command, eval_str=True)
+    own = list(signature.parameters.values())[1:]
+    taken = {p.name for p in own}
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+        for name, (annotation, default) in _COMMON.items()
+        if name not in taken
+    ]
+
+    @functools.wraps(command)
+    def wrapper(**given: Any) -> None:
+        global current
+        options = {p.name: given.pop(p.name) for p in shared}
+        options["sets"] = list(options["sets"] or [])
+        current = Run(**options)
+        if current.debug:
+            show_debug()
+        command(current, **given)
+
+    own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+    wrapper.__signature__ = signature.replace(parameters=own + shared)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {p.name: p.annotation for p in own + shared}
+    return wrapper
+
+
+def show_debug() -> None:
+    """Python's log records (commands, requests) on stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("debug %(name)s: %(message)s"))
+    for name in ("metamcp_deploy", "databricks.sdk"):
+        logging.getLogger(name).setLevel(logging.DEBUG)
+        logging.getLogger(name).addHandler(handler)

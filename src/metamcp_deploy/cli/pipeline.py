@@ -1,0 +1,137 @@
+"""The pipeline's commands: each runs one stage, `deploy` all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from metamcp_deploy.cli.options import NoCache, Plan, Ref, Run, Url, common
+
+if TYPE_CHECKING:
+    from metamcp_deploy.stages.deploy import Wishes
+
+Clean = Annotated[bool, typer.Option("--clean", help="Build from nothing.")]
+Redeploy = Annotated[bool, typer.Option("--redeploy", help="Deploy although nothing changed.")]
+Message = Annotated[str | None, typer.Option("-m", "--message", help="Kept in the deployment's record.")]
+Wait = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for a healthy answer.")]
+
+
+@common
+def prepare(
+    run: Run, url: Url = None, ref: Ref = None, plan: Plan = False, no_cache: NoCache = False
+) -> None:
+    """Clone the pinned upstream into build/upstream."""
+    _stages(run.with_flags(not no_cache, upstream__url=url, upstream__ref=ref), ["prepare"], plan)
+
+
+@common
+def patch(
+    run: Run,
+    plan: Plan = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Print the whole change as a unified diff.")] = False,
+    listing: Annotated[bool, typer.Option("--list", help="Print a table of the patches.")] = False,
+) -> None:
+    """Make build/metamcp: the pinned tree with overrides and patches."""
+    from metamcp_deploy.stages import patch as stage
+
+    if diff:
+        run.console.raw(stage.diff(run.project))
+    elif listing:
+        _listing(run)
+    else:
+        _stages(run, ["patch"], plan)
+
+
+@common
+def build(run: Run, plan: Plan = False, clean: Clean = False, no_cache: NoCache = False) -> None:
+    """Build the release and the bundle in build/bundle."""
+    from metamcp_deploy.stages.deploy import Wishes
+
+    _stages(run.with_flags(not no_cache), ["build"], plan, Wishes(clean=clean))
+
+
+@common
+def bundle_deploy(run: Run, plan: Plan = False) -> None:
+    """Make database, app and secret, and upload the release."""
+    _stages(run, ["bundle-deploy"], plan)
+
+
+@common
+def app_deploy(run: Run, plan: Plan = False, redeploy: Redeploy = False, message: Message = None) -> None:
+    """Deploy the uploaded release and follow it until it runs."""
+    from metamcp_deploy.stages.deploy import Wishes
+
+    _stages(run, ["app-deploy"], plan, Wishes(redeploy=redeploy, message=message))
+
+
+@common
+def deploy(
+    run: Run,
+    url: Url = None,
+    ref: Ref = None,
+    plan: Plan = False,
+    clean: Clean = False,
+    redeploy: Redeploy = False,
+    message: Message = None,
+    wait: Wait = 120,
+    no_cache: NoCache = False,
+) -> None:
+    """All stages, from the first that needs to run to a healthy app."""
+    from metamcp_deploy.stages.deploy import STAGES, Wishes
+
+    run.with_flags(not no_cache, upstream__url=url, upstream__ref=ref)
+    _stages(run, STAGES, plan, Wishes(clean, redeploy, message), wait=wait)
+
+
+@common
+def demo(run: Run, wait: Wait = 120) -> None:
+    """The whole pipeline on a small sample that ships with the package, on this machine."""
+    from metamcp_deploy.stages import demo as sample
+    from metamcp_deploy.stages.deploy import STAGES
+
+    run.target = "local"
+    run.flags |= sample.settings()
+    _stages(run, STAGES, False, wait=wait, next_steps=sample.NEXT)
+
+
+def _stages(
+    run: Run,
+    names: Sequence[str],
+    plan: bool,
+    wishes: Wishes | None = None,
+    *,
+    wait: float | None = None,
+    next_steps: Sequence[str] = (),
+) -> None:
+    """Runs or plans stages, then (with `wait`) health, and reports."""
+    from metamcp_deploy.stages import deploy as stages
+
+    if plan:
+        planned = [vars(p) for p in stages.plan(run.project, names, wishes)]
+        run.console.data({"stages": planned}, "\n".join(_planned(p) for p in planned))
+        return
+    with run.console.following(), stages.working(run.project):
+        outcomes = stages.run(run.project, names, wishes)
+        report = None if wait is None else stages.healthy(run.project, wait)
+    document: dict[str, Any] = {"stages": [vars(o) for o in outcomes]}
+    if report is not None:
+        document |= {"health": report.as_dict(), "url": report.url}
+        run.console.summary("MetaMCP is up.", stages.summary(run.project, outcomes, report), next_steps)
+    if run.output == "json":
+        run.console.data(document)
+
+
+def _planned(row: dict[str, Any]) -> str:
+    return f"{row['stage']:<14} " + (f"would run: {row['reason']}" if row["reason"] else "up to date")
+
+
+def _listing(run: Run) -> None:
+    from metamcp_deploy.stages import patch as stage
+
+    rows = stage.listing(run.project)
+    if run.output == "json":
+        run.console.data({"patches": rows})
+    else:
+        run.console.table(list(rows[0]) if rows else [], [list(r.values()) for r in rows])

@@ -1,0 +1,233 @@
+"""Words events and results: text for people, JSON for programs. The only module that knows rich.
+
+Data goes to stdout, everything else to stderr. With a terminal the work under way is shown as a moving line with the last
+lines of a tool's own output below it; without one each event is a line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console as RichConsole
+from rich.console import Group
+from rich.live import Live
+from rich.markup import escape
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from metamcp_deploy import events
+from metamcp_deploy.errors import DeployError
+
+_OUTPUT_LINES = 6
+_ACTION_STYLE = {"created": "green", "changed": "yellow", "sent": "green", "deleted": "red", "kept": "dim"}
+
+
+class Console:
+    """What a run shows.
+
+    Args:
+        output: `text` or `json`: the form of the data on stdout.
+        log_format: `text` or `json`: the form of the progress on stderr.
+        color: False for `--no-color` (NO_COLOR is obeyed by rich itself).
+    """
+
+    def __init__(self, output: str = "text", log_format: str = "text", color: bool = True) -> None:
+        self.output = output
+        self.log_format = log_format
+        self._err = RichConsole(stderr=True, no_color=not color or None, highlight=False, soft_wrap=True)
+        self._out = RichConsole(no_color=not color or None, highlight=False, soft_wrap=True)
+        self._hidden: list[str] = []
+        self._live: Live | None = None
+        self._stage = ""
+        self._progress: events.Progress | None = None
+        self._since = time.monotonic()
+        self._lines: deque[str] = deque(maxlen=_OUTPUT_LINES)
+
+    def hide(self, values: Iterable[str]) -> None:
+        """Replaces these texts by stars wherever another program's output or an error repeats them."""
+        self._hidden += [v for v in values if len(v) >= 4]
+
+    def _clean(self, text: str) -> str:
+        for value in self._hidden:
+            text = text.replace(value, "********")
+        return text
+
+    # -- progress -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """Shows all events emitted during the block."""
+        live_wanted = self.log_format == "text" and self._err.is_terminal and not self._err.is_dumb_terminal
+        with events.listening(self.event):
+            if not live_wanted:
+                yield
+                return
+            with Live(
+                get_renderable=self._moving, console=self._err, refresh_per_second=10, transient=True
+            ) as live:
+                self._live = live
+                try:
+                    yield
+                finally:
+                    self._live = None
+
+    def event(self, event: events.Event) -> None:
+        """Shows one event."""
+        if self.log_format == "json":
+            fields = {k: self._clean(v) if isinstance(v, str) else v for k, v in vars(event).items()}
+            line = {"time": round(time.time(), 3), "event": _snake(type(event).__name__), **fields}
+            print(json.dumps(line, default=str), file=sys.stderr, flush=True)  # noqa: T201
+            return
+        shown = self._worded(event)
+        if shown is not None:
+            self._err.print(shown)
+
+    def _worded(self, event: events.Event) -> str | None:
+        match event:
+            case events.StageStarted():
+                self._stage, self._progress, self._since = event.stage, None, time.monotonic()
+                self._lines.clear()
+                return f"[bold cyan]▸[/] [bold]{event.stage}[/] [dim]({escape(event.reason)})[/]"
+            case events.StageFinished():
+                self._stage, self._progress = "", None
+                self._lines.clear()
+                summary = f" {escape(event.summary)}" if event.summary else ""
+                return f"[bold green]✓[/] [bold]{event.stage}[/]{summary} [dim]{duration(event.seconds)}[/]"
+            case events.StageSkipped():
+                return f"[green]✓[/] [bold]{event.stage}[/] [dim]{escape(event.reason)}[/]"
+            case events.Progress():
+                return self._progressed(event)
+            case events.Output():
+                return self._printed(event.source, event.line)
+            case events.LogLine():
+                return self._printed(event.source, event.message)
+            case events.Note():
+                return f"  {escape(self._clean(event.text))}"
+            case events.Changed():
+                style = _ACTION_STYLE.get(event.action, "cyan")
+                return f"  [{style}]{event.action:<8}[/] {escape(event.kind)} {escape(event.name)}"
+            case events.Warned():
+                hint = f"\n    [dim]{escape(event.hint)}[/]" if event.hint else ""
+                return f"[bold yellow]![/] {escape(self._clean(event.text))}{hint}"
+        return None
+
+    def _progressed(self, event: events.Progress) -> str | None:
+        changed = self._progress is None or self._progress.text != event.text
+        self._progress = event
+        if self._live or not changed:
+            return None
+        return f"  [dim]{escape(event.text)}[/]"
+
+    def _printed(self, source: str, line: str) -> str | None:
+        line = self._clean(_plain(line)).rstrip()
+        if not line:
+            return None
+        if self._live:
+            self._lines.append(line)
+            return None
+        return f"  [dim]{escape(source)}: {escape(line)}[/]"
+
+    def _moving(self) -> Group | Text:
+        if not self._stage and not self._progress:
+            return Text("")
+        progress = self._progress
+        text = escape(progress.text) if progress else self._stage
+        if progress and progress.total:
+            share = 100 * (progress.done or 0) / progress.total
+            text += f" [dim]{progress.done:g}/{progress.total:g} {progress.unit} ({share:.0f} %)[/]"
+        elapsed = duration(time.monotonic() - self._since)
+        spinner = Spinner("dots", text=Text.from_markup(f"{text} [dim]{elapsed}[/]"), style="cyan")
+        width = max(20, self._err.width - 4)
+        return Group(spinner, *(Text(f"  {line[:width]}", style="dim", no_wrap=True) for line in self._lines))
+
+    # -- results ------------------------------------------------------------------------------------------------
+
+    def data(self, document: Any, text: str | None = None) -> None:
+        """The command's result: `document` as one JSON document with `-o json`, else `text` (JSON when None)."""
+        if self.output == "json" or text is None:
+            self.raw(json.dumps(document, indent=2, default=str, ensure_ascii=False))
+        elif text:
+            self.raw(text)
+
+    def raw(self, text: str) -> None:
+        """A line or a block on stdout as it is, for pipes."""
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.flush()
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """A table on stdout."""
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*(escape(str(cell)) for cell in row))
+        self._out.print(table, soft_wrap=False)
+
+    def say(self, text: str, style: str = "") -> None:
+        """A line for people, on stderr (nothing with `--log-format json`)."""
+        if self.log_format == "text":
+            self._err.print(escape(text), style=style)
+
+    def summary(self, title: str, rows: Mapping[str, str], steps: Sequence[str] = ()) -> None:
+        """The end of a long command, for people: what there is now, and what to try next."""
+        if self.log_format == "json":
+            return
+        self._err.print(f"\n[bold green]{escape(title)}[/]")
+        width = max((len(k) for k in rows), default=0)
+        for key, value in rows.items():
+            self._err.print(f"  [dim]{escape(key):<{width}}[/]  {escape(value)}")
+        if steps:
+            self._err.print("\n[bold]Try next[/]")
+            for step in steps:
+                self._err.print(f"  {escape(step)}")
+
+    def error(self, error: DeployError) -> None:
+        """An expected failure: on stderr for people; with `-o json` the one document on stdout."""
+        shown = {k: self._clean(v) if v else v for k, v in error.as_dict().items()}
+        if self.log_format == "json":
+            print(json.dumps({"time": round(time.time(), 3), "event": "error", **shown}), file=sys.stderr)  # noqa: T201
+        else:
+            self._err.print(f"[bold red]✗ {escape(shown['message'] or '')}[/] [dim]\\[{shown['code']}][/]")
+            for line in (shown["detail"] or "").splitlines():
+                self._err.print(f"  [dim]│ {escape(_plain(line))}[/]")
+            self._err.print(f"  [bold]Next:[/] {escape(shown['hint'] or '')}")
+        if self.output == "json":
+            self.raw(json.dumps({"error": shown}, indent=2, ensure_ascii=False))
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people read them: `0.4 s`, `12 s`, `2 min 05 s`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def as_dict(value: Any) -> Any:
+    """Dataclasses, all the way down, as JSON values."""
+    return (
+        dataclasses.asdict(value)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type)
+        else value
+    )
+
+
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def _plain(line: str) -> str:
+    """Without escape sequences: another program's output must not steer the terminal."""
+    return _CONTROL.sub("", line)
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

@@ -1,0 +1,107 @@
+"""The stages in their order: running them from the first that needs to, and planning without acting."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+
+from metamcp_deploy import pipeline
+from metamcp_deploy.config.project import Project
+from metamcp_deploy.errors import Code, DeployError
+
+# Stage name → module below `stages` whose `step(project, ...)` describes it. Loaded when needed: some are heavy.
+MODULES = {
+    "prepare": "prepare",
+    "patch": "patch",
+    "build": "build",
+    "bundle-deploy": "bundle_deploy",
+    "app-deploy": "app_deploy",
+}
+STAGES = tuple(MODULES)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a run asks of stages beyond the settings.
+
+    Attributes:
+        clean: build from nothing.
+        redeploy: deploy although release and settings are the same.
+        message: kept in the deployment's record.
+    """
+
+    clean: bool = False
+    redeploy: bool = False
+    message: str | None = None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a stage would do: `reason` is why it would run, None when it is up to date."""
+
+    stage: str
+    reason: str | None
+
+
+def step(project: Project, stage: str, wishes: Wishes) -> pipeline.Step:
+    """The stage as data; earlier stages must have run."""
+    make: Callable[..., pipeline.Step] = import_module(f"metamcp_deploy.stages.{MODULES[stage]}").step
+    if stage == "build":
+        return make(project, clean=wishes.clean)
+    if stage == "app-deploy":
+        return make(project, redeploy=wishes.redeploy, message=wishes.message)
+    return make(project)
+
+
+def run(
+    project: Project, stages: Sequence[str] = STAGES, wishes: Wishes | None = None
+) -> list[pipeline.Outcome]:
+    """Runs stages in their order, each only when it has a reason to."""
+    wishes = wishes or Wishes()
+    outcomes = []
+    for stage in stages:
+        force = "--clean" if stage == "build" and wishes.clean else None
+        outcomes.append(pipeline.execute(step(project, stage, wishes), project.state, force=force))
+    return outcomes
+
+
+def plan(project: Project, stages: Sequence[str] = STAGES, wishes: Wishes | None = None) -> list[Planned]:
+    """Why each stage would run or not, without acting. After the first that would run, the later ones follow it."""
+    wishes = wishes or Wishes()
+    planned: list[Planned] = []
+    for stage in stages:
+        if (before := next((p for p in planned if p.reason), None)) is not None:
+            planned.append(Planned(stage, f"follows {before.stage}"))
+        elif stage == "build" and wishes.clean:
+            planned.append(Planned(stage, "--clean"))
+        else:
+            planned.append(Planned(stage, pipeline.why(step(project, stage, wishes), project.state)))
+    return planned
+
+
+@contextmanager
+def working(project: Project) -> Iterator[None]:
+    """Holds the working folder: one run at a time may change `build/`. The system frees it when the process ends.
+
+    Raises:
+        DeployError: FOLDER_BUSY, naming the process that holds it.
+    """
+    project.build.mkdir(parents=True, exist_ok=True)
+    with (project.build / ".lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            raise DeployError(
+                Code.FOLDER_BUSY,
+                f"Another metamcp-deploy (process {lock.read().strip() or 'unknown'}) works in {project.folder}.",
+                hint="Wait for it to end, or use another folder with -C.",
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
