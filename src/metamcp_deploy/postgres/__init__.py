@@ -1,0 +1,5 @@
+"""A throw-away or lasting PostgreSQL 16 from the binaries of the extra `local`."""
+
+from metamcp_deploy.postgres.cluster import Cluster
+
+__all__ = ["Cluster"]

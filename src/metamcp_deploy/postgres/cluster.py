@@ -1,0 +1,285 @@
+"""A PostgreSQL server on one data folder, reached through a unix socket by password only."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import quote
+
+from metamcp_deploy import process
+from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.postgres import binaries
+from metamcp_deploy.postgres.place import Place
+
+SUPERUSER = "postgres"
+_START_SECONDS = 120.0  # recovery after a crash included
+_LOG_LIMIT = 5_000_000  # bytes; an older log is kept once, as .1
+_LONGEST_SOCKET_FOLDER = 80  # bytes; the system allows 103 (macOS) for folder and `/.s.PGSQL.5432`
+
+# Passwords here are random and long: the many rounds that protect a person's password would only slow each login.
+_SETTINGS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "password_encryption": "scram-sha-256",
+    "scram_iterations": "1",
+    "log_checkpoints": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+_THROWAWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+
+
+class Cluster:
+    """A PostgreSQL 16 server. It outlives this object (and this process) until `stop`, except as a context manager.
+
+    Args:
+        home: its folder, made when missing; when root's private folder is chosen, only a note stays there.
+        durable: False trades safety after a power cut for speed.
+    """
+
+    def __init__(self, home: Path, *, durable: bool = True) -> None:
+        binaries.installed()
+        self._place = Place(home.absolute(), binaries.account())
+        self._durable = durable
+        self._remove_after = False
+
+    @classmethod
+    def throwaway(cls) -> Cluster:
+        """A cluster in a temporary folder; leaving its `with` block deletes it."""
+        cluster = cls(Path(tempfile.mkdtemp(prefix="metamcp-pg-home-", dir=_short_folder())), durable=False)
+        cluster._remove_after = True
+        return cluster
+
+    @property
+    def home(self) -> Path:
+        """The folder it was made with."""
+        return self._place.home
+
+    @property
+    def log(self) -> Path:
+        """The server's log file."""
+        return self._place.log
+
+    @property
+    def data(self) -> Path:
+        """PostgreSQL's own data folder: in the home, or aside when the system user cannot reach the home."""
+        return self._place.data
+
+    @property
+    def socket_folder(self) -> Path:
+        """The folder of the unix socket, 0700; a new one at each start.
+
+        Raises:
+            DeployError: POSTGRES_FAILED when it does not run.
+        """
+        from metamcp_deploy.postgres import postmaster
+
+        server = postmaster.living(self.data)
+        if server is None or server.socket_folder is None:
+            raise self._failed(f"PostgreSQL does not run on {self.home}")
+        return server.socket_folder
+
+    def running(self) -> bool:
+        """Whether a server works on this data folder, whoever started it."""
+        from metamcp_deploy.postgres import postmaster
+
+        return postmaster.living(self.data) is not None
+
+    def start(self) -> None:
+        """Makes the data when there are none, and starts the server unless it runs. Returns when it takes logins.
+
+        Raises:
+            DeployError: POSTGRES_FAILED with the end of the server's log; FILE_ACCESS.
+        """
+        from metamcp_deploy.postgres import postmaster
+
+        with _reported(self.home), self._locked():
+            if self.running():
+                return
+            programs = binaries.install_for(self._place.user) / "bin"
+            postmaster.clear(self.data)
+            if not self.data.exists():
+                self._initialise(programs)
+            self._check_version()
+            self._launch(programs)
+
+    def stop(self) -> None:
+        """Ends the server and everything it started; without one it only cleans what a killed one left."""
+        from metamcp_deploy.postgres import postmaster
+
+        if self.home.is_dir():
+            with self._locked():
+                postmaster.stop(self.data)
+
+    def remove(self) -> None:
+        """Stops it and deletes all of its data."""
+        self.stop()
+        self._place.remove()
+
+    def password(self) -> Secret:
+        """The superuser's password."""
+        return self._place.password()
+
+    def uri(self, database: str = SUPERUSER, user: str = SUPERUSER, password: Secret | None = None) -> Secret:
+        """A connection URI through the unix socket for psql, psycopg and pg_dump; by default the superuser's."""
+        login = f"{quote(user, safe='')}:{quote((password or self.password()).reveal(), safe='')}"
+        folder = quote(str(self.socket_folder), safe="")
+        return Secret(f"postgresql://{login}@/{quote(database, safe='')}?host={folder}")
+
+    def __enter__(self) -> Cluster:
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._remove_after:
+            self.remove()
+        else:
+            self.stop()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._place.prepare()
+        with (self.home / "lock").open("w") as f:
+            fcntl.flock(f, fcntl.LOCK_EX)
+            yield
+
+    def _initialise(self, programs: Path) -> None:
+        fresh = self.data.with_name("data.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        self._place.give(fresh)
+        secret_folder = self._temporary_folder()
+        try:
+            password_file = secret_folder / "password"
+            password_file.touch(mode=0o600)
+            password_file.write_text(self.password().reveal(), encoding="ascii")
+            self._place.give(password_file)
+            process.run(
+                [
+                    programs / "initdb",
+                    *("-D", fresh, "-U", SUPERUSER, "-E", "UTF8", "--locale=C", "--auth=password"),
+                    f"--pwfile={password_file}",
+                    *(() if self._durable else ("--no-sync",)),
+                ],
+                cwd=Path("/"),
+                env=self._environment(),
+                user=self._place.user,
+                log=self.log,
+                code=Code.POSTGRES_FAILED,
+                hint=f"Look at the output below and in {self.log}, then run the same command again.",
+            )
+            fresh.rename(self.data)
+        finally:
+            shutil.rmtree(secret_folder, ignore_errors=True)
+            shutil.rmtree(fresh, ignore_errors=True)
+
+    def _check_version(self) -> None:
+        file = self.data / "PG_VERSION"
+        found = file.read_text(encoding="ascii").strip() if file.is_file() else "unknown"
+        if found != binaries.MAJOR:
+            raise DeployError(
+                Code.POSTGRES_FAILED,
+                f"The data in {self.data} are of PostgreSQL {found}; this tool has version {binaries.MAJOR}.",
+                hint=f"Give up these data (rm -r {self.home}), or use the version of this tool that made them.",
+            )
+
+    def _launch(self, programs: Path) -> None:
+        if self.log.exists() and self.log.stat().st_size > _LOG_LIMIT:
+            self.log.replace(self.log.with_suffix(".log.1"))
+        folder = self._temporary_folder()
+        settings = {
+            **_SETTINGS,
+            **({} if self._durable else _THROWAWAY),
+            "unix_socket_directories": str(folder),
+        }
+        words: list[str | Path] = [programs / "postgres", "-D", self.data]
+        for name, value in settings.items():
+            words += ["-c", f"{name}={value}"]
+        pid = process.detach(
+            words, cwd=Path("/"), env=self._environment(), log=self.log, user=self._place.user
+        )
+        try:
+            self._await_ready(pid)
+        except BaseException:
+            self._end(pid)
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def _await_ready(
+        self,
+        pid: int,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        from metamcp_deploy.postgres import postmaster
+
+        deadline = clock() + _START_SECONDS
+        while clock() < deadline:
+            server = postmaster.recorded(self.data)
+            if server and server.pid == pid and server.ready:
+                return
+            ended, _ = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                raise self._failed("PostgreSQL ended while it started")
+            sleep(0.005)
+        raise self._failed(f"PostgreSQL was not ready within {_START_SECONDS:g} s")
+
+    def _end(self, pid: int) -> None:
+        from metamcp_deploy.postgres import postmaster
+
+        process.end_group(pid)
+        postmaster.clear(self.data)
+
+    def _failed(self, what: str) -> DeployError:
+        text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.is_file() else ""
+        return DeployError(
+            Code.POSTGRES_FAILED,
+            f"{what}. Its log is {self.log}.",
+            hint=f"Look at the last lines below; to start with empty data: rm -r {self.home}",
+            detail="\n".join(text.splitlines()[-20:]) or None,
+        )
+
+    def _temporary_folder(self) -> Path:
+        from metamcp_deploy.postgres import postmaster
+
+        folder = Path(tempfile.mkdtemp(prefix=postmaster.SOCKET_PREFIX, dir=_short_folder()))
+        self._place.give(folder)
+        return folder
+
+    def _environment(self) -> dict[str, str]:
+        return {"PATH": os.defpath, "LANG": "C", "LC_ALL": "C"}
+
+
+def _short_folder() -> Path:
+    """A temporary folder whose path fits into a socket's address, needs no quoting, and is open to all users."""
+    chosen = Path(tempfile.gettempdir())
+    fits = len(os.fsencode(chosen)) <= _LONGEST_SOCKET_FOLDER - 20 and re.fullmatch(r"[\w./+-]+", str(chosen))
+    usable = fits and binaries.reachable(chosen / "x", binaries.account())
+    return chosen if usable else Path("/tmp")  # noqa: S108 -- mkdtemp makes private folders in it
+
+
+@contextmanager
+def _reported(home: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as e:
+        raise DeployError(
+            Code.POSTGRES_FAILED,
+            f"PostgreSQL cannot be set up for {home}: {e.strerror} ({e.filename}).",
+            hint="Free some space or correct the permissions, then run the same command again.",
+        ) from e

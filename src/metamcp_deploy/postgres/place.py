@@ -1,0 +1,100 @@
+"""Where a cluster's files are: its home, and its data folder, which has to be elsewhere when root's home is private.
+
+A home holds `password` (superuser, 0600), `postgres.log`, `data/`. If the system user that PostgreSQL runs as cannot
+reach it, `data` stands below `binaries.shared_folder()` instead and `place.json` in the home says where.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from metamcp_deploy import fingerprint
+from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.postgres import binaries
+
+
+@dataclass(frozen=True)
+class Place:
+    """A cluster's home and the user its data belong to (None: the caller)."""
+
+    home: Path
+    user: str | None
+
+    @property
+    def data(self) -> Path:
+        """PostgreSQL's data folder, in the home or where `place.json` says."""
+        note = self._note()
+        return Path(note["data"]) if note else self.home / "data"
+
+    @property
+    def log(self) -> Path:
+        """What PostgreSQL says."""
+        return self.home / "postgres.log"
+
+    def prepare(self) -> None:
+        """Makes the home, and decides where the data will be. Data of a home that was deleted by hand are removed."""
+        from metamcp_deploy.postgres import postmaster
+
+        self.home.mkdir(parents=True, exist_ok=True)
+        if (self.home / "data").exists() or self._note():
+            return
+        if binaries.reachable(self.home, self.user):
+            if self.user is not None:
+                self.home.chmod(0o711)
+            return
+        aside = self._aside()
+        if aside.exists():
+            postmaster.clear(aside / "data")
+            shutil.rmtree(aside)
+        aside.mkdir(mode=0o700)
+        self.give(aside)
+        _write_private(self._note_path, json.dumps({"home": str(self.home), "data": str(aside / "data")}))
+
+    def remove(self) -> None:
+        """Deletes the data and the home."""
+        note = self._note()
+        if note:
+            shutil.rmtree(Path(note["data"]).parent, ignore_errors=True)
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def give(self, path: Path) -> None:
+        """Makes the system user of the cluster the owner of a file or folder."""
+        if self.user is not None:
+            shutil.chown(path, self.user)
+
+    def password(self) -> Secret:
+        """The superuser's password, made at first use."""
+        path = self.home / "password"
+        if not path.exists():
+            _write_private(path, secrets.token_urlsafe(32))
+        return Secret(path.read_text(encoding="ascii"))
+
+    @property
+    def _note_path(self) -> Path:
+        return self.home / "place.json"
+
+    def _aside(self) -> Path:
+        return binaries.shared_folder() / f"postgres-{fingerprint.of_value(str(self.home.resolve()))[:16]}"
+
+    def _note(self) -> dict[str, str] | None:
+        """The note, unless this home is a copy of another that still exists: two clusters cannot share one folder."""
+        if not self._note_path.is_file():
+            return None
+        note: dict[str, str] = json.loads(self._note_path.read_text(encoding="utf-8"))
+        origin = Path(note["home"])
+        copied = origin.resolve() != self.home.resolve() and (origin / self._note_path.name).is_file()
+        return None if copied or not Path(note["data"]).parent.is_dir() else note
+
+
+def _write_private(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.unlink(missing_ok=True)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as f:
+        f.write(text)
+    partial.replace(path)
