@@ -1,0 +1,29 @@
+import express from "express";
+
+import "./lib/settings";
+import authRouter from "./routers/auth";
+import gatewayRouter from "./routers/gateway";
+import trpcRouter from "./routers/trpc";
+
+const app = express();
+
+app.use((req, res, next) => {
+  // What goes through the gateway reads its own body.
+  if (req.path.startsWith("/metamcp/")) {
+    next();
+  } else {
+    express.json({ limit: "50mb" })(req, res, next);
+  }
+});
+
+app.use("/api/auth", authRouter);
+app.use("/metamcp", gatewayRouter);
+app.use("/trpc", trpcRouter);
+
+app.get("/health", (_req, res) => {
+  res.json({ status: "ok" });
+});
+
+app.listen(12009, async () => {
+  console.log(`Server is running on port 12009`);
+});

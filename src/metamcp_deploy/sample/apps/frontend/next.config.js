@@ -1,0 +1,31 @@
+/** @type {import('next').NextConfig} */
+const nextConfig = {
+  output: "standalone",
+  experimental: {
+    proxyTimeout: 1000 * 120,
+  },
+  async rewrites() {
+    const backendUrl = "http://localhost:12009";
+
+    return [
+      {
+        source: "/health",
+        destination: `${backendUrl}/health`,
+      },
+      {
+        source: "/api/auth/:path*",
+        destination: `${backendUrl}/api/auth/:path*`,
+      },
+      {
+        source: "/trpc/:path*",
+        destination: `${backendUrl}/trpc/frontend/:path*`,
+      },
+      {
+        source: "/metamcp/:path*",
+        destination: `${backendUrl}/metamcp/:path*`,
+      },
+    ];
+  },
+};
+
+export default nextConfig;

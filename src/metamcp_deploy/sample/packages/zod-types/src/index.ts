@@ -1,0 +1,40 @@
+import { z } from "zod";
+
+export const ToolKindEnum = z.enum(["ECHO", "CLOCK"]);
+export const ToolStatusEnum = z.enum(["ACTIVE", "INACTIVE"]);
+export const CallOutcomeEnum = z.enum(["DONE", "REFUSED"]);
+
+const name = z.string().regex(/^[a-zA-Z0-9_-]+$/, "letters, digits, _ and -");
+
+export const SignUpSchema = z.object({
+  email: z.string().email(),
+  password: z.string().min(8),
+  name: z.string().min(1),
+});
+
+export const SignInSchema = SignUpSchema.pick({ email: true, password: true });
+
+export const CreateNamespaceSchema = z.object({
+  name,
+  description: z.string().optional(),
+});
+
+export const CreateEndpointSchema = z.object({
+  name,
+  description: z.string().optional(),
+  namespaceUuid: z.string().uuid(),
+  enableApiKeyAuth: z.boolean().default(true),
+  useQueryParamAuth: z.boolean().default(false),
+});
+
+export const CreateApiKeySchema = z.object({ name: z.string().min(1) });
+
+export const RpcRequestSchema = z.object({
+  jsonrpc: z.literal("2.0"),
+  id: z.union([z.string(), z.number()]).optional(),
+  method: z.string(),
+  params: z.record(z.unknown()).default({}),
+});
+
+export type RpcRequest = z.infer<typeof RpcRequestSchema>;
+export type ToolKind = z.infer<typeof ToolKindEnum>;
