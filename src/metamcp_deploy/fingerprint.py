@@ -38,14 +38,14 @@ def of_tree(folder: Path, skip: Iterable[str] = (".git", "node_modules", "__pyca
         for name in sorted(names):
             path = Path(base, name)
             mode = "l" if path.is_symlink() else ("x" if os.access(path, os.X_OK) else "-")
-            content = of_bytes(os.readlink(path).encode()) if mode == "l" else of_file(path)
+            content = of_bytes(str(path.readlink()).encode()) if mode == "l" else of_file(path)
             total.update(f"{path.relative_to(folder).as_posix()}\0{mode}\0{content}\n".encode())
     return total.hexdigest()
 
 
 @cache
 def of_own_sources(*parts: str) -> str:
-    """SHA-256 of parts of this package (module files or folders below it): a changed tool makes its stages run again."""
+    """SHA-256 of modules or folders of this package: a changed tool makes its stages run again."""
     total = hashlib.sha256()
     for part in parts:
         path = resources.PACKAGE / part

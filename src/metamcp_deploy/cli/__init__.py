@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Annotated
 
@@ -41,4 +42,6 @@ for command in (pipeline.deploy, pipeline.prepare, pipeline.patch, pipeline.buil
 
 def main() -> None:
     """Entry point: runs the words of the command line and exits with the code of `boundary`."""
+    # A pipeline that is cancelled sends SIGTERM: locks are released and children ended as on Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(boundary.guarded(lambda: app(standalone_mode=False), sys.argv[1:]))

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TypedDict
 
 _PASSED = frozenset(
-    ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TERM", "TMPDIR", "SSH_AUTH_SOCK")
-    + ("SSL_CERT_FILE", "SSL_CERT_DIR")
+    {
+        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TERM", "TMPDIR"),
+        *("SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    }
 )
 _PASSED_PREFIXES = ("LC_", "XDG_")
 
