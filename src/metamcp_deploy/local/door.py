@@ -1,0 +1,313 @@
+"""The door in front of the embedded Lakebase's Postgres: checks a token at login, then passes bytes through.
+
+One Postgres role has one password, so a second credential would end the first. Lakebase gives many: here the client's
+cleartext password is looked up in a table of tokens, and the door logs in behind with the role's internal password.
+As on the platform, a token is checked at login only: open connections live on when it ends. The binaries of the extra
+have no TLS, so that ends here as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import ssl
+import struct
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.local import wire
+
+_log = logging.getLogger(__name__)
+_CHUNK = 65_536
+_GONE = (OSError, asyncio.IncompleteReadError, ssl.SSLError)
+
+
+@dataclass
+class Counters:
+    """Logins since the start."""
+
+    ok: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class _Pipe:
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    def close(self) -> None:
+        self.writer.close()
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+
+class Door:
+    """Listens on 127.0.0.1.
+
+    Args:
+        behind: the cluster's unix socket (asked for at each login: it changes when the cluster restarts).
+        accepts: whether (user, password) may log in.
+        internal: the password of a role behind the door.
+        tls: answers SSLRequest with it, and then refuses logins without TLS, as Lakebase does.
+        authentication_seconds: a client must have logged in by then (PostgreSQL's authentication_timeout).
+        most_waiting: connections that have not logged in yet; further ones are refused.
+    """
+
+    def __init__(
+        self,
+        behind: Callable[[], Path],
+        accepts: Callable[[str, str], bool],
+        internal: Callable[[str], Secret],
+        *,
+        tls: ssl.SSLContext | None = None,
+        authentication_seconds: float = 60.0,
+        most_waiting: int = 256,
+    ) -> None:
+        self._behind, self._accepts, self._internal = behind, accepts, internal
+        self._tls, self._seconds, self._most_waiting = tls, authentication_seconds, most_waiting
+        self._listener: socket.socket | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting = 0
+        self.logins = Counters()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; 0 before `start`."""
+        return int(self._listener.getsockname()[1]) if self._listener else 0
+
+    @property
+    def connections(self) -> int:
+        """Clients connected now, logged in or not."""
+        return len(self._tasks) - 1 if self._listener else 0
+
+    async def start(self, port: int | None = None) -> None:
+        """Listens on `port`, or on a free one.
+
+        Raises:
+            DeployError: PORT_TAKEN.
+        """
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port or 0))
+            listener.listen(256)
+        except OSError as e:
+            listener.close()
+            raise DeployError(
+                Code.PORT_TAKEN,
+                f"Port {port} on 127.0.0.1, where the embedded Lakebase should listen, cannot be used: {e.strerror}.",
+                hint="End the program that listens there, or forget the remembered ports: metamcp-deploy local reset",
+            ) from e
+        listener.setblocking(False)
+        self._listener = listener
+        self._spawn(self._accept(listener))
+
+    async def stop(self) -> None:
+        """Closes the port and all connections."""
+        if self._listener:
+            self._listener.close()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._listener = None
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                client, _ = await loop.sock_accept(listener)
+            except OSError as e:
+                if e.errno not in (
+                    errno.EMFILE,
+                    errno.ENFILE,
+                    errno.ENOBUFS,
+                    errno.ENOMEM,
+                    errno.ECONNABORTED,
+                ):
+                    raise
+                await asyncio.sleep(0.1)  # out of descriptors: the connection waits in the kernel's queue
+                continue
+            client.setblocking(False)
+            self._spawn(self._serve(client))
+
+    async def _serve(self, sock: socket.socket) -> None:
+        pipes: list[_Pipe] = []
+        self._waiting += 1
+        waiting = True
+        try:
+            async with asyncio.timeout(self._seconds):
+                ends = await self._log_in(sock, pipes)
+            self._waiting -= 1
+            waiting = False
+            if ends:
+                await _splice(*ends)
+        except TimeoutError:
+            _log.info("a client did not log in within %g s", self._seconds)
+        except wire.ProtocolError as e:
+            _log.info("refused: %s", e)
+            if pipes and e.answer:
+                with suppress(*_GONE):
+                    await pipes[0].send(e.answer)
+        except _GONE as e:
+            _log.debug("connection lost: %r", e)
+        finally:
+            self._waiting -= waiting
+            for pipe in pipes:
+                pipe.close()
+            if not pipes:
+                sock.close()
+
+    async def _log_in(self, sock: socket.socket, pipes: list[_Pipe]) -> tuple[_Pipe, _Pipe] | None:
+        """Takes a client to an open session; None when it only cancelled a query, or was refused."""
+        client, packet = await self._greet(sock, pipes)
+        if self._waiting > self._most_waiting:
+            raise wire.ProtocolError(
+                "too many clients", wire.error("53300", "sorry, too many clients already")
+            )
+        if struct.unpack_from("!I", packet, 4)[0] == wire.CANCEL_REQUEST:
+            await self._cancel(packet)
+            return None
+        startup = wire.parse_startup(packet)
+        if self._tls and not client.writer.get_extra_info("ssl_object"):
+            text = (
+                f'no pg_hba.conf entry for host "127.0.0.1", user "{startup.user}", '
+                f'database "{startup.database}", no encryption'
+            )
+            raise wire.ProtocolError(text, wire.error("28000", text))
+        password = await _ask_password(client)
+        if password is None:
+            return None
+        if not self._accepts(startup.user, password):
+            raise self._refused(startup.user)
+        backend = await self._connect(pipes)
+        return (client, backend) if await self._enter(client, backend, startup) else None
+
+    async def _greet(self, sock: socket.socket, pipes: list[_Pipe]) -> tuple[_Pipe, bytes]:
+        """Answers requests for encryption; returns the client and its first real packet.
+
+        Read from the socket without a buffer, so that nothing sent in clear can be taken for part of what follows TLS
+        (CVE-2021-23222).
+        """
+        loop = asyncio.get_running_loop()
+        offered = {wire.GSSENC_REQUEST: b"N", wire.SSL_REQUEST: b"S" if self._tls else b"N"}
+        head = await _exactly(sock, 8)
+        answer: bytes | None = None
+        while answer != b"S" and (answer := offered.pop(struct.unpack("!II", head)[1], None)):
+            await loop.sock_sendall(sock, answer)
+            head = b"" if answer == b"S" else await _exactly(sock, 8)
+        client = await _wrap(sock, None if head else self._tls)
+        pipes.append(client)
+        head = head or await client.reader.readexactly(8)
+        length = struct.unpack_from("!I", head)[0]
+        if not 8 <= length <= wire.LONGEST_STARTUP:
+            raise wire.ProtocolError("invalid length of startup packet")
+        return client, head + await client.reader.readexactly(length - 8)
+
+    async def _connect(self, pipes: list[_Pipe]) -> _Pipe:
+        try:
+            backend = _Pipe(*await asyncio.open_unix_connection(str(self._behind())))
+        except (OSError, DeployError) as e:
+            _log.error("the cluster behind the door cannot be reached: %s", e)
+            raise wire.ProtocolError(
+                "no cluster", wire.error("57P03", "the database system is not available")
+            ) from e
+        pipes.append(backend)
+        return backend
+
+    async def _enter(self, client: _Pipe, backend: _Pipe, startup: wire.Startup) -> bool:
+        """Logs in behind; passes the cluster's own refusal (no such database, no CONNECT) on to the client."""
+        await backend.send(startup.packet)
+        while True:
+            kind, body = await wire.read_message(backend.reader, 1_000_000)
+            if kind == b"R" and body == struct.pack("!I", wire.AUTH_CLEARTEXT):
+                await backend.send(wire.password_message(self._internal(startup.user).reveal()))
+                continue
+            await client.send(wire.message(kind, body))
+            if kind == b"E":
+                self.logins.failed += 1
+                _log.warning("login of %r to %r refused by the cluster", startup.user, startup.database)
+                return False
+            if kind == b"R":
+                self.logins.ok += 1
+                return True
+
+    def _refused(self, user: str) -> wire.ProtocolError:
+        self.logins.failed += 1
+        text = f'password authentication failed for user "{user}"'
+        return wire.ProtocolError(text, wire.error("28P01", text))
+
+    async def _cancel(self, packet: bytes) -> None:
+        pipes: list[_Pipe] = []
+        backend = await self._connect(pipes)
+        try:
+            await backend.send(packet)
+            await backend.reader.read()
+        finally:
+            backend.close()
+
+
+async def _ask_password(client: _Pipe) -> str | None:
+    """The client's password; None when it hangs up, as psql does to ask its user."""
+    await client.send(wire.authentication(wire.AUTH_CLEARTEXT))
+    try:
+        kind, body = await wire.read_message(client.reader, wire.LONGEST_PASSWORD)
+    except asyncio.IncompleteReadError:
+        return None
+    if kind != b"p":
+        text = f"expected password response, got message type {kind[0]}"
+        raise wire.ProtocolError(text, wire.error("08P01", text))
+    return body.removesuffix(b"\0").decode(errors="replace")
+
+
+async def _exactly(sock: socket.socket, count: int) -> bytes:
+    loop = asyncio.get_running_loop()
+    data = b""
+    while len(data) < count:
+        chunk = await loop.sock_recv(sock, count - len(data))
+        if not chunk:
+            raise asyncio.IncompleteReadError(data, count)
+        data += chunk
+    return data
+
+
+async def _wrap(sock: socket.socket, tls: ssl.SSLContext | None) -> _Pipe:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=_CHUNK)
+    protocol = asyncio.StreamReaderProtocol(reader)
+    transport, _ = await loop.connect_accepted_socket(lambda: protocol, sock, ssl=tls)
+    return _Pipe(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
+
+
+async def _splice(client: _Pipe, backend: _Pipe) -> None:
+    """Passes bytes both ways, no faster than the receiver reads, until the cluster's side ends."""
+    upwards = asyncio.ensure_future(_upwards(client, backend))
+    try:
+        while data := await backend.reader.read(_CHUNK):
+            await client.send(data)
+    finally:
+        upwards.cancel()
+        with suppress(asyncio.CancelledError):
+            await upwards
+
+
+async def _upwards(client: _Pipe, backend: _Pipe) -> None:
+    try:
+        while data := await client.reader.read(_CHUNK):
+            await backend.send(data)
+        backend.writer.write_eof()  # the client may still read the rest of an answer
+    except _GONE:
+        backend.writer.transport.abort()

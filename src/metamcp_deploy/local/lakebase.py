@@ -1,0 +1,217 @@
+"""The database side of the embedded Lakebase: a real Postgres, its databases, roles, grants and credentials."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.local.authority import Authority
+from metamcp_deploy.local.door import Counters, Door
+from metamcp_deploy.local.tokens import Credential, Tokens
+from metamcp_deploy.postgres import Cluster
+
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg import sql
+
+SUPERUSER = "postgres"
+HOST = "127.0.0.1"
+
+
+class Lakebase:
+    """One Postgres for all Lakebase databases of an embedded workspace.
+
+    Args:
+        folder: its state: `postgres/` (the cluster's home) and `tls/`.
+        tls: serve TLS with a certificate of an own authority, and refuse logins without.
+        clock: seconds since the epoch, for the end of credentials.
+    """
+
+    host = HOST
+
+    def __init__(self, folder: Path, *, tls: bool = False, clock: Callable[[], float] = time.time) -> None:
+        self.cluster = Cluster(folder / "postgres")
+        self._authority = Authority(folder / "tls") if tls else None
+        self._tokens = Tokens(clock)
+        self._door: Door | None = None
+
+    @property
+    def port(self) -> int:
+        """The port clients connect to; 0 while stopped."""
+        return self._door.port if self._door else 0
+
+    @property
+    def sslmode(self) -> str:
+        """What belongs into PGSSLMODE."""
+        return "require" if self._authority else "disable"
+
+    @property
+    def ca_file(self) -> Path | None:
+        """The authority's certificate with TLS, else None."""
+        return self._authority.ca_file if self._authority else None
+
+    @property
+    def logins(self) -> Counters:
+        """Logins that worked and that were refused, since the start."""
+        return self._door.logins if self._door else Counters()
+
+    async def start(self, port: int | None = None) -> None:
+        """Starts the cluster and the door in front of it, on `port` or on a free one.
+
+        Raises:
+            DeployError: POSTGRES_FAILED, PORT_TAKEN, EXTRA_MISSING.
+        """
+        context = self._authority.server_context(HOST, "localhost") if self._authority else None
+        await asyncio.to_thread(self.cluster.start)
+        socket = self.cluster.socket_folder / ".s.PGSQL.5432"
+        self._door = Door(lambda: socket, self._accepts, self._internal, tls=context)
+        try:
+            await self._door.start(port)
+            async with self._superuser() as connection:
+                for database in (SUPERUSER, "template1"):
+                    await _close_to_public(connection, database)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Closes the port and all connections, and ends the cluster."""
+        if self._door:
+            await self._door.stop()
+            self._door = None
+        await asyncio.to_thread(self.cluster.stop)
+
+    async def create_database(self, name: str) -> bool:
+        """Makes sure of a database that nobody but the superuser can connect to; whether it is new."""
+        from psycopg import sql
+
+        async with self._superuser() as connection:
+            found = await _exists(connection, sql.SQL("SELECT 1 FROM pg_database WHERE datname = %s"), name)
+            if not found:
+                # Closed until CONNECT is revoked: a new database is open to every role.
+                text = "CREATE DATABASE {} ALLOW_CONNECTIONS false"
+                await connection.execute(sql.SQL(text).format(sql.Identifier(name)))
+            await _close_to_public(connection, name)
+            text = "ALTER DATABASE {} ALLOW_CONNECTIONS true"
+            await connection.execute(sql.SQL(text).format(sql.Identifier(name)))
+        return not found
+
+    async def drop_database(self, name: str) -> None:
+        """Deletes a database, if it is there, and ends the connections to it."""
+        await self._execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+    async def ensure_role(self, principal: str) -> None:
+        """Makes sure of a role that can log in with the principal's credentials, and may do nothing by itself."""
+        from psycopg import sql
+
+        async with self._superuser() as connection:
+            query = sql.SQL("SELECT 1 FROM pg_roles WHERE rolname = %s")
+            verb = "ALTER" if await _exists(connection, query, principal) else "CREATE"
+            # The verifier, not the password: a statement that fails is written to the server's log.
+            verifier = connection.pgconn.encrypt_password(
+                self._internal(principal).reveal().encode(), principal.encode(), b"scram-sha-256"
+            )
+            text = verb + " ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {}"
+            statement = sql.SQL(text).format(sql.Identifier(principal), sql.Literal(verifier.decode()))
+            await connection.execute(statement)
+
+    async def drop_role(self, principal: str) -> None:
+        """Deletes a role and its credentials; what it owns goes to the superuser."""
+        from psycopg import sql
+
+        self._tokens.forget(principal)
+        async with self._superuser() as connection:
+            query = sql.SQL("SELECT 1 FROM pg_roles WHERE rolname = %s")
+            if not await _exists(connection, query, principal):
+                return
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (principal,)
+            )
+            rows = await (
+                await connection.execute("SELECT datname FROM pg_database WHERE datallowconn")
+            ).fetchall()
+        role = sql.Identifier(principal)
+        for (database,) in rows:
+            async with self._superuser(database) as connection:
+                text = "REASSIGN OWNED BY {} TO {}"
+                await connection.execute(sql.SQL(text).format(role, sql.Identifier(SUPERUSER)))
+                await connection.execute(sql.SQL("DROP OWNED BY {}").format(role))
+        await self._execute("DROP ROLE {}", principal)
+
+    async def grant(self, principal: str, database: str) -> None:
+        """CAN_CONNECT_AND_CREATE: CONNECT and CREATE on the database, nothing inside it."""
+        await self._execute("GRANT CONNECT, CREATE ON DATABASE {} TO {}", database, principal)
+
+    async def revoke(self, principal: str, database: str) -> None:
+        """Takes back what `grant` gave; open connections stay, as in any Postgres."""
+        await self._execute("REVOKE ALL ON DATABASE {} FROM {}", database, principal)
+
+    def issue_credential(self, principal: str, ttl: float = 3600.0) -> Credential:
+        """A password for the principal's role, for logins within `ttl` seconds; earlier ones stay valid."""
+        return self._tokens.issue(principal, ttl)
+
+    def superuser_uri(self, database: str = SUPERUSER) -> Secret:
+        """A URI for psql, psycopg and other clients on this machine, as the superuser, that does not end."""
+        query = f"sslmode={self.sslmode}"
+        login = f"{SUPERUSER}:{quote(self.cluster.password().reveal(), safe='')}"
+        return Secret(f"postgresql://{login}@{HOST}:{self.port}/{quote(database, safe='')}?{query}")
+
+    def _accepts(self, user: str, password: str) -> bool:
+        if user == SUPERUSER:
+            return hmac.compare_digest(password.encode(), self.cluster.password().reveal().encode())
+        return self._tokens.accepts(user, password)
+
+    def _internal(self, role: str) -> Secret:
+        """The role's password behind the door: derived, so that none has to be kept."""
+        own = self.cluster.password()
+        if role == SUPERUSER:
+            return own
+        return Secret(hmac.digest(own.reveal().encode(), role.encode(), hashlib.sha256).hex())
+
+    async def _execute(self, statement: str, *names: str) -> None:
+        from psycopg import sql
+
+        async with self._superuser() as connection:
+            text = sql.SQL(statement)
+            await connection.execute(text.format(*(sql.Identifier(n) for n in names)))
+
+    @asynccontextmanager
+    async def _superuser(self, database: str = SUPERUSER) -> AsyncIterator[psycopg.AsyncConnection]:
+        import psycopg
+
+        try:
+            uri = self.cluster.uri(database).reveal()
+            async with await psycopg.AsyncConnection.connect(uri, autocommit=True) as connection:
+                yield connection
+        except psycopg.Error as e:
+            raise DeployError(
+                Code.POSTGRES_FAILED,
+                f"The embedded Lakebase's Postgres refused a statement in {database}: {str(e).strip()}.",
+                hint=f"Look at {self.cluster.log}",
+            ) from e
+
+
+async def _exists(connection: psycopg.AsyncConnection, query: sql.SQL, name: str) -> bool:
+    return await (await connection.execute(query, (name,))).fetchone() is not None
+
+
+async def _close_to_public(connection: psycopg.AsyncConnection, database: str) -> None:
+    """Roles connect only where they were granted it. PUBLIC keeps TEMP, and the default USAGE of schema public.
+
+    With USAGE but without CREATE, an unpatched release fails as on the platform: 42501, "permission denied for schema
+    public"; without USAGE it would be 3F000, "no schema has been selected to create in".
+    """
+    from psycopg import sql
+
+    await connection.execute(
+        sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(sql.Identifier(database))
+    )

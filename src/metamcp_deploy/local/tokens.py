@@ -1,0 +1,51 @@
+"""Database credentials of the embedded Lakebase: several valid at once for one principal, each with its own end."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from metamcp_deploy.config.secret import Secret
+
+
+class Credential(NamedTuple):
+    """A Postgres password and when it ends, in seconds since the epoch."""
+
+    token: Secret
+    expires_at: float
+
+
+@dataclass
+class Tokens:
+    """The table of tokens, by digest. It lives as long as the process; apps ask anew after a restart anyway.
+
+    Args:
+        clock: seconds since the epoch.
+    """
+
+    clock: Callable[[], float]
+    _known: dict[bytes, tuple[str, float]] = field(default_factory=dict)
+
+    def issue(self, principal: str, ttl: float) -> Credential:
+        """A new token, valid for `ttl` seconds; earlier ones stay valid for as long as they were."""
+        now = self.clock()
+        self._known = {k: v for k, v in self._known.items() if v[1] > now}
+        token = secrets.token_urlsafe(48)
+        self._known[_digest(token)] = (principal, now + ttl)
+        return Credential(Secret(token), now + ttl)
+
+    def accepts(self, principal: str, token: str) -> bool:
+        """Whether this is a token of that principal that has not ended."""
+        owner, expires_at = self._known.get(_digest(token), ("", 0.0))
+        return owner == principal and expires_at > self.clock()
+
+    def forget(self, principal: str) -> None:
+        """Ends all tokens of a principal."""
+        self._known = {k: v for k, v in self._known.items() if v[0] != principal}
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
