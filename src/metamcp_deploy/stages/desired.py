@@ -1,5 +1,6 @@
-"""What a target should look like in its workspace, computed from settings alone: names, the app's resources and its
-environment. `build` renders it into databricks.yml, `bundle-deploy` and `app-deploy` make it so.
+"""What a target should look like in its workspace, computed from settings alone.
+
+`build` renders it into databricks.yml, `bundle-deploy` and `app-deploy` make it so.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from metamcp_deploy.errors import Code, DeployError
 
 DATABASE_RESOURCE = "database"
 AUTH_RESOURCE = "better-auth-secret"
-AUTH_SECRET = "BETTER_AUTH_SECRET"  # both the variable's name and the key in the secret scope
+AUTH_SECRET = "BETTER_AUTH_SECRET"  # noqa: S105 - the name of the variable and of the key in the scope
 
 # Set by the platform, by this tool or by the database resource: a value from `app.env` would break the app, and the
 # platform's own names are silently replaced.

@@ -1,0 +1,310 @@
+"""One REST call to a workspace: authenticated, retried where that is safe, each failure in words.
+
+The requests are made here and not by the SDK's client, which loses what this tool needs to tell people (the HTTP
+status, where a redirect leads), follows redirects to login pages, retries a misspelt host for five minutes and an
+upload never.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import urllib.parse
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import requests
+
+from metamcp_deploy import events
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.workspace.clock import Clock
+
+CONNECT_SECONDS = 6.0
+READ_SECONDS = 60.0
+PATIENCE_SECONDS = 12.0  # how long a host that does not answer is tried; with CONNECT_SECONDS well below 30 s
+THROTTLED_SECONDS = 120.0  # how long 429 and 503 are obeyed
+
+_log = logging.getLogger("metamcp_deploy.workspace")
+
+
+class ApiError(DeployError):
+    """An answer that is an error: `status` is HTTP's, `error_code` the API's own (empty when it gave none)."""
+
+    def __init__(
+        self, code: Code, message: str, *, hint: str, detail: str | None, status: int, error_code: str
+    ) -> None:
+        super().__init__(code, message, hint=hint, detail=detail)
+        self.status = status
+        self.error_code = error_code
+
+
+_BY_ERROR_CODE = {
+    "RESOURCE_DOES_NOT_EXIST": Code.NOT_FOUND,
+    "NOT_FOUND": Code.NOT_FOUND,
+    "RESOURCE_ALREADY_EXISTS": Code.ALREADY_EXISTS,
+    "ALREADY_EXISTS": Code.ALREADY_EXISTS,
+    "PERMISSION_DENIED": Code.PERMISSION_DENIED,
+    "UNAUTHENTICATED": Code.AUTH_FAILED,
+    "RESOURCE_EXHAUSTED": Code.RATE_LIMITED,
+    "REQUEST_LIMIT_EXCEEDED": Code.RATE_LIMITED,
+}
+_BY_STATUS = {
+    401: Code.AUTH_FAILED,
+    403: Code.PERMISSION_DENIED,
+    404: Code.NOT_FOUND,
+    409: Code.ALREADY_EXISTS,
+    429: Code.RATE_LIMITED,
+}
+_HINTS = {
+    Code.AUTH_FAILED: "Log in again: databricks auth login --host {host}",
+    Code.PERMISSION_DENIED: "Ask a workspace admin for this permission, or log in as somebody who has it.",
+    Code.NOT_FOUND: "Check the names of the target: metamcp-deploy config show --origin",
+    Code.ALREADY_EXISTS: "Run the same command again; if it repeats, choose another name for it.",
+    Code.RATE_LIMITED: "Wait a minute and run the same command again.",
+    Code.REQUEST_REFUSED: "Check what the target asks for: metamcp-deploy config show --origin",
+    Code.WORKSPACE_ANSWER: "Check workspace.host, then the state of the workspace, and run the command again.",
+}
+
+
+class Api:
+    """A workspace's REST interface.
+
+    Args:
+        host: origin, `https://…` without a slash at its end.
+        session: makes an HTTP session; called once in each thread that makes requests.
+        headers: gives fresh authentication headers.
+        clock: of the pauses between tries.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        session: Callable[[], requests.Session],
+        headers: Callable[[], Mapping[str, str]],
+        clock: Clock | None = None,
+    ) -> None:
+        self.host = host
+        self.clock = clock or Clock()
+        self._make_session = session
+        self._headers = headers
+        self._threads = threading.local()
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        form: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        raw: bool = False,
+        repeatable: bool = True,
+    ) -> Any:
+        """Makes one call and gives its JSON ({} for an empty answer), or its bytes with `raw`.
+
+        Args:
+            method: of HTTP.
+            path: below the host, quoted.
+            query: parameters of the URL.
+            body: JSON to send.
+            form: fields of a multipart request, with `content` as its file.
+            content: bytes of a file.
+            raw: the answer is a file.
+            repeatable: False when doing it twice would do harm: then a lost answer is not tried again.
+
+        Raises:
+            ApiError: by status: AUTH_FAILED, PERMISSION_DENIED, NOT_FOUND, ALREADY_EXISTS, RATE_LIMITED,
+                REQUEST_REFUSED, WORKSPACE_ANSWER.
+            DeployError: WORKSPACE_UNREACHABLE, AUTH_FAILED.
+        """
+        request: dict[str, Any] = {"params": query, "json": body}
+        if form is not None:
+            request = {"data": dict(form), "files": {"content": ("content", content or b"")}}
+        response = self._tried(method, path, request, repeatable)
+        if not response.ok or response.is_redirect:
+            raise self._error(method, path, response)
+        if raw:
+            return response.content
+        return self._json(method, path, response)
+
+    def _tried(
+        self, method: str, path: str, request: Mapping[str, Any], repeatable: bool
+    ) -> requests.Response:
+        started, attempt = self.clock.now(), 0
+        while True:
+            attempt += 1
+            try:
+                response = self._sent(method, path, request)
+            except requests.exceptions.RequestException as e:
+                pause = min(4.0, 2.0 ** (attempt - 1))
+                elapsed = self.clock.now() - started
+                lost = not isinstance(e, requests.exceptions.ConnectTimeout) and not never_arrived(e)
+                if elapsed + pause > PATIENCE_SECONDS or hopeless(e) or (lost and not repeatable):
+                    raise unreachable(self.host, f"{method} {path}", e, elapsed) from e
+                events.emit(events.Progress(f"{self.host} does not answer; trying again ({reason(e)})"))
+            else:
+                pause = _throttled(response, attempt)
+                if pause is None or self.clock.now() - started + pause > THROTTLED_SECONDS:
+                    return response
+                events.emit(
+                    events.Progress(f"{self.host} asks to wait {pause:g} s (HTTP {response.status_code})")
+                )
+            self.clock.sleep(pause)
+
+    def _sent(self, method: str, path: str, request: Mapping[str, Any]) -> requests.Response:
+        if not hasattr(self._threads, "session"):
+            self._threads.session = self._make_session()
+        session: requests.Session = self._threads.session
+        fresh = self._headers()
+
+        def signed(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
+            # As `auth`, because requests would otherwise replace the header by what a ~/.netrc holds for the host.
+            prepared.headers.update(fresh)
+            return prepared
+
+        began = self.clock.now()
+        response = session.request(
+            method,
+            self.host + path,
+            auth=signed,
+            allow_redirects=False,
+            timeout=(CONNECT_SECONDS, READ_SECONDS),
+            **request,
+        )
+        took = 1000 * (self.clock.now() - began)
+        _log.debug("%s %s%s -> %d, %.0f ms", method, self.host, path, response.status_code, took)
+        return response
+
+    def _json(self, method: str, path: str, response: requests.Response) -> Any:
+        if not response.content:
+            return {}
+        try:
+            return response.json()
+        except ValueError:
+            what = "an HTML page" if _is_html(response) else "something that is not JSON"
+            raise ApiError(
+                Code.WORKSPACE_ANSWER,
+                f"{method} {path} on {self.host} answered with {what}: this is not a workspace's API.",
+                hint="Check workspace.host (or the profile's host): it is the origin of a workspace, as in "
+                "https://dev.example.com.",
+                detail=response.text[:300],
+                status=response.status_code,
+                error_code="",
+            ) from None
+
+    def _error(self, method: str, path: str, response: requests.Response) -> ApiError:
+        status = response.status_code
+        where = f"{method} {path} on {self.host}"
+        if response.is_redirect:
+            to = urllib.parse.urlsplit(response.headers.get("Location", ""))
+            return ApiError(
+                Code.AUTH_FAILED,
+                f"{where} answered {status}, a redirect to {to.netloc or self.host}{to.path}: the credential was "
+                "not accepted, or this is not a workspace's host.",
+                hint=_HINTS[Code.AUTH_FAILED].format(host=self.host),
+                detail=None,
+                status=status,
+                error_code="",
+            )
+        error_code, message = _said(response)
+        code = _BY_ERROR_CODE.get(error_code) or _BY_STATUS.get(status)
+        if code is None:
+            code = Code.REQUEST_REFUSED if status < 500 else Code.WORKSPACE_ANSWER
+        words = f"{where} answered {status}" + (f" {error_code}" if error_code else "")
+        return ApiError(
+            code,
+            words + (f": {message}" if message else "."),
+            hint=_HINTS[code].format(host=self.host),
+            detail=None if message else response.text[:300] or None,
+            status=status,
+            error_code=error_code,
+        )
+
+
+def unreachable(host: str, what: str, error: Exception, seconds: float) -> DeployError:
+    """The error for a host that did not answer."""
+    return DeployError(
+        Code.WORKSPACE_UNREACHABLE,
+        f"{host} does not answer ({reason(error)}); tried {what} for {seconds:.0f} s.",
+        hint=f"Check the host's spelling, the network and the proxy settings: curl -sI {host}",
+        detail=str(error)[:500],
+    )
+
+
+def reason(error: BaseException) -> str:
+    """Why a connection failed, in few words, from the exceptions that caused it."""
+    names = {type(e).__name__ for e in _causes(error)}
+    for name, words in (
+        ("NameResolutionError", "its name is unknown"),
+        ("gaierror", "its name is unknown"),
+        ("ConnectionRefusedError", "connection refused, nothing listens there"),
+        ("ProxyError", "the proxy refused"),
+        ("SSLError", "its TLS certificate is not trusted"),
+        ("SSLCertVerificationError", "its TLS certificate is not trusted"),
+        ("ConnectTimeout", "no connection in time"),
+        ("ConnectTimeoutError", "no connection in time"),
+        ("ReadTimeout", "no answer in time"),
+        ("ConnectionResetError", "the connection was reset"),
+    ):
+        if name in names:
+            return words
+    return type(error).__name__
+
+
+def hopeless(error: BaseException) -> bool:
+    """Whether trying again cannot help: a certificate that is not trusted, an impossible URL."""
+    known = (
+        requests.exceptions.SSLError,
+        requests.exceptions.InvalidURL,
+        requests.exceptions.MissingSchema,
+        requests.exceptions.InvalidSchema,
+    )
+    return isinstance(error, known)
+
+
+def never_arrived(error: BaseException) -> bool:
+    """Whether the request cannot have reached the server."""
+    names = {type(e).__name__ for e in _causes(error)}
+    return bool(names & {"NameResolutionError", "gaierror", "ConnectionRefusedError", "ConnectTimeoutError"})
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    found: list[BaseException] = []
+    todo: list[Any] = [error]
+    while todo:
+        e = todo.pop()
+        if isinstance(e, BaseException) and e not in found:
+            found.append(e)
+            todo += [e.__cause__, e.__context__, getattr(e, "reason", None), *e.args]
+    return found
+
+
+def _throttled(response: requests.Response, attempt: int) -> float | None:
+    """Seconds to wait before the same request again, when the answer asks for that."""
+    if response.status_code not in (429, 503):
+        return None
+    try:
+        asked = float(response.headers.get("Retry-After", ""))
+    except ValueError:
+        asked = min(8.0, 0.5 * 2**attempt)
+    return min(max(asked, 0.05), 60.0)
+
+
+def _is_html(response: requests.Response) -> bool:
+    kind: str = response.headers.get("Content-Type", "")
+    return "html" in kind or response.content.lstrip()[:1] == b"<"
+
+
+def _said(response: requests.Response) -> tuple[str, str]:
+    """The API's error code and message; SCIM and OAuth spell them differently."""
+    try:
+        document = response.json()
+    except (ValueError, json.JSONDecodeError):
+        return "", "an HTML page, not a workspace's API" if _is_html(response) else ""
+    if not isinstance(document, dict):
+        return "", ""
+    error_code = document.get("error_code") or document.get("scimType") or document.get("error") or ""
+    message = document.get("message") or document.get("detail") or document.get("error_description") or ""
+    return str(error_code), str(message)

@@ -1,0 +1,88 @@
+"""The one narrow door to a workspace."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from metamcp_deploy.config.model import Settings
+from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.workspace.api import Api
+from metamcp_deploy.workspace.apps import Apps
+from metamcp_deploy.workspace.clock import Clock
+from metamcp_deploy.workspace.files import Files
+from metamcp_deploy.workspace.lakebase import Lakebase
+from metamcp_deploy.workspace.login import Login, log_in
+from metamcp_deploy.workspace.secrets import Secrets
+
+if TYPE_CHECKING:
+    from metamcp_deploy.network import Network
+
+
+class Workspace:
+    """A workspace as one user.
+
+    Attributes:
+        host: its origin.
+        network: how it is reached.
+        files: workspace files.
+        apps: Databricks Apps.
+        lakebase: databases.
+        secrets: secret scopes.
+        clock: of all waits.
+    """
+
+    def __init__(self, login: Login, network: Network, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
+        self.network = network
+        self.host = login.host
+        self._login = login
+        self._api = Api(login.host, network.requests_session, login.headers, self.clock)
+        self.files = Files(self._api)
+        self.apps = Apps(self._api)
+        self.lakebase = Lakebase(self._api)
+        self.secrets = Secrets(self._api)
+
+    @classmethod
+    def connect(
+        cls,
+        settings: Settings,
+        network: Network,
+        *,
+        client_id: str | None = None,
+        client_secret: Secret | None = None,
+        host: str | None = None,
+        clock: Clock | None = None,
+    ) -> Workspace:
+        """Logs in; nothing is read or written yet.
+
+        Args:
+            settings: `workspace.profile` and `workspace.host`; a login for another host is refused.
+            network: how to reach it.
+            client_id: with client_secret and host, a service principal to log in as.
+            client_secret: of it.
+            host: of it.
+            clock: of all waits.
+
+        Raises:
+            DeployError: HOST_MISMATCH, AUTH_FAILED, WORKSPACE_UNREACHABLE, CONFIG_INVALID.
+        """
+        login = log_in(settings, network, host=host, client_id=client_id, client_secret=client_secret)
+        return cls(login, network, clock)
+
+    @functools.cached_property
+    def me(self) -> str:
+        """The login's user name (a service principal's is its client id)."""
+        return str(self._api.call("GET", "/api/2.0/preview/scim/v2/Me")["userName"])
+
+    def app_headers(self) -> dict[str, str]:
+        """Headers that open an app's URL, with a fresh OAuth token.
+
+        Raises:
+            DeployError: AUTH_FAILED, also when the login is not OAuth.
+        """
+        return self._login.app_headers()
+
+    def token(self) -> str:
+        """The OAuth token alone."""
+        return self.app_headers()["Authorization"].removeprefix("Bearer ")

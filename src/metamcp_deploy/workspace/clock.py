@@ -1,0 +1,71 @@
+"""Waiting with a deadline, on a clock that tests can replace. The SDK's own waiters are not used.
+
+Why: they end never on CANCELLED, raise on states that pass, and know unknown states as None.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from metamcp_deploy.errors import Code, DeployError
+
+T = TypeVar("T")
+
+# What may pass by itself while something long is waited for: a workspace that does not answer for a moment.
+_PASSING = frozenset({Code.WORKSPACE_UNREACHABLE, Code.WORKSPACE_ANSWER, Code.RATE_LIMITED})
+_PATIENCE_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Seconds that only go forward, and sleeping."""
+
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+def poll(
+    look: Callable[[], T | None],
+    *,
+    what: str,
+    within: float,
+    hint: str,
+    clock: Clock | None = None,
+    longest: float = 3.0,
+) -> T:
+    """Looks again and again until there is something.
+
+    Args:
+        look: gives the result, or None to go on; raises to give up.
+        what: what is waited for, for the error ("app x to start").
+        within: seconds until DEADLINE.
+        hint: of that error.
+        clock: of the wait.
+        longest: seconds between two looks at most; the first ones follow faster.
+
+    Raises:
+        DeployError: DEADLINE; what `look` raises, except that a workspace which does not answer is borne for two
+            minutes.
+    """
+    clock = clock or Clock()
+    started = clock.now()
+    silent_since: float | None = None
+    pause = 0.1
+    while True:
+        try:
+            found = look()
+            silent_since = None
+        except DeployError as e:
+            silent_since = silent_since if silent_since is not None else clock.now()
+            if e.code not in _PASSING or clock.now() - silent_since > _PATIENCE_SECONDS:
+                raise
+            found = None
+        if found is not None:
+            return found
+        if clock.now() - started + pause > within:
+            raise DeployError(Code.DEADLINE, f"Waited {within:g} s for {what}.", hint=hint)
+        clock.sleep(pause)
+        pause = min(pause * 1.5, longest)

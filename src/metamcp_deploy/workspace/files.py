@@ -1,0 +1,125 @@
+"""Files of a workspace. Paths are absolute and begin with `/Workspace`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.workspace.api import Api
+
+# The official command line keeps 20 in flight; each of ours may be 10 MB, and imports are limited to about 30 a second.
+UPLOADS_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing in a folder; `size` in bytes, None where the workspace does not say."""
+
+    name: str
+    folder: bool
+    size: int | None
+
+
+class Files:
+    """Reads and writes workspace files."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def make_folder(self, path: str) -> None:
+        """Makes a folder and those above it; one that is there is fine."""
+        self._api.call("POST", "/api/2.0/workspace/mkdirs", body={"path": path})
+
+    def entries(self, path: str) -> dict[str, Entry]:
+        """What is in a folder, by name; nothing when there is no such folder."""
+        try:
+            answer = self._api.call("GET", "/api/2.0/workspace/list", query={"path": path})
+        except DeployError as e:
+            if e.code is Code.NOT_FOUND:
+                return {}
+            raise
+        found = (
+            Entry(o["path"].rsplit("/", 1)[-1], o.get("object_type") == "DIRECTORY", o.get("size"))
+            for o in answer.get("objects", [])
+        )
+        return {e.name: e for e in found}
+
+    def sizes(self, path: str, prefix: str = "") -> dict[str, int | None]:
+        """Relative path → size of every file below a folder."""
+        found: dict[str, int | None] = {}
+        for entry in self.entries(path).values():
+            if entry.folder:
+                found |= self.sizes(f"{path}/{entry.name}", f"{prefix}{entry.name}/")
+            else:
+                found[prefix + entry.name] = entry.size
+        return found
+
+    def read(self, path: str) -> bytes | None:
+        """A file's content, None when there is no such file."""
+        query = {"path": path, "format": "AUTO", "direct_download": "true"}
+        try:
+            content: bytes = self._api.call("GET", "/api/2.0/workspace/export", query=query, raw=True)
+        except DeployError as e:
+            if e.code is Code.NOT_FOUND:
+                return None
+            raise
+        return content
+
+    def write(self, path: str, content: bytes) -> None:
+        """Writes a file, in a folder that exists, over what was there."""
+        self._import(path, content, overwrite=True)
+
+    def create(self, path: str, content: bytes) -> bool:
+        """Writes a file unless it is there; False when it is."""
+        try:
+            self._import(path, content, overwrite=False)
+        except DeployError as e:
+            if e.code is Code.ALREADY_EXISTS:
+                return False
+            raise
+        return True
+
+    def delete(self, path: str) -> None:
+        """Deletes a file; one that is not there is fine."""
+        try:
+            self._api.call("POST", "/api/2.0/workspace/delete", body={"path": path, "recursive": False})
+        except DeployError as e:
+            if e.code is not Code.NOT_FOUND:
+                raise
+
+    def send(
+        self, root: str, files: Mapping[str, Path], on_sent: Callable[[str, int], None] = lambda *_: None
+    ) -> None:
+        """Writes several files below `root`, a few at once. The first failure ends it.
+
+        Args:
+            root: folder that exists.
+            files: relative path → local file.
+            on_sent: called in this thread with path and bytes of each file that has arrived.
+        """
+        for folder in sorted({f"{root}/{name}".rsplit("/", 1)[0] for name in files}):
+            self.make_folder(folder)
+        pool = ThreadPoolExecutor(max_workers=UPLOADS_AT_ONCE, thread_name_prefix="upload")
+        try:
+            jobs = {pool.submit(self._send_one, f"{root}/{n}", p): n for n, p in _largest_first(files)}
+            for job in as_completed(jobs):
+                on_sent(jobs[job], job.result())
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _send_one(self, path: str, local: Path) -> int:
+        content = local.read_bytes()
+        self.write(path, content)
+        return len(content)
+
+    def _import(self, path: str, content: bytes, *, overwrite: bool) -> None:
+        # AUTO keeps a file a file; SOURCE, the default, makes notebooks of .py and .sql.
+        form = {"path": path, "format": "AUTO", "overwrite": "true" if overwrite else "false"}
+        self._api.call("POST", "/api/2.0/workspace/import", form=form, content=content)
+
+
+def _largest_first(files: Mapping[str, Path]) -> Iterable[tuple[str, Path]]:
+    return sorted(files.items(), key=lambda item: -item[1].stat().st_size)

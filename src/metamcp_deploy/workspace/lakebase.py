@@ -1,0 +1,111 @@
+"""Lakebase autoscaling: project, branch, endpoint, database. Each is made only when it is missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.workspace.api import Api
+from metamcp_deploy.workspace.clock import poll
+
+_ROOT = "/api/2.0/postgres"
+_WITHIN_SECONDS = 900.0
+
+
+class Lakebase:
+    """Databases of a workspace; names are whole paths (`projects/P/branches/B`)."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """What the workspace says of a project, branch, endpoint or database; None when there is none."""
+        try:
+            found: dict[str, Any] = self._api.call("GET", f"{_ROOT}/{name}")
+        except DeployError as e:
+            if e.code is Code.NOT_FOUND:
+                return None
+            raise
+        return found
+
+    def ensure_project(self, name: str, display_name: str) -> bool:
+        """Makes a project (with its branch `production` and endpoint `primary`); True when it was made."""
+        return self._ensure(name, "project_id", {"spec": {"display_name": display_name}})
+
+    def ensure_branch(self, name: str) -> bool:
+        """Makes a branch from the project's default one; True when it was made."""
+        spec = {"source_branch": f"{_parent(name)}/branches/production", "no_expiry": True}
+        return self._ensure(name, "branch_id", {"spec": spec})
+
+    def ensure_endpoint(self, name: str) -> bool:
+        """Makes a read-write endpoint; True when it was made."""
+        return self._ensure(name, "endpoint_id", {"spec": {"endpoint_type": "ENDPOINT_TYPE_READ_WRITE"}})
+
+    def ensure_database(self, name: str, postgres_name: str, owner: str) -> bool:
+        """Makes a database that belongs to a user; True when it was made.
+
+        Args:
+            name: `projects/P/branches/B/databases/D`; without an explicit id the platform generates one, and the
+                app's resource would point nowhere.
+            postgres_name: what Postgres calls it.
+            owner: user name; its role owns the database, where the branch has a role for it.
+        """
+        if self.find(name) is not None:
+            return False
+        spec: dict[str, Any] = {"postgres_database": postgres_name}
+        if role := self._role(_parent(name), owner):
+            spec["role"] = role
+        return self._ensure(name, "database_id", {"spec": spec})
+
+    def _role(self, branch: str, user: str) -> str | None:
+        try:
+            answer = self._api.call("GET", f"{_ROOT}/{branch}/roles")
+        except DeployError as e:
+            if e.code in (Code.NOT_FOUND, Code.PERMISSION_DENIED, Code.WORKSPACE_ANSWER):
+                return None  # the platform then takes the caller as owner
+            raise
+        for role in answer.get("roles", []):
+            if (role.get("status") or {}).get("postgres_role") == user:
+                return str(role["name"])
+        return None
+
+    def _ensure(self, name: str, id_parameter: str, body: dict[str, Any]) -> bool:
+        if self.find(name) is not None:
+            return False
+        collection, wanted_id = name.rsplit("/", 1)
+        try:
+            operation = self._api.call(
+                "POST", f"{_ROOT}/{collection}", query={id_parameter: wanted_id}, body=body
+            )
+        except DeployError as e:
+            if e.code is Code.ALREADY_EXISTS:
+                return False
+            raise
+        self._finished(operation, name)
+        return True
+
+    def _finished(self, operation: dict[str, Any], name: str) -> None:
+        def look() -> dict[str, Any] | None:
+            state: dict[str, Any] = (
+                operation if operation.get("done") else self._api.call("GET", f"{_ROOT}/{operation['name']}")
+            )
+            return state if state.get("done") else None
+
+        ended = poll(
+            look,
+            what=f"Lakebase to make {name}",
+            within=_WITHIN_SECONDS,
+            hint="Run the same command again: it goes on from there.",
+            clock=self._api.clock,
+        )
+        if error := ended.get("error"):
+            raise DeployError(
+                Code.REQUEST_REFUSED,
+                f"Lakebase could not make {name}: {error.get('error_code') or error.get('code') or ''} "
+                f"{error.get('message', '')}".rstrip(),
+                hint="Look at the Lakebase project in the workspace, then run the same command again.",
+            )
+
+
+def _parent(name: str) -> str:
+    return name.rsplit("/", 2)[0]

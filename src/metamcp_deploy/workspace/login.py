@@ -1,0 +1,321 @@
+"""Who this tool is in a workspace: the SDK's authentication chain, with its waits cut short and its errors in words.
+
+The only module that imports `databricks.sdk` (0.75 s).
+"""
+
+from __future__ import annotations
+
+import configparser
+import logging
+import os
+import re
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+from metamcp_deploy import __version__, events
+from metamcp_deploy.config.model import Settings
+from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.workspace import api
+
+if TYPE_CHECKING:
+    from metamcp_deploy.network import Network
+
+_SDK_TRY_SECONDS = 8  # of its first question to the host, which it may leave unanswered
+_TOKEN_SECONDS = (
+    60.0  # the SDK's token request has no limit of its own; a browserless `databricks auth token` is slow
+)
+_NOT_OAUTH = frozenset({"pat", "basic"})
+
+# With --debug the console adds a handler of its own; without one, Python would print the SDK's warnings bare.
+logging.getLogger("databricks.sdk").addHandler(logging.NullHandler())
+
+
+@dataclass
+class Login:
+    """A login that works: whose tokens are fresh whenever `headers` is called.
+
+    Attributes:
+        host: origin of the workspace.
+        auth_type: the SDK's name for how (`pat`, `oauth-m2m`, `databricks-cli`, ...).
+        user_agent: what requests call themselves.
+        source: where it came from, for people.
+    """
+
+    host: str
+    auth_type: str
+    user_agent: str
+    source: str
+    _authenticate: Callable[[], dict[str, str]] = field(repr=False)
+
+    def headers(self) -> dict[str, str]:
+        """Fresh headers of a request to the workspace's API.
+
+        Raises:
+            DeployError: AUTH_FAILED, WORKSPACE_UNREACHABLE.
+        """
+        return {
+            **_translated(self._authenticate, self.host, self.source),
+            "User-Agent": self.user_agent,
+        }
+
+    def app_headers(self) -> dict[str, str]:
+        """Headers that open an app's URL.
+
+        Raises:
+            DeployError: AUTH_FAILED, when the login is not OAuth: apps refuse personal access tokens.
+        """
+        if self.auth_type in _NOT_OAUTH:
+            raise DeployError(
+                Code.AUTH_FAILED,
+                f"{self.source} logs in to {self.host} with {_PLAIN_NAMES[self.auth_type]}, which apps do not "
+                "accept: an OAuth login is needed to open the app or its log.",
+                hint=f"databricks auth login --host {self.host} --profile NAME, then -p NAME",
+            )
+        return self.headers()
+
+
+_PLAIN_NAMES = {"pat": "a personal access token", "basic": "a user name and password"}
+
+
+def log_in(
+    settings: Settings,
+    network: Network,
+    *,
+    host: str | None = None,
+    client_id: str | None = None,
+    client_secret: Secret | None = None,
+) -> Login:
+    """Logs in: with the credentials given, else as the SDK's chain finds them (profile, environment, CLI, CI).
+
+    Args:
+        settings: `workspace.profile` names the profile; `workspace.host` is what the login is compared with.
+        network: how to reach it.
+        host: with client_id and client_secret, of a service principal; nothing of the environment counts then.
+        client_id: of it.
+        client_secret: of it.
+
+    Raises:
+        DeployError: HOST_MISMATCH, AUTH_FAILED, WORKSPACE_UNREACHABLE, CONFIG_INVALID.
+    """
+    network.configure_sdk()
+    wanted = _origin(host or settings.workspace.host)
+    if client_id and client_secret:
+        given = {
+            "host": wanted,
+            "client_id": client_id,
+            "client_secret": client_secret.reveal(),
+            "auth_type": "oauth-m2m",
+        }
+        with _without_login_variables():
+            return _configured(given, wanted, network, "the given service principal")
+    profile = settings.workspace.profile or os.environ.get("DATABRICKS_CONFIG_PROFILE")
+    if not profile and wanted and not os.environ.get("DATABRICKS_HOST"):
+        profile = _profile_of(wanted)
+    if profile:
+        return _configured({"profile": profile}, wanted, network, f"Profile {profile}")
+    if os.environ.get("DATABRICKS_HOST") or not wanted:
+        return _configured({}, wanted, network, "The environment's login")
+    return _configured({"host": wanted}, wanted, network, "The environment's login")
+
+
+def _configured(given: dict[str, Any], wanted: str | None, network: Network, source: str) -> Login:
+    from databricks.sdk.config import Config
+
+    events.emit(events.Progress(f"logging in to {wanted or source}"))
+    strategy = _Strategy(wanted, network, source)
+    version = re.match(r"\d+\.\d+\.\d+", __version__)
+    try:
+        config = Config(
+            **given,
+            product="metamcp-deploy",
+            product_version=version.group() if version else "0.0.0",
+            credentials_strategy=strategy,  # type: ignore[arg-type]
+            retry_timeout_seconds=1,
+            http_timeout_seconds=_SDK_TRY_SECONDS,
+        )
+    except ValueError as e:
+        raise _not_logged_in(wanted or strategy.host, source, str(e)) from e
+    return Login(
+        host=_origin(config.host) or "",
+        auth_type=str(config.auth_type),
+        user_agent=config.user_agent,
+        source=source,
+        _authenticate=config.authenticate,
+    )
+
+
+class _Strategy:
+    """The SDK's own chain, entered only after the host was compared and has answered."""
+
+    def __init__(self, wanted: str | None, network: Network, source: str) -> None:
+        from databricks.sdk.credentials_provider import DefaultCredentials
+
+        self._default = DefaultCredentials()
+        self._wanted = wanted
+        self._network = network
+        self._source = source
+        self.host = ""
+
+    def auth_type(self) -> str:
+        return self._default.auth_type()
+
+    def __call__(self, config: Any) -> Any:
+        host = _origin(config.host)
+        if not host:
+            raise DeployError(
+                Code.AUTH_FAILED,
+                f"{self._source} names no workspace: there is no host.",
+                hint="Set workspace.host in metamcp.yaml, or log in: databricks auth login --host "
+                "https://<workspace>",
+            )
+        self.host = host
+        if self._wanted and host != self._wanted:
+            raise DeployError(
+                Code.HOST_MISMATCH,
+                f"{self._source} is a login for {host}, but the target's workspace.host is {self._wanted}. "
+                "Nothing was changed.",
+                hint=f"Use a login for that host: databricks auth login --host {self._wanted} --profile NAME, "
+                "then -p NAME",
+            )
+        config.host = host  # without the `?o=…` that people copy from the browser
+        answered_as_workspace = _probe(host, self._network)
+        try:
+            return _translated(lambda: self._default(config), host, self._source)
+        except DeployError as e:
+            if answered_as_workspace or e.code is not Code.AUTH_FAILED:
+                raise
+            raise DeployError(
+                e.code,
+                f"{e.message} {host} did not answer as a workspace does: is the host right?",
+                hint=e.hint,
+                detail=e.detail,
+            ) from e
+
+
+def _probe(host: str, network: Network) -> bool:
+    """Asks the host what every workspace tells; False when the answer is not a workspace's, and that is all right.
+
+    Raises:
+        DeployError: WORKSPACE_UNREACHABLE, after well under 30 s.
+    """
+    call = api.Api(host, network.requests_session, dict)
+    try:
+        call.call("GET", "/.well-known/databricks-config")
+    except api.ApiError:
+        return False
+    return True
+
+
+def _translated(call: Callable[[], Any], host: str, source: str) -> Any:
+    """Runs one of the SDK's authentication calls for at most `_TOKEN_SECONDS`."""
+    done: list[Any] = []
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            done.append(call())
+        except BaseException as e:
+            failed.append(e)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(_TOKEN_SECONDS)
+    if done:
+        return done[0]
+    if not failed:
+        text = f"{host} did not answer the request for a token within {_TOKEN_SECONDS:g} s."
+        raise DeployError(
+            Code.WORKSPACE_UNREACHABLE, text, hint=f"Check the network and proxy settings: curl -sI {host}"
+        )
+    error = failed[0]
+    if isinstance(error, DeployError) or not isinstance(error, Exception):
+        raise error
+    if isinstance(error, requests.exceptions.ConnectionError | requests.exceptions.Timeout):
+        raise api.unreachable(host, "the request for a token", error, 0) from error
+    raise _not_logged_in(host, source, str(error)) from error
+
+
+def _not_logged_in(host: str | None, source: str, said: str) -> DeployError:
+    where = host or "the workspace"
+    login = f"databricks auth login --host {host or 'https://<workspace>'}"
+    return DeployError(
+        Code.AUTH_FAILED,
+        f"{source} could not log in to {where}.",
+        hint=f"{login} (in a pipeline: DATABRICKS_AUTH_TYPE=github-oidc, or DATABRICKS_CLIENT_ID and _SECRET)",
+        detail=said[:800],
+    )
+
+
+def _origin(host: str | None) -> str | None:
+    """`dev.example.com/?o=1` → `https://dev.example.com`.
+
+    Raises:
+        DeployError: CONFIG_INVALID.
+    """
+    if not host:
+        return None
+    parts = urllib.parse.urlsplit(host if "://" in host else f"https://{host}")
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
+        raise DeployError(
+            Code.CONFIG_INVALID,
+            f"The workspace's host {host} is not the origin of a web server.",
+            hint="Set workspace.host to something like https://dev.example.com",
+        )
+    standard = {"http": 80, "https": 443}[parts.scheme]
+    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{name}" + (f":{port}" if port and port != standard else "")
+
+
+def _profile_of(host: str) -> str | None:
+    """The one profile of the user's databrickscfg for this host, as the official command line finds it."""
+    path = Path(os.environ.get("DATABRICKS_CONFIG_FILE") or "~/.databrickscfg").expanduser()
+    parser = configparser.ConfigParser(interpolation=None, default_section="\0")
+    try:
+        parser.read(path)
+    except (configparser.Error, OSError, UnicodeDecodeError) as e:
+        raise DeployError(
+            Code.AUTH_FAILED,
+            f"{path} cannot be read.",
+            hint=f"Repair {path}, or name the login with DATABRICKS_* variables.",
+            detail=str(e).splitlines()[0],
+        ) from e
+    found = [name for name in parser.sections() if _same_host(parser[name].get("host", ""), host)]
+    if len(found) > 1:
+        raise DeployError(
+            Code.AUTH_FAILED,
+            f"{path} has {len(found)} profiles for {host}: {', '.join(found)}.",
+            hint=f"Name one: -p {found[0]}",
+        )
+    return found[0] if found else None
+
+
+def _same_host(stated: str, host: str) -> bool:
+    try:
+        return _origin(stated) == host
+    except DeployError:
+        return False
+
+
+@contextmanager
+def _without_login_variables() -> Iterator[None]:
+    """Hides the user's own login from the SDK, which would otherwise mix it with the credentials given."""
+    prefixes = ("DATABRICKS_", "ARM_", "GOOGLE_CREDENTIALS")
+    hidden = {k: v for k, v in os.environ.items() if k.startswith(prefixes)}
+    for name in hidden:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
