@@ -15,11 +15,6 @@ DATABASE_RESOURCE = "database"
 AUTH_RESOURCE = "better-auth-secret"
 AUTH_SECRET = "BETTER_AUTH_SECRET"  # noqa: S105 - the name of the variable and of the key in the scope
 
-# Set by the platform, by this tool or by the database resource: a value from `app.env` would break the app, and the
-# platform's own names are silently replaced.
-_RESERVED = frozenset({"APP_URL", AUTH_SECRET, "LAKEBASE_ENDPOINT", "METAMCP_SECRET_ENV", "DATABASE_URL"})
-_RESERVED_PREFIXES = ("DATABRICKS_", "PG")
-
 
 @dataclass(frozen=True)
 class EnvVar:
@@ -72,15 +67,14 @@ def secret_resource(key: str) -> str:
 
 
 def environment(settings: Settings, app_url: str | None) -> list[EnvVar]:
-    """The complete environment that the deploy call sends, in a fixed order.
+    """The complete environment that the deploy call sends, in a fixed order. `config` keeps `app.env` to free names.
 
     Args:
         settings: of the target.
         app_url: the app's public origin; None (before the app exists) leaves `APP_URL` out.
 
     Raises:
-        DeployError: CONFIG_INVALID, when `app.env` sets a name that belongs to the platform or to this tool, or two
-            secret keys would share one resource.
+        DeployError: CONFIG_INVALID, when two secret keys would share one resource.
     """
     _check(settings)
     secret_names = sorted(
@@ -130,13 +124,7 @@ def _secret(name: str, scope: str, key: str) -> dict[str, Any]:
 
 def _check(settings: Settings) -> None:
     resources: dict[str, str] = {}
-    for name, value in settings.app.env.items():
-        if name in _RESERVED or name.startswith(_RESERVED_PREFIXES):
-            raise DeployError(
-                Code.CONFIG_INVALID,
-                f"app.env sets {name} for target {settings.target}, which the platform or this tool sets itself.",
-                hint=f"Remove {name} from app.env.",
-            )
+    for value in settings.app.env.values():
         if isinstance(value, SecretReference):
             other = resources.setdefault(secret_resource(value.secret), value.secret)
             if other != value.secret:

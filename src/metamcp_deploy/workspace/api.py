@@ -145,9 +145,10 @@ class Api:
                     raise unreachable(self.host, f"{method} {path}", e, elapsed) from e
                 events.emit(events.Progress(f"{self.host} does not answer; trying again ({reason(e)})"))
             else:
-                pause = _throttled(response, attempt)
-                if pause is None or self.clock.now() - started + pause > THROTTLED_SECONDS:
+                asked = _throttled(response, attempt)
+                if asked is None or self.clock.now() - started + asked > THROTTLED_SECONDS:
                     return response
+                pause = asked
                 events.emit(
                     events.Progress(f"{self.host} asks to wait {pause:g} s (HTTP {response.status_code})")
                 )

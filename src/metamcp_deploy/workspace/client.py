@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from metamcp_deploy.config.model import Settings
@@ -32,12 +33,14 @@ class Workspace:
         clock: of all waits.
     """
 
-    def __init__(self, login: Login, network: Network, clock: Clock | None = None) -> None:
+    def __init__(self, log_in: Callable[[], Login], network: Network, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
         self.network = network
-        self.host = login.host
-        self._login = login
-        self._api = Api(login.host, network.requests_session, login.headers, self.clock)
+        self._log_in = log_in
+        self._login = log_in()
+        self.host = self._login.host
+        # Through a lambda, so that `renew` counts from the next call on.
+        self._api = Api(self.host, network.requests_session, lambda: self._login.headers(), self.clock)
         self.files = Files(self._api)
         self.apps = Apps(self._api)
         self.lakebase = Lakebase(self._api)
@@ -67,8 +70,15 @@ class Workspace:
         Raises:
             DeployError: HOST_MISMATCH, AUTH_FAILED, WORKSPACE_UNREACHABLE, CONFIG_INVALID.
         """
-        login = log_in(settings, network, host=host, client_id=client_id, client_secret=client_secret)
+
+        def login() -> Login:
+            return log_in(settings, network, host=host, client_id=client_id, client_secret=client_secret)
+
         return cls(login, network, clock)
+
+    def renew(self) -> None:
+        """Logs in anew: a token that was refused before its time is not used again."""
+        self._login = self._log_in()
 
     @functools.cached_property
     def me(self) -> str:

@@ -10,7 +10,6 @@ import logging
 import os
 import re
 import threading
-import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from metamcp_deploy import __version__, events
+from metamcp_deploy.config import hosts
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
@@ -141,7 +141,7 @@ def _configured(given: dict[str, Any], wanted: str | None, network: Network, sou
             retry_timeout_seconds=1,
             http_timeout_seconds=_SDK_TRY_SECONDS,
         )
-    except ValueError as e:
+    except ValueError as e:  # the SDK's word for whatever is wrong with a login
         raise _not_logged_in(wanted or strategy.host, source, str(e)) from e
     return Login(
         host=_origin(config.host) or "",
@@ -262,20 +262,14 @@ def _origin(host: str | None) -> str | None:
     """
     if not host:
         return None
-    parts = urllib.parse.urlsplit(host if "://" in host else f"https://{host}")
     try:
-        port = parts.port
-    except ValueError:
-        port = -1
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
+        return hosts.origin(host)
+    except ValueError as e:
         raise DeployError(
             Code.CONFIG_INVALID,
-            f"The workspace's host {host} is not the origin of a web server.",
-            hint="Set workspace.host to something like https://dev.example.com",
-        )
-    standard = {"http": 80, "https": 443}[parts.scheme]
-    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{name}" + (f":{port}" if port and port != standard else "")
+            f"The workspace's host {e}.",
+            hint="Set workspace.host, or the host of the login, to something like https://dev.example.com",
+        ) from None
 
 
 def _profile_of(host: str) -> str | None:

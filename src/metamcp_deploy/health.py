@@ -1,0 +1,229 @@
+"""Is a deployed app well? Two authenticated requests, and what their answers mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+import requests
+
+from metamcp_deploy import events
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.workspace.api import reason
+from metamcp_deploy.workspace.clock import Clock
+
+ALIVE_PATH = "/metamcp/health"  # answers without touching the database
+READY_PATH = "/metamcp"  # lists the endpoints, so that it fails with the database
+_SECONDS = (5.0, 20.0)  # to connect, to answer
+_PAUSES = (0.25, 3.0)
+
+
+class Status(StrEnum):
+    """How the app is. `healthy` is the only good one."""
+
+    HEALTHY = "healthy"
+    NOT_AUTHENTICATED = "not_authenticated"
+    WRONG_PATH = "wrong_path"
+    NOT_LISTENING = "not_listening"
+    UNREACHABLE = "unreachable"
+    STARTING = "starting"
+    DATABASE_DOWN = "database_down"
+    STOPPED = "stopped"
+    UNEXPECTED = "unexpected"
+
+
+# What is said about a status, and what to do next. {app} is the command's own way to name the app.
+_WORDS: Mapping[Status, tuple[str, str]] = {
+    Status.NOT_AUTHENTICATED: (
+        "the login was refused: the proxy in front of the app wants an OAuth login with CAN_USE",
+        "databricks auth login --host <workspace>; then check the app's permissions (app.permissions)",
+    ),
+    Status.WRONG_PATH: (
+        "something answers, but not MetaMCP: there is nothing at that path",
+        "Check what is deployed there: metamcp-deploy deploy",
+    ),
+    Status.NOT_LISTENING: (
+        "nothing listens behind the proxy: the app is still starting, or its start failed",
+        "metamcp-deploy logs, from the top",
+    ),
+    Status.UNREACHABLE: (
+        "the app's URL does not answer",
+        "Check the network and proxy settings; then metamcp-deploy app-deploy",
+    ),
+    Status.STARTING: (
+        "the launcher answers, but the service behind it is not up",
+        "metamcp-deploy logs, for the failed step",
+    ),
+    Status.DATABASE_DOWN: (
+        "the app runs, but cannot reach its database",
+        "metamcp-deploy logs --grep database; check that the Lakebase endpoint is awake",
+    ),
+    Status.STOPPED: ("the app is stopped", "metamcp-deploy app-deploy starts it"),
+    Status.UNEXPECTED: ("the answer is none that MetaMCP gives", "metamcp-deploy logs"),
+}
+_WAITED_FOR = frozenset(
+    {Status.NOT_LISTENING, Status.STARTING, Status.DATABASE_DOWN, Status.UNREACHABLE, Status.UNEXPECTED}
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One request: `http` is the answer's status, None without one; `detail` what was noticed."""
+
+    name: str
+    path: str
+    status: Status
+    http: int | None
+    seconds: float
+    detail: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it was as it should be."""
+        return self.status is Status.HEALTHY
+
+
+@dataclass(frozen=True)
+class Report:
+    """How the app at `url` is: the first check that is not well decides."""
+
+    url: str
+    status: Status
+    checks: tuple[Check, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """`url`, `status` and `checks` of `-o json`."""
+        return {
+            "url": self.url,
+            "status": self.status.value,
+            "checks": [{**asdict(c), "status": c.status.value, "ok": c.ok} for c in self.checks],
+        }
+
+    def failure(self) -> DeployError | None:
+        """The error for a report that is not healthy."""
+        if self.status is Status.HEALTHY:
+            return None
+        words, hint = _WORDS[self.status]
+        shown = "\n".join(f"GET {c.path}: {c.http or 'no answer'} {c.detail}".rstrip() for c in self.checks)
+        return DeployError(
+            Code.UNHEALTHY, f"{self.url} is {self.status.value}: {words}.", hint=hint, detail=shown or None
+        )
+
+
+def check(
+    base_url: str,
+    headers: Callable[[], Mapping[str, str]],
+    session: requests.Session,
+    *,
+    wait: float = 0,
+    clock: Clock | None = None,
+) -> Report:
+    """Asks the app how it is, and goes on asking for up to `wait` seconds until it is healthy.
+
+    Args:
+        base_url: origin of the app.
+        headers: gives fresh headers that open the app.
+        session: makes the requests; redirects are not followed, because they lead to a login page that answers 200.
+        wait: seconds; a refused login or a wrong path is not waited for.
+        clock: of the wait.
+
+    Returns:
+        What was found last; look at its `status`.
+    """
+    clock = clock or Clock()
+    base_url = base_url.rstrip("/")
+    ends, pause = clock.now() + wait, _PAUSES[0]
+    while True:
+        report = _look(base_url, headers(), session, clock)
+        if report.status not in _WAITED_FOR or clock.now() + pause > ends:
+            return report
+        last = report.checks[-1]
+        events.emit(
+            events.Progress(f"waits for a healthy answer ({report.status.value} {last.detail}".rstrip() + ")")
+        )
+        clock.sleep(pause)
+        pause = min(pause * 1.5, _PAUSES[1])
+
+
+def stopped(base_url: str, compute: str) -> Report:
+    """The report for an app whose compute is not there; no request would tell more."""
+    return Report(base_url, Status.STOPPED, (Check("compute", "", Status.STOPPED, None, 0.0, compute),))
+
+
+def _look(base_url: str, headers: Mapping[str, str], session: requests.Session, clock: Clock) -> Report:
+    alive = _ask("alive", base_url, ALIVE_PATH, headers, session, clock)
+    if not alive.ok:
+        return Report(base_url, alive.status, (alive,))
+    ready = _ask("ready", base_url, READY_PATH, headers, session, clock)
+    return Report(base_url, ready.status, (alive, ready))
+
+
+def _ask(
+    name: str,
+    base_url: str,
+    path: str,
+    headers: Mapping[str, str],
+    session: requests.Session,
+    clock: Clock,
+) -> Check:
+    began = clock.now()
+
+    def signed(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
+        # As `auth`: requests would replace the Authorization header by what a ~/.netrc holds for the host.
+        prepared.headers.update(headers)
+        return prepared
+
+    try:
+        response = session.get(base_url + path, auth=signed, allow_redirects=False, timeout=_SECONDS)
+    except requests.exceptions.RequestException as e:
+        refused = "refused" in repr(e).lower()
+        status = Status.NOT_LISTENING if refused else Status.UNREACHABLE
+        return Check(name, path, status, None, _since(began, clock), reason(e))
+    status, detail = _meaning(name, response)
+    return Check(name, path, status, response.status_code, _since(began, clock), detail)
+
+
+def _meaning(name: str, response: requests.Response) -> tuple[Status, str]:
+    code = response.status_code
+    if code in (502, 503, 504):
+        said = _launcher_said(response)
+        return (Status.STARTING if said else Status.NOT_LISTENING), said
+    if code == 500 and name == "ready":
+        return Status.DATABASE_DOWN, response.text[:200].strip()
+    if code in (301, 302, 303, 307, 308):
+        return Status.NOT_AUTHENTICATED, f"redirect to {response.headers.get('Location', '?').split('?')[0]}"
+    if code == 200 and not _is_json(response):
+        return Status.WRONG_PATH, f"answered with {response.headers.get('Content-Type', 'no type')}, not JSON"
+    known = {
+        200: Status.HEALTHY,
+        401: Status.NOT_AUTHENTICATED,
+        403: Status.NOT_AUTHENTICATED,
+        404: Status.WRONG_PATH,
+    }
+    return known.get(code, Status.UNEXPECTED), ""
+
+
+def _launcher_said(response: requests.Response) -> str:
+    """What the launcher's own answer says (`{status, step, code, message, request_id}`); empty when it is not one."""
+    try:
+        document = response.json()
+    except ValueError:
+        return ""
+    if not isinstance(document, dict) or not document.get("step"):
+        return ""
+    state, code = document.get("status", "failed"), document.get("code", "")
+    return f"{state} at step {document['step']} ({code}): {document.get('message', '')}"
+
+
+def _is_json(response: requests.Response) -> bool:
+    try:
+        response.json()
+    except ValueError:
+        return False
+    return True
+
+
+def _since(began: float, clock: Clock) -> float:
+    return round(clock.now() - began, 3)
