@@ -1,0 +1,107 @@
+"""Which certificates are trusted: the system's, Mozilla's, and those that the settings or the environment name.
+
+Tools differ in what their variable does: NODE_EXTRA_CA_CERTS adds, GIT_SSL_CAINFO and REQUESTS_CA_BUNDLE replace. So
+those that replace get one combined file, kept in the cache under the digest of its content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import ssl
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from metamcp_deploy import resources
+from metamcp_deploy.errors import Code, DeployError
+
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\s.+?-----END CERTIFICATE-----", re.DOTALL)
+_VARIABLES = (
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "NODE_EXTRA_CA_CERTS",
+)
+# Where Linux distributions and macOS keep the system's store as one file, for builds of Python that look elsewhere.
+_SYSTEM_STORES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Certificates that were named, in PEM; `named` is empty when each tool's own store is enough."""
+
+    named: tuple[str, ...]
+
+    @classmethod
+    def of(cls, ca_bundle: Path | None, environ: Mapping[str, str]) -> Trust:
+        """Reads the bundle of the settings, else those that the usual variables name.
+
+        Raises:
+            DeployError: CONFIG_INVALID naming the setting or variable, and what is wrong with its file.
+        """
+        if ca_bundle is not None:
+            return cls(tuple(_read(ca_bundle.expanduser(), "network.ca_bundle")))
+        named: list[str] = []
+        for name in _VARIABLES:
+            if environ.get(name):
+                named += _read(Path(environ[name]), f"The environment variable {name}")
+        return cls(tuple(dict.fromkeys(named)))
+
+    def combined(self) -> Path:
+        """A file with Mozilla's, the system's and the named certificates, for tools whose setting replaces all."""
+        import certifi
+
+        default = ssl.get_default_verify_paths()
+        stores = [certifi.where(), default.openssl_cafile, *_SYSTEM_STORES]
+        found = [c for s in stores if Path(s).is_file() for c in _certificates(Path(s))]
+        return _kept((*found, *self.named))
+
+    def extra(self) -> Path | None:
+        """A file with the named certificates alone, for tools that add it to their own; None when none are named."""
+        return _kept(self.named) if self.named else None
+
+
+def _kept(certificates: Iterable[str]) -> Path:
+    content = "\n".join(dict.fromkeys(certificates)).encode() + b"\n"
+    path = resources.cache_folder() / "certificates" / f"{hashlib.sha256(content).hexdigest()[:16]}.pem"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as partial:
+            partial.write(content)
+        Path(partial.name).replace(path)
+    return path
+
+
+def _certificates(path: Path) -> list[str]:
+    return _CERTIFICATE.findall(path.read_text(encoding="utf-8", errors="replace"))
+
+
+def _read(path: Path, origin: str) -> list[str]:
+    """The certificates in a file, or in the files of a folder (which requests and OpenSSL take, too)."""
+    try:
+        files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+        found = [c for f in files for c in _certificates(f)]
+        if not found:
+            raise _invalid(path, origin, "it holds no certificate (-----BEGIN CERTIFICATE-----)")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata="\n".join(found))
+    except ssl.SSLError as e:
+        raise _invalid(path, origin, f"a certificate in it is damaged ({e.reason or e})") from e
+    except OSError as e:
+        raise _invalid(path, origin, e.strerror or str(e)) from e
+    return found
+
+
+def _invalid(path: Path, origin: str, problem: str) -> DeployError:
+    return DeployError(
+        Code.CONFIG_INVALID,
+        f"{origin} names the certificates in {path}, but they cannot be used: {problem}.",
+        hint=f"Let {origin.removeprefix('The environment variable ')} name a readable PEM file of certificates.",
+    )
