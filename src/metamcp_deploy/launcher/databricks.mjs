@@ -1,0 +1,111 @@
+// The three calls the launcher makes to the workspace, with the app's own principal.
+// Source of paths and fields: the platform's REST reference (OAuth M2M, Lakebase credentials, Apps).
+
+import { randomUUID } from "node:crypto";
+
+import { Failure, causeOf } from "./failure.mjs";
+import { complain, conceal, reveal, say } from "./log.mjs";
+
+const CALL_MS = 15_000;
+const EVIDENCE = 300; // characters of an answer that go to the log
+const TOKEN_MARGIN_MS = 60_000;
+const DEFAULT_TTL_MS = 3_600_000;
+
+export class Workspace {
+  #token = { value: "", until: 0 };
+
+  /** `now` is a monotonic clock in milliseconds. */
+  constructor({ host, clientId, clientSecret, now = () => performance.now() }) {
+    Object.assign(this, { host, clientId, clientSecret, now });
+  }
+
+  /** An OAuth token of the app's principal, from the cache while it has a minute left. */
+  async token() {
+    if (this.#token.until - TOKEN_MARGIN_MS > this.now()) return this.#token.value;
+    const missing = ["host", "clientId", "clientSecret"].filter((name) => !this[name]);
+    if (missing.length) {
+      complain(`Missing Databricks client credentials: ${missing.join(", ")}`);
+      const names = "DATABRICKS_HOST, DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET";
+      throw new Failure("token", "client_credentials_missing", `Missing Databricks client credentials: the platform sets ${names}.`);
+    }
+    say("Requesting workspace token");
+    const started = this.now();
+    const answer = await this.#call("token", "Failed to fetch workspace OAuth token", "/oidc/v1/token", {
+      method: "POST",
+      headers: {
+        authorization: `Basic ${Buffer.from(`${this.clientId}:${this.clientSecret}`).toString("base64")}`,
+        "content-type": "application/x-www-form-urlencoded",
+      },
+      body: "grant_type=client_credentials&scope=all-apis",
+    });
+    if (typeof answer.body.access_token !== "string" || !answer.body.access_token) {
+      complain("Failed to fetch workspace OAuth token: the answer has no access_token");
+      throw new Failure("token", "token_refused", "The workspace answered without an OAuth token.", { heals: true });
+    }
+    reveal(this.#token.value);
+    const life = Number(answer.body.expires_in) * 1000 || DEFAULT_TTL_MS;
+    this.#token = { value: conceal(answer.body.access_token), until: started + life };
+    return this.#token.value;
+  }
+
+  /** A database credential {token, ttl (ms)}: by `endpoint` (autoscaling) or by `instance` (provisioned). */
+  async credential({ endpoint, instance }) {
+    const bearer = await this.token();
+    say("Requesting DB credential");
+    const [path, body] = endpoint
+      ? ["/api/2.0/postgres/credentials", { endpoint }]
+      : ["/api/2.0/database/credentials", { request_id: randomUUID(), instance_names: [instance] }];
+    const answer = await this.#call("credential", "Failed to generate database credential", path, {
+      method: "POST",
+      headers: { authorization: `Bearer ${bearer}`, "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    const { token, expiration_time: expires } = answer.body;
+    if (typeof token !== "string" || !token) {
+      complain("Database credential response missing token");
+      throw new Failure("credential", "credential_missing", "The workspace answered without a database credential.", { heals: true });
+    }
+    conceal(token);
+    say(`Obtained database credential token (length): ${token.length}`);
+    // By the server's own clock where it tells it: the container's may be wrong.
+    const ttl = Date.parse(expires) - (Date.parse(answer.date) || Date.now());
+    return { token, ttl: Number.isFinite(ttl) ? ttl : DEFAULT_TTL_MS };
+  }
+
+  /** The app's public URL, or "" when the workspace does not tell it. */
+  async appUrl(name) {
+    const bearer = await this.token();
+    const path = `/api/2.0/apps/${encodeURIComponent(name)}`;
+    const answer = await this.#call("app-url", "Failed to read the app", path, { headers: { authorization: `Bearer ${bearer}` } });
+    return typeof answer.body.url === "string" ? answer.body.url : "";
+  }
+
+  async #call(step, line, path, options) {
+    const code = `${step.replace("-", "_")}_refused`;
+    let response, text;
+    try {
+      response = await fetch(this.host + path, { redirect: "manual", signal: AbortSignal.timeout(CALL_MS), ...options });
+      text = await response.text();
+    } catch (error) {
+      const cause = causeOf(error);
+      complain(`${step === "credential" ? "Error fetching database credential" : line}: ${cause} (${this.host}${path})`);
+      const message = `The workspace cannot be reached (${step}).`;
+      throw new Failure(step, "workspace_unreachable", message, { detail: cause, heals: true });
+    }
+    const body = parsed(text);
+    if (response.status === 200 && body) return { body, date: response.headers.get("date") };
+    const evidence = text.replace(/\s+/g, " ").slice(0, EVIDENCE);
+    complain(`${line}: HTTP ${response.status} ${evidence}`);
+    const message = `The workspace refused: HTTP ${response.status}${body?.error_code ? ` ${body.error_code}` : ""} (${step}).`;
+    throw new Failure(step, code, message, { detail: evidence, heals: true });
+  }
+}
+
+function parsed(text) {
+  try {
+    const value = JSON.parse(text);
+    return value && typeof value === "object" ? value : null;
+  } catch {
+    return null;
+  }
+}

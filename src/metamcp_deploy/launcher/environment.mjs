@@ -1,0 +1,116 @@
+// What the environment says: what may be printed of it, where the database is, what the services get to see.
+
+import { Failure } from "./failure.mjs";
+
+// Values that may stand in a log. Every other name is printed as "set": the platform may add secrets that we do not know.
+const PRINTABLE =
+  /^(PG(APPNAME|DATABASE|HOST|PORT|SSLMODE|SSLROOTCERT|USER)|DATABRICKS_(APP_(NAME|PORT)|HOST|WORKSPACE_ID|CLIENT_ID)|LAKEBASE_(ENDPOINT|INSTANCE_NAME)|APP_URL|METAMCP_[A-Z_]+|TRANSFORM_LOCALHOST_TO_DOCKER_INTERNAL|LOG_LEVEL|NODE_(ENV|EXTRA_CA_CERTS)|PATH|HOME|TMPDIR|LANG|LC_ALL|TZ|PWD|USER)$/;
+
+// What programs in general need, MCP servers included (upstream hands them HOME, PATH and the like, and proxies).
+const PASSED =
+  /^(PATH|HOME|USER|LOGNAME|SHELL|TERM|TMPDIR|LANG|LC_[A-Z]+|TZ|(HTTPS?|NO|ALL)_PROXY|(https?|no|all)_proxy|NODE_EXTRA_CA_CERTS|SSL_CERT_(FILE|DIR)|XDG_[A-Z_]+)$/;
+
+/** The environment on a few lines that can be pasted into a ticket. `secrets` are those taken out of it. */
+export function describe(env, secrets) {
+  const status = (name) => (name in secrets || env[name] ? "set" : "missing");
+  const pg = ["PGHOST", "PGPORT", "PGDATABASE", "PGUSER", "PGSSLMODE", "PGPASSWORD"];
+  const all = Object.keys({ ...env, ...secrets }).sort();
+  const shown = all.map((name) => `${name}=${display(name, env, secrets)}`);
+  return [
+    `PG env status: ${pg.map((name) => `${name}=${status(name)}`).join(" ")}`,
+    `Databricks env keys: ${all.filter((name) => name.startsWith("DATABRICKS_")).join(", ") || "none"}`,
+    `Environment: ${shown.join(" ")}`,
+  ];
+}
+
+function display(name, env, secrets) {
+  if (name in secrets) return "********";
+  if (!PRINTABLE.test(name)) return "(set)";
+  return JSON.stringify(env[name].replace(/\/\/[^/@\s]*@/, "//********@"));
+}
+
+/** The workspace's origin; the platform gives it with or without the scheme. */
+export function workspaceHost(env) {
+  const host = (env.DATABRICKS_HOST ?? "").trim();
+  if (!host) return "";
+  return new URL(host.includes("://") ? host : `https://${host}`).origin;
+}
+
+/** Where to listen: everywhere, as the platform wants it, except below an embedded workspace on this machine. */
+export function bindAddress(env) {
+  const embedded = /^http:\/\/(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(\/|$)/.test(env.DATABRICKS_HOST ?? "");
+  return embedded ? "127.0.0.1" : "0.0.0.0";
+}
+
+/**
+ * Where the database is and how its password is got: {kind, PGHOST, PGPORT, PGDATABASE, PGUSER, PGSSLMODE, endpoint?,
+ * instance?, password?}. `kind` is autoscaling, provisioned, external (a DATABASE_URL) or password.
+ */
+export function database(env, secrets) {
+  if (secrets.DATABASE_URL) return external(secrets.DATABASE_URL);
+  const fields = {
+    PGHOST: env.PGHOST,
+    PGPORT: env.PGPORT || "5432",
+    PGDATABASE: env.PGDATABASE,
+    PGUSER: env.PGUSER,
+    PGSSLMODE: env.PGSSLMODE || "require",
+  };
+  for (const name of ["PGHOST", "PGDATABASE", "PGUSER"]) {
+    if (!fields[name]) {
+      const by = "the app's resource `database` injects it: deploy the bundle again, so that the app has that resource";
+      throw new Failure("database", `${name.toLowerCase()}_missing`, `${name} not set; ${by}.`);
+    }
+  }
+  if (secrets.PGPASSWORD) return { kind: "password", ...fields, password: secrets.PGPASSWORD };
+  if (env.LAKEBASE_ENDPOINT) return { kind: "autoscaling", ...fields, endpoint: env.LAKEBASE_ENDPOINT };
+  if (env.LAKEBASE_INSTANCE_NAME) return { kind: "provisioned", ...fields, instance: env.LAKEBASE_INSTANCE_NAME };
+  throw new Failure(
+    "database",
+    "lakebase_endpoint_missing",
+    "LAKEBASE_ENDPOINT not set; the deploy call sets it from the app's resource `database`: deploy with metamcp-deploy, " +
+      "not with the button in the workspace.",
+  );
+}
+
+function external(text) {
+  const bad = (what) => new Failure("database", "database_url_invalid", `DATABASE_URL ${what}.`);
+  if (!URL.canParse(text)) throw bad("is not a URL; postgresql://user:password@host:port/database is expected");
+  const url = new URL(text);
+  if (!/^postgres(ql)?:$/.test(url.protocol)) throw bad("does not begin with postgresql://");
+  if (!url.hostname || !url.username || url.pathname.length < 2) throw bad("needs a user, a host and a database");
+  return {
+    kind: "external",
+    PGHOST: url.hostname.replace(/^\[|\]$/g, ""),
+    PGPORT: url.port || "5432",
+    PGDATABASE: decodeURIComponent(url.pathname.slice(1)),
+    PGUSER: decodeURIComponent(url.username),
+    PGSSLMODE: url.searchParams.get("sslmode") ?? "require",
+    password: decodeURIComponent(url.password),
+  };
+}
+
+/** Settings that upstream cannot start without, checked here because its own failure would leave a silent process. */
+export function requireSettings(env, secrets) {
+  for (const [name, value] of [["APP_URL", env.APP_URL], ["BETTER_AUTH_SECRET", secrets.BETTER_AUTH_SECRET]]) {
+    if (value?.startsWith("${")) {
+      const why = `${name} is the literal text of a placeholder: app.yaml does not expand it`;
+      throw new Failure("environment", "placeholder", `${why}. Deploy with metamcp-deploy, which sends the value.`);
+    }
+  }
+  if (!secrets.BETTER_AUTH_SECRET) {
+    throw new Failure(
+      "environment",
+      "better_auth_secret_missing",
+      "BETTER_AUTH_SECRET not set; the deploy call sets it from the app's resource `better-auth-secret`: deploy with " +
+        "metamcp-deploy.",
+    );
+  }
+}
+
+/** What a service gets to see: common names, the settings that the deploy call lists, and `own`. Never a secret. */
+export function serviceEnvironment(env, secrets, own) {
+  const settings = new Set((env.METAMCP_APP_ENV ?? "").split(",").map((name) => name.trim()));
+  settings.add("TRANSFORM_LOCALHOST_TO_DOCKER_INTERNAL");
+  const passed = Object.entries(env).filter(([name]) => PASSED.test(name) || settings.has(name));
+  return { NODE_ENV: "production", ...Object.fromEntries(passed.filter(([name]) => !(name in secrets))), ...own };
+}

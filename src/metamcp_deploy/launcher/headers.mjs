@@ -1,0 +1,58 @@
+// Headers on the way through: hop-by-hop ones end here (RFC 9110, 7.6.1), the public origin is told onwards.
+
+import { randomUUID } from "node:crypto";
+
+const HOP_BY_HOP = new Set(
+  "connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer transfer-encoding upgrade".split(" "),
+);
+const HOST = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$/;
+
+/** Name-value pairs of a message's raw headers without those of this hop, order and repetition kept. */
+function endToEnd(message) {
+  const named = (message.headers.connection ?? "").toLowerCase().split(",").map((name) => name.trim());
+  const dropped = new Set([...HOP_BY_HOP, ...named]);
+  const pairs = [];
+  for (let i = 0; i < message.rawHeaders.length; i += 2) {
+    if (!dropped.has(message.rawHeaders[i].toLowerCase())) pairs.push([message.rawHeaders[i], message.rawHeaders[i + 1]]);
+  }
+  return pairs;
+}
+
+/** For a service's answer: the flat list that writeHead takes. */
+export function answerHeaders(message) {
+  return endToEnd(message).flat();
+}
+
+/** The request's id: the platform's, else a new one. */
+export function requestId(request) {
+  const given = request.headers["x-request-id"];
+  return typeof given === "string" && /^[\x21-\x7e]{1,128}$/.test(given) ? given : randomUUID();
+}
+
+/**
+ * Headers for a service, as an object of lists. Host and X-Forwarded-* name the public origin: what the platform's proxy
+ * says, else what the client asked for. `publicProtocol` (http or https) is APP_URL's, for proxies that do not say it.
+ */
+export function forwardHeaders(request, id, publicProtocol) {
+  const given = request.headers;
+  const first = (text) => (text ?? "").split(",")[0].trim();
+  const forwarded = first(given["x-forwarded-host"]);
+  const host = HOST.test(forwarded) ? forwarded : (given.host ?? "localhost");
+  const protocol = first(given["x-forwarded-proto"]).toLowerCase();
+  const own = {
+    host,
+    "x-forwarded-host": host,
+    "x-forwarded-proto": protocol === "http" || protocol === "https" ? protocol : publicProtocol,
+    "x-forwarded-for": given["x-forwarded-for"] ?? request.socket.remoteAddress ?? "",
+    "x-request-id": id,
+  };
+  const headers = Object.create(null); // a header may be called __proto__
+  for (const [name, value] of endToEnd(request)) {
+    if (Object.hasOwn(own, name.toLowerCase())) continue;
+    const key = name.toLowerCase();
+    if (key in headers) headers[key].push(value);
+    else headers[key] = [value];
+  }
+  if (given["transfer-encoding"] !== undefined) headers["transfer-encoding"] = ["chunked"];
+  return Object.assign(headers, own);
+}

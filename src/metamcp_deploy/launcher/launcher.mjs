@@ -1,0 +1,253 @@
+// The order of a start, and what is said when a step fails. Everything else is in the module of that thing.
+
+import net from "node:net";
+import path from "node:path";
+import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { credentialsFor } from "./credentials.mjs";
+import { Workspace } from "./databricks.mjs";
+import * as environment from "./environment.mjs";
+import { Failure } from "./failure.mjs";
+import { complain, conceal, say } from "./log.mjs";
+import { migrate } from "./migration.mjs";
+import { Proxy } from "./proxy.mjs";
+import { readRelease, unpack } from "./release.mjs";
+import { router } from "./routes.mjs";
+import { Service } from "./service.mjs";
+
+const STREAMS_MS = 5_000; // after SIGTERM: streams are cut
+const REQUESTS_MS = 6_500; // and requests; the services' own end takes up to 2.5 s, and 10 s is all there is
+const RETRY_MS = [1_000, 2_000, 5_000, 10_000, 20_000, 30_000];
+
+const DOING = {
+  release: "The release is read.",
+  environment: "The environment is checked.",
+  unpack: "The release is unpacked.",
+  database: "The database's credentials are fetched.",
+  migrate: "The database migrations run.",
+};
+
+export class Launcher {
+  #state = { status: "starting", step: "release", code: "starting", message: DOING.release };
+  #route = null;
+  #services = {};
+  #started = false; // both services have answered once
+  #stop = new AbortController();
+  #credentials = null;
+
+  constructor({ env, secrets, root }) {
+    Object.assign(this, { env, secrets, root });
+    Object.values(secrets).forEach(conceal);
+    this.proxy = new Proxy((target) => this.#find(target));
+  }
+
+  /** Holds the port and brings the app up, again and again while that can help. Throws only when it cannot bind. */
+  async run() {
+    const port = portOf(this.env);
+    const host = environment.bindAddress(this.env);
+    await this.proxy.listen(port, host);
+    say(`Listening on ${host}:${port} with Node ${process.version}`);
+    for (const line of environment.describe(this.env, this.secrets)) say(line);
+    for (let attempt = 0; !this.#stop.signal.aborted; attempt++) {
+      const failure = await this.#attempt();
+      if (!failure || this.#stop.signal.aborted) return;
+      if (!failure.heals) return complain("Not tried again: this needs a change and a new deployment");
+      const wait = RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)];
+      say(`Trying again in ${wait / 1000} s`);
+      await sleep(wait, undefined, { signal: this.#stop.signal }).catch(() => {});
+    }
+  }
+
+  /** Ends everything within 10 s: requests finish, streams are cut, services and what they started end. */
+  async stop(signal) {
+    if (this.#stop.signal.aborted) return;
+    say(`${signal}: stopping`);
+    const began = performance.now();
+    this.#stop.abort();
+    this.#state = { status: "stopping", step: "stop", code: "stopping", message: "The app is being stopped." };
+    await this.proxy.drain(STREAMS_MS, REQUESTS_MS);
+    this.#credentials?.stop();
+    await Promise.all(Object.values(this.#services).map((service) => service.stop()));
+    this.proxy.close();
+    say(`Stopped after ${Math.round(performance.now() - began)} ms`);
+  }
+
+  /** Null when both services are up, else the failure. */
+  async #attempt() {
+    try {
+      await this.#bringUp();
+      return null;
+    } catch (error) {
+      const failure = Failure.from(error, this.#state.step);
+      if (this.#stop.signal.aborted) return failure;
+      const { step, code, message, detail } = failure;
+      complain(`Start failed at step ${step} (${code}): ${message}${detail ? ` ${detail}` : ""}`);
+      this.#state = { status: "failed", step, code, message };
+      return failure;
+    }
+  }
+
+  async #bringUp() {
+    this.#enter("release");
+    const release = readRelease(this.root);
+    this.#route = router(release.routes);
+    this.#enter("environment");
+    environment.requireSettings(this.env, this.secrets);
+    const access = this.#databaseAccess();
+    access.catch(() => {}); // told when it is waited for
+    this.#enter("unpack");
+    const folders = await unpack(this.root, release);
+    this.#enter("database");
+    const { target, appUrl } = await access;
+    this.protocol = new URL(appUrl).protocol.slice(0, -1);
+    const ports = { backend: await freePort(), frontend: await freePort() };
+    const plan = { release, folders, target, appUrl, ports };
+    this.#enter("migrate");
+    const frontend = this.#frontend(plan); // needs no database, so it starts beside the migrations
+    frontend.run();
+    try {
+      await migrate(this.#migration(plan));
+    } catch (error) {
+      await frontend.stop();
+      throw error;
+    }
+    this.#services = { frontend, backend: this.#backend(plan) };
+    if (this.#stop.signal.aborted) return frontend.stop();
+    this.#services.backend.run();
+    return this.#bothUp();
+  }
+
+  #enter(step) {
+    if (this.#stop.signal.aborted) throw new Failure(step, "stopping", "The app is being stopped.");
+    this.#state = { status: "starting", step, code: "starting", message: DOING[step] };
+  }
+
+  async #databaseAccess() {
+    const target = this.#target();
+    const workspace = new Workspace({
+      host: environment.workspaceHost(this.env),
+      clientId: this.env.DATABRICKS_CLIENT_ID,
+      clientSecret: this.secrets.DATABRICKS_CLIENT_SECRET,
+    });
+    this.#credentials?.stop();
+    this.#credentials = credentialsFor(target, workspace);
+    await this.#credentials.password();
+    say(`Derived DATABASE_URL for host ${target.PGHOST}:${target.PGPORT}, database ${target.PGDATABASE}, user ${target.PGUSER} (${target.kind})`);
+    return { target, appUrl: await this.#appUrl(workspace) };
+  }
+
+  #target() {
+    try {
+      return environment.database(this.env, this.secrets);
+    } catch (error) {
+      complain(error.message);
+      throw error;
+    }
+  }
+
+  async #appUrl(workspace) {
+    let found = this.env.APP_URL;
+    if (!found) {
+      say("APP_URL not set; asking the workspace for the app's URL");
+      found = await workspace.appUrl(this.env.DATABRICKS_APP_NAME ?? "").catch(() => "");
+    }
+    if (/^https?:\/\//.test(found) && URL.canParse(found)) return new URL(found).origin;
+    const why = found ? `APP_URL is ${JSON.stringify(found)}, not an http(s) URL` : "APP_URL not set, and the workspace does not tell the app's URL";
+    throw new Failure("app-url", "app_url_missing", `${why}: deploy with metamcp-deploy, which sends it.`);
+  }
+
+  #serviceEnvironment({ target, appUrl, ports }, own) {
+    const { PGHOST, PGPORT, PGDATABASE, PGUSER, PGSSLMODE } = target;
+    const database = { PGHOST, PGPORT, PGDATABASE, PGUSER, PGSSLMODE };
+    if (this.env.PGSSLROOTCERT) database.PGSSLROOTCERT = this.env.PGSSLROOTCERT;
+    const common = { APP_URL: appUrl, METAMCP_BACKEND_PORT: String(ports.backend) };
+    return environment.serviceEnvironment(this.env, this.secrets, { ...common, ...own(database) });
+  }
+
+  #migration(plan) {
+    return {
+      folder: plan.folders.migrations,
+      entry: plan.release.parts.migrations.entry,
+      preload: this.#preload(plan),
+      env: this.#serviceEnvironment(plan, (database) => ({ ...database, METAMCP_DB_SCHEMA: plan.release.schema })),
+      password: () => this.#credentials.password(),
+      signal: this.#stop.signal,
+    };
+  }
+
+  #backend(plan) {
+    const names = Object.keys(this.secrets).filter((name) => !/^(DATABRICKS_|PG|DATABASE_URL$)/.test(name));
+    return this.#service(plan, "backend", "/health", {
+      env: this.#serviceEnvironment(plan, (database) => ({ ...database, METAMCP_SERVICE_SECRETS: names.join(",") })),
+      answers: {
+        "database-password": () => this.#credentials.password(),
+        secret: (name) => {
+          if (!names.includes(name)) throw new Error(`there is no secret ${JSON.stringify(name)}`);
+          return this.secrets[name];
+        },
+      },
+    });
+  }
+
+  #frontend(plan) {
+    const own = { PORT: String(plan.ports.frontend), HOSTNAME: "127.0.0.1", METAMCP_SERVICE_SECRETS: "" };
+    return this.#service(plan, "frontend", "/", { env: this.#serviceEnvironment(plan, () => own) });
+  }
+
+  #service(plan, name, ready, more) {
+    const folder = plan.folders[name];
+    const entry = path.join(folder, plan.release.parts[name].entry);
+    const argv = [process.execPath, "--import", this.#preload(plan), entry];
+    return new Service({ name, argv, cwd: path.dirname(entry), port: plan.ports[name], ready, ...more });
+  }
+
+  #preload({ folders }) {
+    return path.join(folders.backend, "preload.mjs");
+  }
+
+  async #bothUp() {
+    while (!this.#stop.signal.aborted) {
+      if (Object.values(this.#services).every((service) => service.up)) {
+        this.#started = true;
+        return say(`MetaMCP is up, ${Math.round(performance.now())} ms after the launcher started`);
+      }
+      await sleep(10);
+    }
+    return undefined;
+  }
+
+  /** Where a request goes, or why it cannot now. */
+  #find(target) {
+    if (this.#state.status === "stopping") return { away: this.#state };
+    const { backend, frontend } = this.#services;
+    if (!backend) return { away: this.#state };
+    if (!this.#started) return { away: awayOf([backend, frontend].find((service) => !service.up) ?? frontend) };
+    const { service: name, path: onward } = this.#route(target);
+    const service = this.#services[name];
+    return service.up ? { port: service.port, path: onward, protocol: this.protocol } : { away: awayOf(service) };
+  }
+}
+
+function awayOf(service) {
+  const { phase, code, message } = service.state;
+  return { status: phase === "failed" ? "failed" : "starting", step: service.name, code, message };
+}
+
+function portOf(env) {
+  const text = env.DATABRICKS_APP_PORT || "8000";
+  const port = Number(text);
+  if (!Number.isInteger(port) || port < 1 || port > 65535) throw new Error(`DATABRICKS_APP_PORT is ${JSON.stringify(text)}, not a port`);
+  return port;
+}
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = net.createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}

@@ -1,0 +1,59 @@
+// Everything the launcher prints. The platform keeps stdout and stderr only, so this is the app's whole log.
+
+import { StringDecoder } from "node:string_decoder";
+
+const PREFIX = "[MetaMCP][Databricks] ";
+const SHORTEST_SECRET = 6; // shorter values occur by chance in ordinary words
+const LONGEST_LINE = 64 * 1024;
+const concealed = new Set();
+
+/** From now on the value prints as stars wherever it occurs. Tokens that were renewed are let go with `reveal`. */
+export function conceal(value) {
+  if (typeof value === "string" && value.length >= SHORTEST_SECRET) concealed.add(value);
+  return value;
+}
+
+export function reveal(value) {
+  concealed.delete(value);
+}
+
+export function redact(text) {
+  let clean = text;
+  for (const value of concealed) if (clean.includes(value)) clean = clean.replaceAll(value, "********");
+  return clean;
+}
+
+/** A line of the launcher's own. The old runbook greps for the prefix and for several of the texts. */
+export function say(text) {
+  process.stdout.write(redact(`${PREFIX}${text}\n`));
+}
+
+export function complain(text) {
+  process.stderr.write(redact(`${PREFIX}${text}\n`));
+}
+
+/** A line of a service, marked with its name. */
+export function passOn(name, line, stream = process.stdout) {
+  stream.write(redact(`[${name}] ${line}\n`));
+}
+
+/** Calls `onLine` for each line of a stream, the last one too when it has no line end; endless lines are cut. */
+export function eachLine(stream, onLine) {
+  const decoder = new StringDecoder("utf8");
+  let rest = "";
+  stream.on("data", (chunk) => {
+    const lines = (rest + decoder.write(chunk)).split(/\r?\n/);
+    rest = lines.pop();
+    for (const line of lines) onLine(line);
+    if (rest.length > LONGEST_LINE) {
+      onLine(rest);
+      rest = "";
+    }
+  });
+  stream.on("end", () => {
+    rest += decoder.end();
+    if (rest) onLine(rest);
+    rest = "";
+  });
+  stream.on("error", () => {});
+}

@@ -1,0 +1,79 @@
+// Runs in a service before its own code (node --import). It fetches the service's secrets from the launcher, lets them
+// stand in process.env while the service starts, and takes them out before the first client can reach it. It reports
+// detached children, and ends the service when the launcher is gone.
+//
+// It is inert everywhere else: programs forked by the service, and worker threads, inherit --import but not the mark.
+
+import channel from "node:diagnostics_channel";
+import { randomUUID } from "node:crypto";
+import process from "node:process";
+
+const ANSWER_MS = 20_000;
+// Upstream asks at run time only whether this one is set (it offers single sign-on then), so something has to stand there.
+const ASKED_FOR_LATER = new Map([["OIDC_CLIENT_SECRET", "held-by-the-launcher"]]);
+
+const names = (process.env.METAMCP_SERVICE_SECRETS ?? "").split(",").filter(Boolean);
+const marked = process.env.METAMCP_SERVICE_SECRETS !== undefined;
+const started = new Set(); // pids of children, for the case that the launcher is gone
+delete process.env.METAMCP_SERVICE_SECRETS;
+
+if (marked && process.send && process.channel) {
+  process.on("disconnect", gone);
+  process.on("message", onMessage);
+  channel.channel("child_process").subscribe(report);
+  const values = await Promise.all(names.map(secret));
+  names.forEach((name, index) => (process.env[name] = values[index]));
+  process.channel.unref(); // a service that has nothing more to do may end
+}
+
+function secret(name) {
+  return new Promise((resolve, reject) => {
+    const id = randomUUID();
+    const done = (settle, value) => {
+      clearTimeout(timer);
+      process.off("message", answered);
+      settle(value);
+    };
+    const answered = (message) => {
+      if (message?.id !== id) return;
+      if (message.error === undefined) done(resolve, message.value);
+      else done(reject, new Error(`the launcher did not hand out ${name}: ${message.error}`));
+    };
+    const timer = setTimeout(() => done(reject, new Error(`the launcher did not answer about ${name}`)), ANSWER_MS);
+    process.on("message", answered);
+    process.send({ id, want: "secret", name });
+  });
+}
+
+function onMessage(message) {
+  if (message?.event !== "ready") return;
+  for (const name of names) {
+    if (ASKED_FOR_LATER.has(name)) process.env[name] = ASKED_FOR_LATER.get(name);
+    else delete process.env[name];
+  }
+  process.send({ event: "forgotten" }, () => {});
+}
+
+// Published when the object is made; the pid is there once the program runs.
+function report({ process: child }) {
+  child.once("spawn", () => {
+    if (!child.pid) return;
+    started.add(child.pid);
+    child.once("exit", () => signalGroup(child.pid, 0) || started.delete(child.pid));
+    if (process.connected) process.send({ event: "spawned", pid: child.pid }, () => {});
+  });
+}
+
+// Only those that lead a group of their own are met; the others share this program's group, and that ends by itself.
+function signalGroup(pid, signal) {
+  try {
+    return process.kill(-pid, signal);
+  } catch {
+    return false;
+  }
+}
+
+function gone() {
+  for (const pid of started) signalGroup(pid, "SIGKILL");
+  process.exit(1);
+}

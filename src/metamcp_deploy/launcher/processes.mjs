@@ -1,0 +1,103 @@
+// Finds and ends everything a service started. MCP servers run detached, each in a session of its own, so ending the
+// service's group misses them, and once the service is gone nothing but the session says whose they are.
+// Source: proc(5), fields 3 (state), 4 (ppid), 6 (session), 22 (starttime) of /proc/<pid>/stat.
+
+import fs from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+
+const POLL_MS = 30;
+
+/** All processes: Map pid → {pid, ppid, sid, born}. Zombies are left out. Empty where there is no /proc. */
+export function table() {
+  const found = new Map();
+  let entries = [];
+  try {
+    entries = fs.readdirSync("/proc");
+  } catch {
+    return found;
+  }
+  for (const entry of entries) {
+    const one = /^\d+$/.test(entry) ? read(Number(entry)) : null;
+    if (one) found.set(one.pid, one);
+  }
+  return found;
+}
+
+function read(pid) {
+  try {
+    const text = fs.readFileSync(`/proc/${pid}/stat`, "latin1");
+    const fields = text.slice(text.lastIndexOf(")") + 2).split(" "); // the name before it may hold anything
+    if (fields[0] === "Z" || fields[0] === "X") return null;
+    return { pid, ppid: Number(fields[1]), sid: Number(fields[3]), born: fields[19] };
+  } catch {
+    return null;
+  }
+}
+
+/** The processes of one service: its descendants as far as they are known, and the sessions they lead. */
+export class Family {
+  #sessions = new Set();
+
+  /** `pid` leads a session: a service started detached, or an MCP server it reported. */
+  leads(pid) {
+    const one = read(pid);
+    if (!one || one.sid === pid) this.#sessions.add(pid);
+  }
+
+  /** Everything alive now; sessions of descendants are remembered, those without a member forgotten. */
+  members() {
+    const all = table();
+    if (!all.size) return this.#groups();
+    const found = new Map();
+    const add = (one) => {
+      if (one.pid === process.pid || found.has(one.pid)) return;
+      found.set(one.pid, one);
+      this.#sessions.add(one.sid);
+      for (const child of all.values()) if (child.ppid === one.pid) add(child);
+    };
+    for (const sid of [...this.#sessions]) {
+      const inside = [...all.values()].filter((one) => one.sid === sid);
+      if (!inside.length) this.#sessions.delete(sid);
+      inside.forEach(add);
+    }
+    return [...found.values()];
+  }
+
+  /** Where there is no /proc: the process groups of the known sessions, as far as they are alive. */
+  #groups() {
+    for (const sid of [...this.#sessions]) if (!send({ pid: -sid }, 0)) this.#sessions.delete(sid);
+    return [...this.#sessions].map((sid) => ({ pid: -sid }));
+  }
+
+  /** SIGTERM, and SIGKILL for what is left after `grace` ms. Returns how many had to be killed. */
+  async end(grace) {
+    const termed = new Set();
+    const deadline = performance.now() + grace;
+    for (let left = this.members(); left.length && performance.now() < deadline; left = this.members()) {
+      for (const one of left) {
+        if (!termed.has(`${one.pid} ${one.born}`)) send(one, "SIGTERM");
+        termed.add(`${one.pid} ${one.born}`);
+      }
+      await sleep(POLL_MS);
+    }
+    const killed = new Set();
+    for (let left = this.members(), i = 0; left.length && i < 30; left = this.members(), i++) {
+      for (const one of left) {
+        send(one, "SIGKILL");
+        killed.add(one.pid);
+      }
+      await sleep(POLL_MS);
+    }
+    return killed.size;
+  }
+}
+
+/** False when it is gone, or when its number went to another program. */
+function send(one, signal) {
+  if (one.born && read(one.pid)?.born !== one.born) return false;
+  try {
+    return process.kill(one.pid, signal);
+  } catch {
+    return false;
+  }
+}

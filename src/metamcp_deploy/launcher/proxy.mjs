@@ -1,0 +1,237 @@
+// The reverse proxy that holds the app's port for life: HTTP, event streams and WebSocket, nothing buffered.
+
+import http from "node:http";
+
+import { answerHeaders, forwardHeaders, requestId } from "./headers.mjs";
+
+const IDLE_SERVICE_MS = 3_000; // below the 5 s after which Node's servers close an idle connection
+const IDLE_CLIENT_MS = 75_000; // above what proxies in front usually keep (60 s), so that they close first
+const MAX_HEADER = 64 * 1024; // the platform adds access tokens
+const AFTER_STARTING_S = 2;
+const AFTER_FAILED_S = 10;
+
+export class Proxy {
+  #agent = new http.Agent({ keepAlive: true, timeout: IDLE_SERVICE_MS, maxFreeSockets: 64, noDelay: true });
+  #open = new Set(); // {stream: boolean, end()} for each request and tunnel under way
+  #idle = null;
+
+  /**
+   * @param find function of a request target: {port, path, protocol} of the service to ask, or
+   *   {away: {status, step, code, message}} when it cannot be asked now
+   */
+  constructor(find) {
+    this.find = find;
+    this.server = http.createServer({
+      requestTimeout: 0, // big bodies over slow lines
+      keepAliveTimeout: IDLE_CLIENT_MS,
+      maxHeaderSize: MAX_HEADER,
+      noDelay: true,
+    });
+    this.server.on("request", (request, response) => this.#handle(request, response, false));
+    this.server.on("checkContinue", (request, response) => this.#handle(request, response, true));
+    this.server.on("checkExpectation", (request, response) => this.#handle(request, response, false));
+    this.server.on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
+    this.server.on("clientError", (error, socket) => this.#clientError(error, socket));
+  }
+
+  /** Resolves when the port is held. */
+  listen(port, host) {
+    return new Promise((resolve, reject) => {
+      this.server.once("error", reject);
+      this.server.listen(port, host, 1024, resolve);
+    });
+  }
+
+  /** Resolves when nothing is under way; streams are cut after `streams` ms, everything after `all` ms. */
+  async drain(streams, all) {
+    const cut = setTimeout(() => this.#cut((one) => one.stream), streams);
+    const end = setTimeout(() => this.#cut(() => true), all);
+    if (this.#open.size) await new Promise((resolve) => (this.#idle = resolve));
+    clearTimeout(cut);
+    clearTimeout(end);
+  }
+
+  /** Gives up the port. */
+  close() {
+    this.server.close();
+    this.server.closeAllConnections();
+    this.#agent.destroy();
+  }
+
+  #cut(which) {
+    for (const one of [...this.#open]) if (which(one)) one.end();
+  }
+
+  #track(entry) {
+    this.#open.add(entry);
+    return () => {
+      this.#open.delete(entry);
+      if (!this.#open.size) this.#idle?.();
+    };
+  }
+
+  #handle(request, response, waiting) {
+    const id = requestId(request);
+    const found = this.find(targetOf(request));
+    if (found.away) return refuse(response, found.away, id);
+    const entry = { stream: false, end: () => response.destroy() };
+    response.once("close", this.#track(entry));
+    this.#send(request, response, { found, id, waiting, entry });
+  }
+
+  #send(request, response, exchange) {
+    const { found, id, waiting, entry } = exchange;
+    const headers = forwardHeaders(request, id, found.protocol);
+    if (!waiting) delete headers.expect;
+    const hasBody = request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"]) > 0;
+    const onward = http.request({
+      host: "127.0.0.1",
+      port: found.port,
+      method: request.method,
+      path: found.path,
+      headers,
+      agent: this.#agent,
+      maxHeaderSize: MAX_HEADER,
+    });
+    const abandoned = () => onward.destroy();
+    response.once("close", abandoned);
+    onward.on("response", (answer) => relay(answer, response, entry));
+    onward.on("error", () => {
+      response.off("close", abandoned);
+      request.unpipe(onward);
+      if (response.destroyed) return;
+      if (response.headersSent) return response.destroy();
+      // The service closed an idle connection at the moment it was used again: nothing of the request was lost.
+      if (onward.reusedSocket && !hasBody && (request.method === "GET" || request.method === "HEAD")) {
+        return this.#send(request, response, exchange);
+      }
+      request.resume();
+      const away = this.find(targetOf(request)).away ?? brokenOff();
+      refuse(response, away, id);
+    });
+    onward.on("close", () => {
+      request.unpipe(onward);
+      request.resume(); // an answer before the end of the body: the rest is read and dropped
+    });
+    if (!hasBody) return onward.end();
+    if (!waiting) return request.pipe(onward);
+    onward.flushHeaders();
+    onward.once("continue", () => {
+      response.writeContinue();
+      request.pipe(onward);
+    });
+  }
+
+  #upgrade(request, socket, head) {
+    socket.on("error", () => socket.destroy());
+    const id = requestId(request);
+    if ((request.headers.upgrade ?? "").toLowerCase() !== "websocket") return this.#notUpgraded(request, socket);
+    const found = this.find(targetOf(request));
+    if (found.away) return refuseRaw(socket, found.away, id);
+    const headers = forwardHeaders(request, id, found.protocol);
+    Object.assign(headers, { connection: "Upgrade", upgrade: "websocket" });
+    const onward = http.request({ host: "127.0.0.1", port: found.port, method: request.method, path: found.path, headers, agent: false });
+    const release = this.#track({ stream: true, end: () => socket.destroy() });
+    socket.once("close", () => {
+      release();
+      onward.destroy();
+    });
+    onward.on("upgrade", (answer, inner, innerHead) => {
+      socket.write(rawHead(answer, ["Connection", "Upgrade", "Upgrade", "websocket"]));
+      if (innerHead.length) socket.write(innerHead);
+      if (head.length) inner.write(head);
+      splice(socket, inner);
+    });
+    onward.on("response", (answer) => {
+      // Refused: its answer goes out as it is, and the connection ends, so that nothing can follow past the router.
+      socket.write(rawHead(answer, ["Connection", "close"]));
+      answer.pipe(socket);
+      answer.on("error", () => socket.destroy());
+    });
+    onward.on("error", () => refuseRaw(socket, this.find(targetOf(request)).away ?? brokenOff(), id));
+    onward.end();
+  }
+
+  /** An offer of another protocol (curl's h2c) may be ignored (RFC 9110, 7.8): served as an ordinary request. */
+  #notUpgraded(request, socket) {
+    const response = new http.ServerResponse(request);
+    response.assignSocket(socket);
+    response.shouldKeepAlive = false;
+    response.on("finish", () => socket.end());
+    const body = request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"]) > 0;
+    if (!body) return this.#handle(request, response, false);
+    const away = { http: 501, status: "refused", step: "proxy", code: "upgrade_with_body", message: "Send the body without Upgrade." };
+    return refuse(response, away, requestId(request));
+  }
+
+  #clientError(error, socket) {
+    if (!socket.writable || socket.bytesWritten) return socket.destroy();
+    const status = error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
+    return socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  }
+}
+
+function relay(answer, response, entry) {
+  entry.stream = (answer.headers["content-type"] ?? "").startsWith("text/event-stream");
+  response.writeHead(answer.statusCode, answer.statusMessage, answerHeaders(answer));
+  response.flushHeaders(); // a stream's head must not wait for its first event
+  answer.pipe(response);
+  answer.on("error", () => response.destroy()); // cut off: the client must see that, not a short answer
+}
+
+function splice(one, other) {
+  for (const [from, to] of [[one, other], [other, one]]) {
+    from.setTimeout(0);
+    from.setNoDelay(true);
+    from.on("error", () => to.destroy());
+    from.on("close", () => to.destroy());
+    from.pipe(to);
+  }
+}
+
+/** Origin form of a request's target; proxies may send the absolute form. */
+function targetOf(request) {
+  const absolute = /^https?:\/\/[^/?#]*/i.exec(request.url);
+  const target = absolute ? request.url.slice(absolute[0].length) : request.url;
+  return target.startsWith("/") ? target : `/${target}`;
+}
+
+function brokenOff() {
+  const message = "The service ended the connection before it answered.";
+  return { http: 502, status: "failed", step: "proxy", code: "service_broke_off", message };
+}
+
+/** The JSON answer of the launcher itself. */
+function ownAnswer(away, id) {
+  const { status, step, code, message } = away;
+  const body = `${JSON.stringify({ status, step, code, message, request_id: id })}\n`;
+  const headers = {
+    "content-type": "application/json; charset=utf-8",
+    "content-length": String(Buffer.byteLength(body)),
+    "cache-control": "no-store",
+    "x-request-id": id,
+  };
+  if (!away.http) headers["retry-after"] = String(status === "starting" ? AFTER_STARTING_S : AFTER_FAILED_S);
+  return { http: away.http ?? 503, headers, body };
+}
+
+function refuse(response, away, id) {
+  const answer = ownAnswer(away, id);
+  if (away.status === "stopping") answer.headers.connection = "close";
+  response.writeHead(answer.http, answer.headers);
+  response.end(answer.body);
+}
+
+function refuseRaw(socket, away, id) {
+  if (!socket.writable || socket.bytesWritten) return socket.destroy();
+  const answer = ownAnswer(away, id);
+  const lines = Object.entries({ ...answer.headers, connection: "close" }).map(([name, value]) => `${name}: ${value}`);
+  return socket.end(`HTTP/1.1 ${answer.http} ${http.STATUS_CODES[answer.http]}\r\n${lines.join("\r\n")}\r\n\r\n${answer.body}`);
+}
+
+function rawHead(answer, extra) {
+  const flat = [...answerHeaders(answer), ...extra];
+  let text = `HTTP/1.1 ${answer.statusCode} ${answer.statusMessage}\r\n`;
+  for (let i = 0; i < flat.length; i += 2) text += `${flat[i]}: ${flat[i + 1]}\r\n`;
+  return `${text}\r\n`;
+}

@@ -1,0 +1,58 @@
+// Takes the secrets out of the environment, so that no process of the app can read them in /proc/<pid>/environ.
+//
+// Deleting a name from process.env is not enough: the kernel goes on showing the environment that the program was
+// started with. So the launcher replaces itself (execve, same pid) by itself with a clean one, and hands the secrets over
+// in a file without a name: opened as descriptor 0, which survives an execve, unlinked before anything is written to it,
+// and emptied by the reader. This happens before any other program of the app runs.
+
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import process from "node:process";
+
+export const HANDED_OVER = "--secrets-on-stdin";
+const ALWAYS = ["BETTER_AUTH_SECRET", "DATABRICKS_CLIENT_SECRET", "DATABASE_URL", "PGPASSWORD"];
+
+/** Names of the environment that hold secrets: the fixed ones and those that the deploy call lists. */
+export function secretNames(env) {
+  const listed = (env.METAMCP_SECRET_ENV ?? "").split(",").map((name) => name.trim());
+  return [...new Set([...ALWAYS, ...listed])].filter(Boolean);
+}
+
+/**
+ * Returns the secrets by name and leaves `process.env` without them. The first time it runs it does not return: the
+ * program starts over. `kept` tells why the environment still shows them, if it does (Node before 22.15, no scratch space).
+ */
+export function takeSecrets() {
+  if (process.argv[2] === HANDED_OVER) return { secrets: readHandedOver(), kept: "" };
+  const secrets = {};
+  for (const name of secretNames(process.env)) {
+    if (process.env[name] !== undefined) secrets[name] = process.env[name];
+    delete process.env[name];
+  }
+  return { secrets, kept: Object.keys(secrets).length ? startOver(secrets) : "" };
+}
+
+function readHandedOver() {
+  const text = fs.readFileSync(0, "utf8");
+  fs.ftruncateSync(0, 0);
+  return JSON.parse(text);
+}
+
+function startOver(secrets) {
+  if (typeof process.execve !== "function") return `Node ${process.version} has no process.execve`;
+  try {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), "launcher-"));
+    const file = path.join(folder, "handover");
+    fs.closeSync(0); // the next descriptor opened gets the lowest free number
+    const fd = fs.openSync(file, "wx+", 0o600);
+    fs.rmSync(folder, { recursive: true });
+    if (fd !== 0) return "descriptor 0 is in use";
+    fs.writeSync(fd, JSON.stringify(secrets), 0);
+    const argv = [process.execPath, ...process.execArgv, process.argv[1], HANDED_OVER];
+    process.execve(process.execPath, argv, process.env);
+  } catch (error) {
+    return error.message;
+  }
+  return "execve returned";
+}

@@ -1,0 +1,167 @@
+// One service: started with its environment and IPC channel, watched until it answers, started again when it ends.
+
+import { spawn } from "node:child_process";
+import http from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { Failure } from "./failure.mjs";
+import { serve, tell } from "./ipc.mjs";
+import { complain, eachLine, passOn, say } from "./log.mjs";
+import { Family } from "./processes.mjs";
+
+const READY_MS = 60_000;
+const PROBE_MS = 20;
+const PROBE_SLOW_MS = 200;
+const FORGET_MS = 2_000;
+const LAST_LINES = 20;
+const GRACE_MS = 1_500;
+const CALM_MS = 60_000; // up for as long: the next death counts as the first
+
+/** Milliseconds to wait before the next start. `deaths` are the times of the last deaths on the clock of `now`. */
+export function backoff(deaths, now) {
+  const recent = deaths.filter((time) => now - time < 300_000).length;
+  if (recent >= 5) return 60_000;
+  return Math.min(1_000 * 2 ** Math.max(0, recent - 1), 16_000);
+}
+
+export class Service {
+  /** What a 503 says: {phase: "starting" | "failed" | "up", code, message}. */
+  state = { phase: "starting", code: "starting", message: "It starts." };
+  #stopping = false;
+  #deaths = [];
+  #lines = [];
+  #wake = new AbortController();
+
+  /**
+   * @param name backend or frontend: the mark of its lines and the step in a 503
+   * @param argv program and arguments
+   * @param port where it listens on 127.0.0.1
+   * @param ready path that answers below 500 when it is up
+   * @param answers what it may ask over IPC; `secret` only until it is up
+   */
+  constructor({ name, argv, cwd, env, port, ready, answers = {} }) {
+    Object.assign(this, { name, argv, cwd, env, port, ready, answers, family: new Family() });
+  }
+
+  get up() {
+    return this.state.phase === "up";
+  }
+
+  /** Keeps it running until `stop`. */
+  async run() {
+    while (!this.#stopping) {
+      const began = performance.now();
+      const why = await this.#once();
+      if (this.#stopping) return;
+      const now = performance.now();
+      if (now - began > CALM_MS) this.#deaths = [];
+      this.#deaths.push(now);
+      const wait = backoff(this.#deaths, now);
+      this.state = { phase: "failed", code: why.code, message: why.message };
+      complain(`${this.name}: ${why.message} Its last lines:`);
+      for (const line of this.#lines) complain(`${this.name} | ${line}`);
+      await this.family.end(GRACE_MS);
+      say(`Starting ${this.name} again in ${wait / 1000} s`);
+      await sleep(wait, undefined, { signal: this.#wake.signal }).catch(() => {});
+    }
+  }
+
+  /** Ends it and all that it started. */
+  async stop() {
+    this.#stopping = true;
+    this.#wake.abort();
+    await this.family.end(GRACE_MS);
+  }
+
+  async #once() {
+    this.#lines = [];
+    say(`Starting ${this.name}`);
+    const began = performance.now();
+    const child = this.#spawn();
+    const ended = new Promise((resolve) => {
+      child.once("error", (error) => resolve(new Failure(this.name, `${this.name}_died`, `The ${this.name} cannot be started: ${error.code}.`)));
+      // "close", not "exit": its last lines have been read by then. Children that hold its pipes must not delay that for ever.
+      child.once("close", (code, signal) => resolve(this.#death(code, signal)));
+      child.once("exit", (code, signal) => setTimeout(() => resolve(this.#death(code, signal)), 500).unref());
+    });
+    const answered = await Promise.race([ended, this.#answers(child, began)]);
+    if (answered !== true) return answered;
+    await Promise.race([ended, this.#forget(child)]);
+    if (child.exitCode === null && child.signalCode === null) {
+      this.state = { phase: "up", code: "up", message: "" };
+      say(`${this.name} is up after ${Math.round(performance.now() - began)} ms`);
+    }
+    return ended;
+  }
+
+  #spawn() {
+    const [program, ...args] = this.argv;
+    const child = spawn(program, args, {
+      cwd: this.cwd,
+      env: this.env,
+      detached: true, // a session of its own, so that everything it leaves behind can be told
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
+    });
+    if (child.pid) this.family.leads(child.pid);
+    const sinks = [[child.stdout, process.stdout], [child.stderr, process.stderr]];
+    for (const [stream, sink] of sinks) {
+      eachLine(stream, (line) => {
+        this.#lines.push(line);
+        if (this.#lines.length > LAST_LINES) this.#lines.shift();
+        passOn(this.name, line, sink);
+      });
+    }
+    const whileStarting = (answer) => (name) => {
+      if (this.up) throw new Error("secrets are handed out while the service starts, not later");
+      return answer(name);
+    };
+    const { secret, ...others } = this.answers;
+    serve(child, { ...others, ...(secret && { secret: whileStarting(secret) }) }, (message) => {
+      if (message.event === "spawned") this.family.leads(message.pid);
+      if (message.event === "forgotten") child.emit("forgotten");
+    });
+    return child;
+  }
+
+  #death(code, signal) {
+    const how = signal ? `was ended by ${signal}` : `ended with exit code ${code}`;
+    return new Failure(this.name, `${this.name}_died`, `The ${this.name} ${how}.`);
+  }
+
+  /** True when it answers; a Failure when it lives on without listening, as upstream does when its start fails. */
+  async #answers(child, began) {
+    while (child.pid && child.exitCode === null && child.signalCode === null && !this.#stopping) {
+      const status = await probe(this.port, this.ready);
+      if (status && status < 500) return true;
+      const waited = performance.now() - began;
+      if (waited > READY_MS) {
+        const message = `The ${this.name} did not answer within ${READY_MS / 1000} s.`;
+        return new Failure(this.name, `${this.name}_silent`, message);
+      }
+      await sleep(waited < 5_000 ? PROBE_MS : PROBE_SLOW_MS);
+    }
+    return new Promise(() => {}); // it ended: that promise wins
+  }
+
+  /** Lets it drop the secrets from its environment before the first request of a client reaches it. */
+  async #forget(child) {
+    if (!this.answers.secret) return;
+    const forgotten = new Promise((resolve) => child.once("forgotten", resolve));
+    tell(child, { event: "ready" });
+    const late = Symbol("late");
+    if ((await Promise.race([forgotten, sleep(FORGET_MS, late, { ref: false })])) === late) {
+      complain(`${this.name} did not confirm that its environment is without secrets`);
+    }
+  }
+}
+
+function probe(port, path) {
+  return new Promise((resolve) => {
+    const request = http.get({ host: "127.0.0.1", port, path, agent: false, timeout: 5_000 }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    });
+    request.on("timeout", () => request.destroy());
+    request.on("error", () => resolve(0));
+  });
+}

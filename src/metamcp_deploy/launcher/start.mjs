@@ -1,0 +1,28 @@
+// The program that app.yaml starts. It holds the app's port until it is stopped, and its exit code is not 0 only when it
+// cannot have that port.
+
+import path from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+import { Launcher } from "./launcher.mjs";
+import { complain } from "./log.mjs";
+import { takeSecrets } from "./secrets.mjs";
+
+const { secrets, kept } = takeSecrets(); // the first time it does not return: the program starts over without them
+const root = path.dirname(fileURLToPath(import.meta.url));
+const launcher = new Launcher({ env: { ...process.env }, secrets, root });
+
+process.title = "metamcp-launcher";
+for (const signal of ["SIGTERM", "SIGINT"]) {
+  process.on(signal, () => launcher.stop(signal).finally(() => process.exit(0)));
+}
+// A bug in one request must not take the port away from all others.
+process.on("uncaughtException", (error) => complain(`Unexpected error: ${error?.stack ?? error}`));
+process.on("unhandledRejection", (error) => complain(`Unexpected error: ${error?.stack ?? error}`));
+
+if (kept) complain(`Secrets stay visible in /proc/${process.pid}/environ: ${kept}`);
+launcher.run().catch((error) => {
+  complain(`Cannot hold the port: ${error.message}`);
+  process.exit(1);
+});
