@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.secret import Secret
@@ -26,7 +25,7 @@ class Project:
     folder: Path
     settings: Settings
     all_targets: tuple[Settings, ...] = ()
-    secrets: Mapping[str, Secret] = MappingProxyType({})
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
     use_cache: bool = True
 
     @property
