@@ -20,6 +20,7 @@ class Code(StrEnum):
     CONFIG_CONFLICT = "config_conflict"
     CONFIG_EXISTS = "config_exists"
     TARGET_UNKNOWN = "target_unknown"
+    TARGET_PROTECTED = "target_protected"
     TOOL_VERSION = "tool_version"
     # the machine
     TOOL_MISSING = "tool_missing"
@@ -35,12 +36,14 @@ class Code(StrEnum):
     # prepare
     UPSTREAM_REFUSED = "upstream_refused"
     UPSTREAM_UNREACHABLE = "upstream_unreachable"
+    UPSTREAM_AUTH = "upstream_auth"
     REF_UNKNOWN = "ref_unknown"
     REF_MOVED = "ref_moved"
     REF_UNSUPPORTED = "ref_unsupported"
     # patch
     PATCH_INVALID = "patch_invalid"
     PATCH_DRIFT = "patch_drift"
+    PATCH_OBSOLETE = "patch_obsolete"
     PATCH_INCOMPLETE = "patch_incomplete"
     TEMPLATE_INVALID = "template_invalid"
     # build

@@ -1,0 +1,3 @@
+{{ text }},
+schemaFilter: ["{{ schema }}"],
+migrations: { schema: "{{ schema }}", table: "__drizzle_migrations" }

@@ -1,0 +1,3 @@
+if (!process.env.PGHOST) {
+  throw new Error("PGHOST is not set");
+}

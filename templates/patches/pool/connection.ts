@@ -1,0 +1,1 @@
+{% include "patches/pool/_connection.ts" %}

@@ -1,0 +1,4 @@
+{{ text }}
+import { Pool } from "pg";
+
+import { databasePassword, databaseSsl } from "../databricks/database-password";

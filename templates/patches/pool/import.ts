@@ -1,0 +1,3 @@
+{{ text }}
+
+import { databasePassword, databaseSsl } from "../databricks/database-password";
