@@ -1,0 +1,75 @@
+"""The stage `build`: installs and builds the patched tree in a copy, and makes the bundle from what came out.
+
+What takes time is kept in layers (dependencies, upstream's build, the packed release), each remade only when something
+it was made from changed. A changed setting renders databricks.yml again and leaves the release as it is.
+"""
+
+from __future__ import annotations
+
+from metamcp_deploy import __version__, fingerprint, pipeline
+from metamcp_deploy.config.project import Project
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.pipeline import Facts, Step
+from metamcp_deploy.stages.build import bundle, manifests, node, release, toolchain
+
+_SOURCES = ("stages/build", "launcher")
+
+
+def step(project: Project, *, clean: bool = False) -> Step:
+    """The stage for this project; `clean` builds from nothing.
+
+    Raises:
+        DeployError: STAGE_MISSING before `patch` has run, TOOL_MISSING without a suitable Node, and TEMPLATE_INVALID,
+            BUNDLE_INVALID or CONFIG_INVALID for what app.yaml and databricks.yml are made from.
+    """
+    plan = _plan(project)
+    return Step(
+        name="build",
+        inputs={"the patched tree": plan.origin.patched, "this tool": plan.sources},
+        params={
+            "the tool's version": __version__,
+            "the upstream": [plan.origin.url, plan.origin.ref, plan.origin.commit],
+            "the schema's name": plan.origin.schema,
+            "the node version": plan.node.version,
+            "the pnpm version": plan.pnpm,
+            "app.yaml": fingerprint.of_value(plan.app_yaml),
+            "databricks.yml": fingerprint.of_value(plan.databricks_yml),
+        },
+        outputs=(project.bundle,),
+        run=lambda: bundle.make(project, plan, clean=clean),
+        summary=_summary,
+        valid=lambda facts: bundle.changed(project.bundle, facts.get("contents")),
+    )
+
+
+def _plan(project: Project) -> bundle.Plan:
+    prepared = pipeline.facts(project.state, "prepare", "build")
+    patched = pipeline.facts(project.state, "patch", "build")
+    if not (project.patched / "package.json").is_file():
+        raise DeployError(
+            Code.STAGE_MISSING,
+            f"`build` needs the patched tree, and {project.patched} holds none.",
+            hint="Run `metamcp-deploy patch`, or `metamcp-deploy deploy` for all stages.",
+        )
+    origin = release.Origin(
+        url=str(prepared["url"]),
+        ref=str(prepared["ref"]),
+        commit=str(prepared["commit"]),
+        schema=str(patched["schema"]),
+        patched=fingerprint.of_tree(project.patched),
+    )
+    return bundle.Plan(
+        node=node.find(),
+        pnpm=toolchain.named_pnpm(project.patched),
+        origin=origin,
+        app_yaml=manifests.app_yaml(project),
+        databricks_yml=manifests.databricks_yml(project),
+        sources=fingerprint.of_own_sources(*_SOURCES),
+    )
+
+
+def _summary(facts: Facts) -> str:
+    spent = ", ".join(f"{what} {s:.0f} s" for what, s in facts["seconds"].items())
+    return f"release {facts['release']}, {facts['files']} files, {facts['bytes'] / 1e6:.1f} MB" + (
+        f" ({spent})" if spent else ""
+    )

@@ -1,0 +1,64 @@
+"""The programs of a release, each one ESM file, by the esbuild of the tree (resolved from its tsup)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from metamcp_deploy import process, resources
+from metamcp_deploy.errors import Code, DeployError
+
+_SCRIPT = Path(__file__).with_name("bundle.mjs")
+_LAUNCHER = resources.PACKAGE / "launcher"
+_BACKEND = "apps/backend"
+
+# `pg-native` is an optional native driver that `pg` asks for only when told to. Names are kept as upstream's tsup does.
+_UPSTREAM = {"commonjs": True, "external": ["pg-native"], "keepNames": True, "minifySyntax": False}
+
+
+def bundle(tree: Path, out: Path, env: Mapping[str, str], log: Path) -> dict[str, bytes]:
+    """Bundles backend, migrator, preload and launcher.
+
+    Args:
+        tree: built, with its dependencies.
+        out: scratch folder for the results.
+        env: of node; its PATH names it.
+        log: what esbuild says is appended there.
+
+    Returns:
+        File name (index.mjs, migrate.mjs, preload.mjs, start.mjs) → content.
+
+    Raises:
+        DeployError: BUILD_FAILED, with esbuild's own words.
+    """
+    entries = {
+        "index.mjs": (tree / _BACKEND / "src" / "index.ts", _UPSTREAM),
+        "migrate.mjs": (tree / _BACKEND / "src" / "databricks" / "migrate.ts", _UPSTREAM),
+        "preload.mjs": (_LAUNCHER / "preload.mjs", {}),
+        "start.mjs": (_LAUNCHER / "start.mjs", {}),
+    }
+    for entry, _ in entries.values():
+        if not entry.is_file():
+            raise DeployError(
+                Code.BUILD_FAILED,
+                f"{entry} is missing; the release is made from it.",
+                hint="`metamcp-deploy patch` makes the tree anew; it must not be removed by an override.",
+            )
+    jobs = [
+        {"entry": str(entry), "outfile": str(out / name), **options}
+        for name, (entry, options) in entries.items()
+    ]
+    question = {"from": str(tree / _BACKEND / "node_modules" / "tsup" / "package.json"), "jobs": jobs}
+    process.run(
+        ["node", _SCRIPT],
+        cwd=tree / _BACKEND,
+        env=env,
+        stdin=json.dumps(question).encode(),
+        source="esbuild",
+        log=log,
+        timeout=300,
+        code=Code.BUILD_FAILED,
+        hint="Correct the file named above, or `metamcp-deploy build --clean` if dependencies look broken.",
+    )
+    return {name: (out / name).read_bytes() for name in entries}

@@ -1,0 +1,152 @@
+"""From a built tree to the files of a release: parts, their archives, release.json, and the release's id."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from metamcp_deploy import __version__, fingerprint
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.stages.build import archive, frontend, routes
+from metamcp_deploy.stages.build.archive import Entry
+
+_DRIZZLE = Path("apps/backend/drizzle")
+_BUILT_IN = "/metamcp"  # stands for the folder it was built in, which says who built it and where
+
+ENTRIES = {"backend": "index.mjs", "frontend": frontend.ENTRY, "migrations": "migrate.mjs"}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a release is made from: facts of the upstream and the schema its tables live in."""
+
+    url: str
+    ref: str
+    commit: str
+    schema: str
+    patched: str  # digest of the patched tree
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release in memory: its id, its parts' entries, and its own files (app.yaml, start.mjs)."""
+
+    id: str
+    parts: Mapping[str, list[Entry]]
+    own: list[Entry]
+    routes: list[dict[str, Any]]
+
+
+def assemble(tree: Path, programs: Mapping[str, bytes], app_yaml: str, origin: Origin) -> Release:
+    """Collects what a release runs from a built tree.
+
+    Args:
+        tree: built.
+        programs: index.mjs, preload.mjs, migrate.mjs, start.mjs.
+        app_yaml: rendered.
+        origin: what the tree was made from.
+
+    Raises:
+        DeployError: BUNDLE_INVALID or BUILD_FAILED, naming the file.
+    """
+    renamed = _renames(tree, origin)
+    parts = {
+        "backend": [Entry(n, programs[n]) for n in ("index.mjs", "preload.mjs")],
+        "frontend": [_renamed(e, renamed) for e in frontend.entries(tree)],
+        "migrations": [Entry("migrate.mjs", programs["migrate.mjs"]), *_migrations(tree / _DRIZZLE)],
+    }
+    for part, entries in parts.items():
+        archive.check(part, entries)
+    own = [Entry("app.yaml", app_yaml.encode()), Entry("start.mjs", programs["start.mjs"])]
+    return Release(
+        archive.release_id({**parts, "": own}),
+        parts,
+        own,
+        routes.of_manifest(tree / frontend.APP / ".next" / "routes-manifest.json"),
+    )
+
+
+def write(release: Release, origin: Origin, app: Path) -> None:
+    """Writes the release's files into an empty folder.
+
+    Raises:
+        DeployError: BUNDLE_INVALID, for a file that is too big.
+    """
+    for entry in release.own:
+        (app / entry.path).write_bytes(entry.content)
+    with ThreadPoolExecutor(min(3, os.cpu_count() or 1)) as pool:
+        packed = dict(zip(release.parts, pool.map(archive.pack, release.parts.values()), strict=True))
+    described = {}
+    for part, content in packed.items():
+        path = app / f"{part}.tar.gz"
+        path.write_bytes(content)
+        archive.check_size(path, release.parts[part])
+        described[part] = {
+            "file": path.name,
+            "entry": ENTRIES[part],
+            "sha256": fingerprint.of_bytes(content),
+            "bytes": len(content),
+        }
+    manifest = {
+        "format": 1,
+        "id": release.id,
+        "tool": __version__,
+        "upstream": {"url": origin.url, "ref": origin.ref, "commit": origin.commit},
+        "schema": origin.schema,
+        "routes": release.routes,
+        "parts": described,
+    }
+    (app / "release.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    for entry in release.own:
+        archive.check_size(app / entry.path, [entry])
+
+
+def _migrations(folder: Path) -> Iterator[Entry]:
+    """SQL and journal; snapshots are for `drizzle-kit generate` only."""
+    journal = folder / "meta" / "_journal.json"
+    try:
+        tags = [str(e["tag"]) for e in json.loads(journal.read_text())["entries"]]
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise _migration_error(f"{journal} cannot be read: {e}") from e
+    for tag in tags:
+        if not (folder / f"{tag}.sql").is_file():
+            raise _migration_error(f"{journal} names {tag}, but {folder / tag}.sql is missing")
+    for path in sorted(folder.glob("*.sql")):
+        yield Entry(f"drizzle/{path.name}", path.read_bytes())
+    yield Entry("drizzle/meta/_journal.json", journal.read_bytes())
+
+
+def _migration_error(what: str) -> DeployError:
+    return DeployError(
+        Code.BUNDLE_INVALID,
+        f"{what}; the database could not be migrated.",
+        hint="`metamcp-deploy patch` makes the tree anew; see `overrides/` if you replace migrations.",
+    )
+
+
+def _renames(tree: Path, origin: Origin) -> list[tuple[bytes, bytes]]:
+    """What differs between two builds of the same tree, and what it becomes: Next's random build id, the folder."""
+    build_id = (tree / frontend.APP / ".next" / "BUILD_ID").read_text().strip()
+    stable = fingerprint.of_value([origin.commit, origin.patched])[:21]
+    root = str(tree.resolve())
+    pairs = [(build_id, stable), (root, _BUILT_IN), (quote(root, safe=""), quote(_BUILT_IN, safe=""))]
+    # A short id could be any word; Next's own has 21 characters.
+    return [(a.encode(), b.encode()) for a, b in pairs if len(a) >= 16]
+
+
+def _renamed(entry: Entry, pairs: list[tuple[bytes, bytes]]) -> Entry:
+    path, content = entry.path, entry.content
+    for before, after in pairs:
+        path = path.replace(before.decode(), after.decode())
+        content = content.replace(before, after)
+    return (
+        entry
+        if content is entry.content and path == entry.path
+        else replace(entry, path=path, content=content)
+    )

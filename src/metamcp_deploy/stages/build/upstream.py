@@ -1,0 +1,146 @@
+"""Upstream's own installation and build, by its own package manager, with nothing of the caller's secrets."""
+
+from __future__ import annotations
+
+import errno
+import re
+from pathlib import Path
+
+from metamcp_deploy import process
+from metamcp_deploy.config.project import Project
+from metamcp_deploy.errors import Code, DeployError
+
+# No question, no colour (the console has its own), no report to anyone, and no cached result of turbo: it leaves out
+# files that a .gitignore around the working folder names, and would take a changed tree for an unchanged one.
+_QUIET = {
+    "CI": "1",
+    "NO_COLOR": "1",
+    "FORCE_COLOR": "0",
+    "DO_NOT_TRACK": "1",
+    "TURBO_TELEMETRY_DISABLED": "1",
+    "NEXT_TELEMETRY_DISABLED": "1",
+    "TURBO_FORCE": "1",
+    "TURBO_NO_UPDATE_NOTIFIER": "1",
+    "COREPACK_ENABLE_DOWNLOAD_PROMPT": "0",
+    "npm_config_update_notifier": "false",
+    # pnpm on PATH must not replace itself by another version.
+    "npm_config_manage_package_manager_versions": "false",
+}
+_INSTALL_OPTIONS = [
+    "--frozen-lockfile",
+    "--prefer-offline",
+    "--ignore-scripts",
+    "--reporter=append-only",
+    # A user's own settings may ask for another layout, or for production only.
+    "--config.node-linker=isolated",
+    "--prod=false",
+]
+_INSTALL_SILENCE = 300.0  # pnpm tries a dead registry for about three minutes before it says so
+_BUILD_SILENCE = (
+    1200.0  # Next says nothing while it compiles: half a minute on two cores, more on a slow machine
+)
+
+_ERROR = re.compile(r"\bERR_PNPM_[A-Z0-9_]+")
+_LOCKFILE = frozenset(
+    {
+        "ERR_PNPM_OUTDATED_LOCKFILE",
+        "ERR_PNPM_NO_LOCKFILE",
+        "ERR_PNPM_BROKEN_LOCKFILE",
+        "ERR_PNPM_LOCKFILE_BREAKING_CHANGE",
+        "ERR_PNPM_LOCKFILE_CONFIG_MISMATCH",
+        "ERR_PNPM_LOCKFILE_MISSING_DEPENDENCY",
+        "ERR_PNPM_FROZEN_LOCKFILE_WITH_OUTDATED_LOCKFILE",
+    }
+)
+_FULL = ("ENOSPC", "EDQUOT")
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def environment(project: Project) -> dict[str, str]:
+    """What install and build see: the basics, how to reach the registry, and quiet; no secret of the caller's."""
+    from metamcp_deploy.network import Network
+
+    network = Network.of(project.settings.network).node_environment()
+    return {**process.base_environment(), **network, **_QUIET}
+
+
+def install(tree: Path, store: Path, env: dict[str, str], log: Path) -> None:
+    """Installs exactly what the lockfile names, from the store as far as it holds it.
+
+    No package's own scripts run: what upstream needs (esbuild, sharp, turbo, Next's compiler) comes as ready packages
+    per platform, so that an install script has nothing to add but risk.
+
+    Raises:
+        DeployError: LOCKFILE_MISMATCH, DISK_FULL, or BUILD_FAILED with pnpm's own words.
+    """
+    if not (tree / "pnpm-lock.yaml").is_file():
+        raise _mismatch(tree, "is missing", None)
+    seen: list[str] = []
+    done = process.run(
+        ["pnpm", "install", *_INSTALL_OPTIONS, "--store-dir", store],
+        cwd=tree,
+        env=env,
+        silence=_INSTALL_SILENCE,
+        source="pnpm",
+        on_line=seen.append,
+        log=log,
+        check=False,
+    )
+    if done.returncode == 0:
+        return
+    text = "\n".join(seen)
+    detail = "\n".join(seen[-20:]) or None
+    codes = set(_ERROR.findall(text))
+    if codes & _LOCKFILE:
+        raise _mismatch(tree, "does not fit the package.json files", detail)
+    if any(word in text for word in _FULL):
+        raise disk_full(tree, detail)
+    raise DeployError(
+        Code.BUILD_FAILED,
+        f"pnpm install failed ({', '.join(sorted(codes)) or f'exit code {done.returncode}'}). "
+        f"The whole output is in {log}.",
+        hint="If it is about the registry: `network` in metamcp.yaml or your .npmrc say which and how to reach it.",
+        detail=detail,
+    )
+
+
+def build(tree: Path, env: dict[str, str], log: Path) -> None:
+    """Runs the tree's `build` script.
+
+    Raises:
+        DeployError: DISK_FULL, or BUILD_FAILED with its last lines and the log file.
+    """
+    try:
+        process.run(
+            ["pnpm", "run", "build"],
+            cwd=tree,
+            env=env,
+            silence=_BUILD_SILENCE,
+            source="pnpm",
+            log=log,
+            code=Code.BUILD_FAILED,
+            hint=f"Read {log}; a patch or override of yours may be what it stumbles over (`patch --diff`).",
+        )
+    except DeployError as e:
+        if e.detail and any(word in e.detail for word in _FULL):
+            raise disk_full(tree, e.detail) from e
+        raise
+
+
+def disk_full(place: Path, detail: str | None = None) -> DeployError:
+    """The error for a disk without room, at this place."""
+    return DeployError(
+        Code.DISK_FULL,
+        f"The disk that holds {place} is full; a build needs about 2 GB.",
+        hint="Make room, or use another folder with -C and another cache with METAMCP_CACHE_DIR.",
+        detail=detail,
+    )
+
+
+def _mismatch(tree: Path, what: str, detail: str | None) -> DeployError:
+    return DeployError(
+        Code.LOCKFILE_MISMATCH,
+        f"{tree / 'pnpm-lock.yaml'} {what}; dependencies are installed only as the lockfile pins them.",
+        hint="If an override changes a package.json, lay a pnpm-lock.yaml made with it over the tree as well.",
+        detail=detail,
+    )
