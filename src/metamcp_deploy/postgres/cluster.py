@@ -167,7 +167,7 @@ class Cluster:
         try:
             password_file = secret_folder / "password"
             password_file.touch(mode=0o600)
-            password_file.write_text(self.password().reveal(), encoding="ascii")
+            password_file.write_text(self.password().reveal(), encoding="utf-8")
             self._place.give(password_file)
             process.run(
                 [
@@ -190,7 +190,7 @@ class Cluster:
 
     def _check_version(self) -> None:
         file = self.data / "PG_VERSION"
-        found = file.read_text(encoding="ascii").strip() if file.is_file() else "unknown"
+        found = file.read_text(encoding="utf-8").strip() if file.is_file() else "unknown"
         if found != binaries.MAJOR:
             raise DeployError(
                 Code.POSTGRES_FAILED,

@@ -41,7 +41,10 @@ class Place:
         from metamcp_deploy.postgres import postmaster
 
         self.home.mkdir(parents=True, exist_ok=True)
-        if (self.home / "data").exists() or self._note():
+        note = self._note()
+        if note:
+            self._remember(Path(note["data"]))  # the home may have been moved
+        if note or (self.home / "data").exists():
             return
         if binaries.reachable(self.home, self.user):
             if self.user is not None:
@@ -53,7 +56,7 @@ class Place:
             shutil.rmtree(aside)
         aside.mkdir(mode=0o700)
         self.give(aside)
-        _write_private(self._note_path, json.dumps({"home": str(self.home), "data": str(aside / "data")}))
+        self._remember(aside / "data")
 
     def remove(self) -> None:
         """Deletes the data and the home."""
@@ -72,11 +75,14 @@ class Place:
         path = self.home / "password"
         if not path.exists():
             _write_private(path, secrets.token_urlsafe(32))
-        return Secret(path.read_text(encoding="ascii"))
+        return Secret(path.read_text(encoding="utf-8"))
 
     @property
     def _note_path(self) -> Path:
         return self.home / "place.json"
+
+    def _remember(self, data: Path) -> None:
+        _write_private(self._note_path, json.dumps({"home": str(self.home), "data": str(data)}))
 
     def _aside(self) -> Path:
         return binaries.shared_folder() / f"postgres-{fingerprint.of_value(str(self.home.resolve()))[:16]}"
