@@ -2,47 +2,71 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from metamcp_deploy.config.kinds import (
+    AppName,
+    AsWritten,
+    Commit,
+    DatabaseName,
+    EnvName,
+    Expected,
+    File,
+    Flag,
+    Folder,
+    Host,
+    Identifier,
+    LakebaseId,
+    Line,
+    RootPath,
+    SecretKey,
+    Section,
+    Text,
+)
 
 DEFAULT_URL = "https://github.com/metatool-ai/metamcp.git"
 DEFAULT_REF = "v2.4.22"
-
-# Source of the patterns: facts/databricks.md ("Apps", "Lakebase"); PostgreSQL identifiers are at most 63 bytes.
-AppName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", min_length=2, max_length=30)]
-LakebaseId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", min_length=1, max_length=63)]
-Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]*$", min_length=1, max_length=63)]
-DatabaseName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", min_length=4, max_length=63)]
-EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-SecretKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
-Line = Annotated[str, StringConstraints(pattern=r"^[^\r\n\0]*$")]
+PRINCIPALS = ("user_name", "group_name", "service_principal_name")
 
 
 class Model(BaseModel):
     """Frozen, and strict about unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
 
 
 class Upstream(Model):
     """Which MetaMCP: `commit`, when given, is a lock that `ref` must resolve to."""
 
-    url: Line = Field(DEFAULT_URL, description="https, ssh or file URL, or a path")
-    ref: Line = Field(DEFAULT_REF, description="tag, branch or full commit")
-    commit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")] | None = Field(
-        None, description="the commit that ref must resolve to"
-    )
+    url: Line = Field(default=DEFAULT_URL, description="https, ssh or file URL, or a path")
+    ref: Line = Field(default=DEFAULT_REF, description="tag, branch or full commit")
+    commit: Commit | None = Field(default=None, description="the commit that ref must resolve to")
+
+
+def _one_principal(schema: dict[str, Any]) -> None:
+    schema["oneOf"] = [{"required": [name]} for name in PRINCIPALS]
 
 
 class Permission(Model):
     """One grant on the app, to exactly one of a user, a group or a service principal."""
 
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_one_principal)
+
     level: Literal["CAN_USE", "CAN_MANAGE"]
     user_name: Line | None = None
     group_name: Line | None = None
     service_principal_name: Line | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [name for name in PRINCIPALS if getattr(self, name)]
+        if len(given) != 1:
+            raise ValueError(
+                f"found {' and '.join(given) or 'none'}, expected exactly one of {', '.join(PRINCIPALS)}"
+            )
+        return self
 
 
 class SecretReference(Model):
@@ -51,50 +75,80 @@ class SecretReference(Model):
     secret: SecretKey
 
 
+EnvValue = Annotated[Text | SecretReference, Expected("a text on one line, or {secret: KEY}"), AsWritten]
+
+
 class App(Model):
     """The Databricks App."""
 
-    name: AppName = "metamcp"
-    compute_size: Literal["MEDIUM", "LARGE", "XLARGE"] = "MEDIUM"
-    permissions: tuple[Permission, ...] = ()
-    env: dict[EnvName, Line | SecretReference] = Field(default_factory=dict)
+    name: AppName = Field(
+        default="metamcp", description="unique in its workspace; mcp- in front lists it in AI Playground"
+    )
+    compute_size: Literal["MEDIUM", "LARGE", "XLARGE"] = Field(
+        default="MEDIUM", description="size of the app's container"
+    )
+    permissions: tuple[Permission, ...] = Field(
+        default=(), description="who may use or manage the app, besides its owner"
+    )
+    env: dict[EnvName, EnvValue] = Field(
+        default_factory=dict,
+        description="variables of the services: a text, or {secret: key of the scope}",
+        json_schema_extra={"additionalProperties": False},
+    )
+
+    @field_validator("env")
+    @classmethod
+    def _distinct_secrets(cls, env: dict[str, str | SecretReference]) -> dict[str, str | SecretReference]:
+        seen: dict[str, str] = {}
+        for value in env.values():
+            if isinstance(value, SecretReference):
+                # The app's resource is named after the key in lower case with - for _ and .
+                resource = value.secret.lower().replace("_", "-").replace(".", "-")
+                if seen.setdefault(resource, value.secret) != value.secret:
+                    raise ValueError(f"the secrets `{seen[resource]}` and `{value.secret}` differ too little")
+        return env
 
 
 class Database(Model):
     """The Lakebase database the app's principal creates its schema in."""
 
-    kind: Literal["autoscaling"] = "autoscaling"
-    project: LakebaseId | None = Field(None, description="Lakebase project; default: the app's name")
-    branch: LakebaseId = "production"
-    endpoint: LakebaseId = "primary"
-    name: DatabaseName = "metamcp_app"
-    schema_: Identifier = Field("metamcp_app", alias="schema")
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    kind: Literal["autoscaling"] = Field(default="autoscaling", description="kind of Lakebase")
+    project: LakebaseId | None = Field(default=None, description="Lakebase project; default: the app's name")
+    branch: LakebaseId = Field(default="production", description="branch of the project")
+    endpoint: LakebaseId = Field(default="primary", description="endpoint of the branch")
+    name: DatabaseName = Field(default="metamcp_app", description="PostgreSQL database")
+    schema_: Identifier = Field(
+        default="metamcp_app", alias="schema", description="PostgreSQL schema of everything the app makes"
+    )
 
 
 class Secrets(Model):
     """Where secrets are kept."""
 
-    scope: SecretKey | None = Field(None, description="secret scope; default: the app's name")
+    scope: SecretKey | None = Field(default=None, description="secret scope; default: the app's name")
 
 
 class Network(Model):
     """How to reach anything outside; each is also taken from the usual environment variables."""
 
-    ca_bundle: Path | None = Field(None, description="PEM file of certificates to trust besides the system's")
-    proxy: Line | None = Field(None, description="proxy URL for http and https")
-    no_proxy: Line | None = Field(None, description="comma-separated hosts that need no proxy")
-    npm_registry: Line | None = Field(None, description="registry URL for npm and pnpm")
+    ca_bundle: File | None = Field(
+        default=None, description="PEM file of certificates to trust besides the system's"
+    )
+    proxy: Line | None = Field(default=None, description="proxy URL for http and https")
+    no_proxy: Line | None = Field(default=None, description="comma-separated hosts that need no proxy")
+    npm_registry: Line | None = Field(default=None, description="registry URL for npm and pnpm")
 
 
 class WorkspaceSettings(Model):
     """Which Databricks workspace, and as whom."""
 
-    host: Line | None = Field(None, description="https origin; compared with the login before the first write")
-    profile: Line | None = Field(None, description="profile of ~/.databrickscfg")
-    root_path: Annotated[str, StringConstraints(pattern=r"^/Workspace/[^\r\n\0]+$")] | None = Field(
-        None, description="where releases and state live; default: below /Workspace/Users/<me>/.bundle"
+    host: Host | None = Field(
+        default=None, description="https origin; compared with the login before the first write"
+    )
+    profile: Line | None = Field(default=None, description="profile of ~/.databrickscfg")
+    root_path: RootPath | None = Field(
+        default=None,
+        description="where releases and state live; default: below /Workspace/Users/<me>/.bundle",
     )
 
 
@@ -102,17 +156,17 @@ class Settings(Model):
     """Everything one run of the tool obeys, for one target."""
 
     target: str
-    embedded: bool = False
-    protected: bool = False
-    upstream: Upstream = Upstream()
-    app: App = App()
-    database: Database = Database()
-    secrets: Secrets = Secrets()
-    network: Network = Network()
-    workspace: WorkspaceSettings = WorkspaceSettings()
-    overrides: Path | None = None
-    patches: Path | None = None
-    templates: Path | None = None
+    embedded: Flag = False
+    protected: Flag = False
+    upstream: Annotated[Upstream, Section()] = Upstream()
+    app: Annotated[App, Section()] = App()
+    database: Annotated[Database, Section()] = Database()
+    secrets: Annotated[Secrets, Section()] = Secrets()
+    network: Annotated[Network, Section()] = Network()
+    workspace: Annotated[WorkspaceSettings, Section()] = WorkspaceSettings()
+    overrides: Folder | None = None
+    patches: Folder | None = None
+    templates: Folder | None = None
 
     @property
     def project_id(self) -> str:
@@ -123,3 +177,29 @@ class Settings(Model):
     def secret_scope(self) -> str:
         """The secret scope."""
         return self.secrets.scope or self.app.name
+
+
+__all__ = [
+    "DEFAULT_REF",
+    "DEFAULT_URL",
+    "PRINCIPALS",
+    "App",
+    "AppName",
+    "Commit",
+    "Database",
+    "DatabaseName",
+    "EnvName",
+    "Identifier",
+    "LakebaseId",
+    "Line",
+    "Model",
+    "Network",
+    "Permission",
+    "SecretKey",
+    "SecretReference",
+    "Secrets",
+    "Settings",
+    "Text",
+    "Upstream",
+    "WorkspaceSettings",
+]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from metamcp_deploy.config.model import Settings
+from metamcp_deploy.config.origin import FILE
 from metamcp_deploy.config.secret import Secret
 
 
@@ -27,6 +28,16 @@ class Project:
     all_targets: tuple[Settings, ...] = ()
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     use_cache: bool = True
+
+    @property
+    def committed(self) -> tuple[Path, ...]:
+        """What a protected target is made of and so must stand in git as it is here: the file and the user's folders.
+
+        Whether it does is asked of git by the stages; this part starts no programs.
+        """
+        s = self.settings
+        named = (self.folder / FILE, s.overrides, s.patches, s.templates)
+        return tuple(p for p in named if p is not None and p.exists())
 
     @property
     def build(self) -> Path:

@@ -1,0 +1,145 @@
+"""The kinds of text a setting may hold, each with the words an error uses for what was expected."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, core_schema
+
+from metamcp_deploy.config import hosts, reserved
+
+EXPECTED = "expected"  # the type of the errors that `Expected` makes
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What an error says was expected, whichever rule of the type the value broke."""
+
+    text: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.custom_error_schema(handler(source), EXPECTED, custom_error_message=self.text)
+
+
+def _flag(value: Any) -> bool:
+    # YAML's scalars arrive as they were written: `yes` and `on` are no booleans here.
+    made = {"true": True, "false": False}.get(value.lower()) if isinstance(value, str) else value
+    if not isinstance(made, bool):
+        raise ValueError("not a boolean")
+    return made
+
+
+def _root_path(value: str) -> str:
+    if re.search(r"/\.{0,2}(/|$)", value):
+        raise ValueError("holds an empty, `.` or `..` part; write the path out")
+    return value
+
+
+class Section:
+    """A section may stand there empty: `network:` with everything below it commented out."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(
+            lambda value: {} if value is None else value, handler(source)
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [handler(schema), {"type": "null"}]}
+
+
+def _integer(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _free_name(value: str) -> str:
+    if why := reserved.reason(value):
+        raise ValueError(f"may not be set: {why}")
+    return value
+
+
+def _schema_name(value: str) -> str:
+    if value == "public":
+        raise ValueError("the app's role may create nothing in `public`; name a schema of its own")
+    if value.startswith("pg_") or value == "information_schema":
+        raise ValueError(f"`{value}` is reserved by PostgreSQL; name a schema of its own")
+    return value
+
+
+Flag = Annotated[bool, BeforeValidator(_flag), Expected("true or false")]
+Integer = BeforeValidator(_integer)
+
+# Sources of the patterns: facts on Apps and Lakebase in docs; PostgreSQL identifiers are at most 63 bytes.
+AppName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", min_length=2, max_length=30),
+    Expected("an app name: 2 to 30 of a-z, 0-9 and -, the first a letter"),
+]
+LakebaseId = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", min_length=1, max_length=63),
+    Expected("a Lakebase id: 1 to 63 of a-z, 0-9 and -, the first a letter"),
+]
+Identifier = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z_][a-z0-9_]*$", min_length=1, max_length=63),
+    Expected("a PostgreSQL identifier: 1 to 63 of a-z, 0-9 and _, the first no digit"),
+    AfterValidator(_schema_name),
+]
+DatabaseName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", min_length=4, max_length=63),
+    Expected("a database name: 4 to 63 of a-z, 0-9, _ and -, the first a letter"),
+]
+EnvName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"),
+    Expected("a variable name: letters, digits and _, the first no digit"),
+    AfterValidator(_free_name),
+]
+SecretKey = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,128}$"),
+    Expected("1 to 128 letters, digits, _, . and -"),
+]
+TargetName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"),
+    Expected("a target name: 1 to 63 letters, digits, _ and -"),
+]
+Commit = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9a-f]{40}$"),
+    Expected("a full commit: 40 of 0-9 and a-f"),
+]
+Line = Annotated[str, StringConstraints(pattern=r"^[^\r\n\x00]+$"), Expected("a text on one line")]
+Text = Annotated[str, StringConstraints(pattern=r"^[^\r\n\x00]*$"), Expected("a text on one line")]
+RootPath = Annotated[
+    str,
+    StringConstraints(pattern=r"^/Workspace/[^\r\n\x00]*[^/\r\n\x00]$"),
+    Expected("a path below /Workspace/, without a / at its end"),
+    AfterValidator(_root_path),
+]
+Host = Annotated[Line, AfterValidator(hosts.origin)]
+Folder = Annotated[Path, Expected("the path of a folder")]
+File = Annotated[Path, Expected("the path of a file")]
+# Scalars of YAML are taken as written, so `PORT: 8080` and `DEBUG: true` are fine; editors are told so.
+SECRET_REFERENCE_SCHEMA = {
+    "type": "object",
+    "properties": {"secret": {"type": "string", "pattern": r"^[A-Za-z0-9_.-]{1,128}$"}},
+    "required": ["secret"],
+    "additionalProperties": False,
+}
+AsWritten = WithJsonSchema({"anyOf": [{"type": ["string", "number", "boolean"]}, SECRET_REFERENCE_SCHEMA]})

@@ -1,0 +1,85 @@
+"""The layout of metamcp.yaml: what stands at its top and in a target, and its JSON Schema for editors."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from metamcp_deploy.config.kinds import (
+    DatabaseName,
+    Expected,
+    Flag,
+    Folder,
+    Integer,
+    LakebaseId,
+    Line,
+    Section,
+    TargetName,
+)
+from metamcp_deploy.config.model import (
+    App,
+    Database,
+    Model,
+    Network,
+    Secrets,
+    Upstream,
+    WorkspaceSettings,
+)
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+class TargetDatabase(Model):
+    """What a target may say about its database: all but the schema, which the release is built with."""
+
+    kind: Literal["autoscaling"] = Field(default="autoscaling", description="kind of Lakebase")
+    project: LakebaseId | None = Field(default=None, description="Lakebase project; default: the app's name")
+    branch: LakebaseId = Field(default="production", description="branch of the project")
+    endpoint: LakebaseId = Field(default="primary", description="endpoint of the branch")
+    name: DatabaseName = Field(default="metamcp_app", description="PostgreSQL database")
+
+
+class TargetSection(Model):
+    """One target. What the build reads (`upstream`, `database.schema`, own patches) is the same for all of them."""
+
+    embedded: Flag = Field(default=False, description="the workspace on this machine instead of a real one")
+    protected: Flag = Field(
+        default=False,
+        description="settings from the committed file alone, no branch pins; needs workspace.root_path",
+    )
+    app: Annotated[App, Section()] = App()
+    database: Annotated[TargetDatabase, Section()] = TargetDatabase()
+    secrets: Annotated[Secrets, Section()] = Secrets()
+    network: Annotated[Network, Section()] = Network()
+    workspace: Annotated[WorkspaceSettings, Section()] = WorkspaceSettings()
+
+
+class File(Model):
+    """metamcp.yaml."""
+
+    version: Annotated[Literal[1], Integer, Expected("1, the only version there is")] = Field(
+        default=1, description="version of this file's layout"
+    )
+    requires: Line | None = Field(
+        default=None, description="range of this tool's versions, such as >=0.1,<0.2"
+    )
+    upstream: Annotated[Upstream, Section()] = Upstream()
+    app: Annotated[App, Section()] = App()
+    database: Annotated[Database, Section()] = Database()
+    secrets: Annotated[Secrets, Section()] = Secrets()
+    network: Annotated[Network, Section()] = Network()
+    workspace: Annotated[WorkspaceSettings, Section()] = WorkspaceSettings()
+    overrides: Folder | None = Field(default=None, description="folder of files laid over the upstream tree")
+    patches: Folder | None = Field(default=None, description="folder of patches, applied after the package's")
+    templates: Folder | None = Field(default=None, description="folder of templates, before the package's")
+    targets: Annotated[dict[TargetName, Annotated[TargetSection, Section()]], Section()] = Field(
+        default_factory=dict, description="named environments; each overrides what stands at the top"
+    )
+    default_target: TargetName | None = Field(default=None, description="the target when none is named")
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of metamcp.yaml, for editors."""
+    made = File.model_json_schema(by_alias=True)
+    return {"$schema": DIALECT, **made, "title": "metamcp.yaml"}

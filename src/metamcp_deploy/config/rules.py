@@ -1,0 +1,123 @@
+"""What no single value shows: rules between keys, between targets, and between the file and the environment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from metamcp_deploy.config import hosts
+from metamcp_deploy.config.model import Settings
+from metamcp_deploy.config.origin import FILE, ConfigurationError, Origin, Problem, failure, masked
+from metamcp_deploy.config.tree import Node, at, leaves, nearest
+from metamcp_deploy.errors import Code
+
+# What identifies a deployment: stated by a target, no variable may change it.
+_IDENTITY = ("workspace.", "app.name", "database.", "secrets.scope")
+# What a person or a pipeline may choose for a protected target: who they are, and how they reach the outside.
+_PERSONAL = ("workspace.profile", "network.")
+_COMMIT = re.compile(r"^[0-9a-f]{40}$")
+
+
+def of_target(settings: Settings, stated: Node | None, merged: Node) -> list[Problem]:
+    """Problems of one target as the file states it.
+
+    Args:
+        settings: of the target, from the file alone.
+        stated: the target's own section.
+        merged: the section over the top of the file.
+    """
+    problems = []
+    own = stated.origin if stated else merged.origin
+    if settings.embedded:
+        for key in ("host", "profile"):
+            if node := at(stated, ["workspace", key]):
+                text = "an embedded target has no other workspace than the one on this machine."
+                if settings.target == "local":
+                    text += " For a real workspace called `local`, say `embedded: false`."
+                problems.append(Problem(node.origin, text))
+    if settings.protected and not settings.workspace.root_path:
+        text = "a protected target needs `workspace.root_path`, so that everybody shares one lock and one history."
+        problems.append(Problem((at(stated, ["protected"]) or Node(None, own)).origin, text))
+    upstream = settings.upstream
+    if upstream.commit and _COMMIT.match(upstream.ref) and upstream.ref != upstream.commit:
+        where = nearest(merged, ["upstream", "commit"]).origin
+        problems.append(Problem(where, f"is another commit than `ref`, {upstream.ref}. Keep one of them."))
+    return problems
+
+
+def between_targets(targets: Sequence[tuple[Settings, Origin]]) -> list[Problem]:
+    """Targets of one workspace that would overwrite each other."""
+    problems = []
+    seen: dict[tuple[str, ...], tuple[Settings, Origin]] = {}
+    for settings, origin in targets:
+        where = settings.workspace.host or settings.workspace.profile
+        if settings.embedded or not where:
+            continue
+        d = settings.database
+        things = [("app", settings.app.name, "app.name")]
+        things.append(("database", f"{settings.project_id}/{d.branch}/{d.name}", "database.project"))
+        if root := settings.workspace.root_path:
+            things.append(("folder", root, "workspace.root_path"))
+        for kind, name, key in things:
+            first, _ = seen.setdefault((where, kind, name), (settings, origin))
+            if first is not settings:
+                text = f"is the same {kind} `{name}` in {where} as target `{first.target}`; give it another `{key}`."
+                problems.append(Problem(origin, text))
+    return problems
+
+
+def conflicts(
+    settings_of_file: Settings, stated: Node | None, outer: Node | None, merged: Node
+) -> list[Problem]:
+    """Variables that would silently change what a target says about itself.
+
+    Args:
+        settings_of_file: the target's settings from the file alone.
+        stated: the target's own section.
+        outer: what `.env`, the environment and flags say, the strongest on top.
+        merged: the target over the top of the file.
+    """
+    problems = []
+    for path, node in leaves(outer):
+        key, origin = ".".join(map(str, path)), node.origin
+        own = at(stated, path)
+        there = own or at(merged, path)
+        same = there is not None and not _differ(key, there, node)
+        if origin.kind != "flag" and key.startswith(_IDENTITY) and own and own.value is not None and not same:
+            problems.append(Problem(origin, f"says `{masked(str(node.value))}`, but {_says(own)}."))
+        elif (
+            settings_of_file.protected
+            and not key.startswith(_PERSONAL)
+            and (not same or origin.name == "--set")
+        ):
+            problems.append(Problem(origin, _protected(settings_of_file)))
+    return problems
+
+
+def _protected(settings: Settings) -> str:
+    return f"target `{settings.target}` is protected and takes its settings from the committed {FILE} alone."
+
+
+def _says(node: Node) -> str:
+    return f"{node.origin} says `{masked(str(node.value))}`"
+
+
+def _differ(key: str, one: Node, other: Node) -> bool:
+    if key != "workspace.host":
+        return one.value != other.value
+    try:
+        return hosts.origin(str(one.value)) != hosts.origin(str(other.value))
+    except ValueError:
+        return True
+
+
+def refusal(problems: Sequence[Problem], settings: Settings) -> ConfigurationError:
+    """The error of what `conflicts` found."""
+    first = problems[0].origin
+    if all("is protected" in p.text for p in problems):
+        return failure(
+            problems, Code.TARGET_PROTECTED, f"Commit the change to {FILE} instead, without {first}."
+        )
+    where = "Unset" if first.kind == "environment" else "Remove"
+    hint = f"{where} {first.name}, or name the target it belongs to with -t."
+    return failure(problems, Code.CONFIG_CONFLICT, hint)
