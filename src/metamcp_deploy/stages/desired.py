@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from metamcp_deploy.config.model import SecretReference, Settings
-from metamcp_deploy.errors import Code, DeployError
 
 DATABASE_RESOURCE = "database"
 AUTH_RESOURCE = "better-auth-secret"
@@ -67,16 +66,12 @@ def secret_resource(key: str) -> str:
 
 
 def environment(settings: Settings, app_url: str | None) -> list[EnvVar]:
-    """The complete environment that the deploy call sends, in a fixed order. `config` keeps `app.env` to free names.
+    """The complete environment that the deploy call sends, in a fixed order.
 
     Args:
         settings: of the target.
         app_url: the app's public origin; None (before the app exists) leaves `APP_URL` out.
-
-    Raises:
-        DeployError: CONFIG_INVALID, when two secret keys would share one resource.
     """
-    _check(settings)
     secret_names = sorted(
         {AUTH_SECRET, *(n for n, v in settings.app.env.items() if isinstance(v, SecretReference))}
     )
@@ -100,8 +95,10 @@ def environment(settings: Settings, app_url: str | None) -> list[EnvVar]:
 
 
 def app_resources(settings: Settings) -> list[dict[str, Any]]:
-    """The app's resources as the Apps API and databricks.yml spell them, with literal names."""
-    _check(settings)
+    """The app's resources as the Apps API and databricks.yml spell them, with literal names.
+
+    `config` has made sure that `app.env` takes no name of ours and that no two keys share a resource.
+    """
     paths = lakebase(settings)
     keys = sorted({v.secret for v in settings.app.env.values() if isinstance(v, SecretReference)})
     return [
@@ -120,17 +117,3 @@ def app_resources(settings: Settings) -> list[dict[str, Any]]:
 
 def _secret(name: str, scope: str, key: str) -> dict[str, Any]:
     return {"name": name, "secret": {"scope": scope, "key": key, "permission": "READ"}}
-
-
-def _check(settings: Settings) -> None:
-    resources: dict[str, str] = {}
-    for value in settings.app.env.values():
-        if isinstance(value, SecretReference):
-            other = resources.setdefault(secret_resource(value.secret), value.secret)
-            if other != value.secret:
-                raise DeployError(
-                    Code.CONFIG_INVALID,
-                    f"app.env of target {settings.target} uses the secret keys {other} and {value.secret}, which "
-                    f"would both become the app resource {secret_resource(value.secret)}.",
-                    hint=f"Give one of the two another name in scope {settings.secret_scope}.",
-                )

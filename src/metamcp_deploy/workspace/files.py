@@ -47,14 +47,16 @@ class Files:
         )
         return {e.name: e for e in found}
 
-    def sizes(self, path: str, prefix: str = "") -> dict[str, int | None]:
-        """Relative path → size of every file below a folder."""
-        found: dict[str, int | None] = {}
+    def sizes(self, path: str, prefix: str = "") -> dict[str, int]:
+        """Relative path → bytes of every file below a folder. Where the workspace does not say, the file is read."""
+        found: dict[str, int] = {}
         for entry in self.entries(path).values():
             if entry.folder:
                 found |= self.sizes(f"{path}/{entry.name}", f"{prefix}{entry.name}/")
-            else:
+            elif entry.size is not None:
                 found[prefix + entry.name] = entry.size
+            else:
+                found[prefix + entry.name] = len(self.read(f"{path}/{entry.name}") or b"")
         return found
 
     def read(self, path: str) -> bytes | None:

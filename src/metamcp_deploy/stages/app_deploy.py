@@ -1,0 +1,156 @@
+"""The stage `app-deploy`: the release that `bundle-deploy` sent runs, with the target's settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from metamcp_deploy import events, pipeline
+from metamcp_deploy.config.project import Project
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.stages import connection, desired, records, releases, rollout
+
+if TYPE_CHECKING:
+    from metamcp_deploy.workspace import Workspace
+    from metamcp_deploy.workspace.apps import App, Deployment
+
+
+def step(
+    project: Project, *, redeploy: bool = False, message: str | None = None, force_lock: bool = False
+) -> pipeline.Step:
+    """Describes the stage.
+
+    Args:
+        project: with the target's settings.
+        redeploy: deploy although release and settings are those that run.
+        message: kept in the deployment's record.
+        force_lock: take the target's lock although somebody holds it.
+    """
+    return pipeline.Step(
+        name="app-deploy",
+        inputs={},
+        params={"target": project.settings.target},
+        outputs=(),
+        run=lambda: _run(project, redeploy, message, force_lock),
+        summary=lambda facts: f"release {facts['release']} runs as deployment {facts['deployment']}",
+        converges=True,
+    )
+
+
+def _run(project: Project, redeploy: bool, message: str | None, force_lock: bool) -> pipeline.Facts:
+    from metamcp_deploy.workspace import lock
+
+    bundle = _bundle(project)
+    workspace = connection.connect(project)
+    if bundle["host"] != workspace.host:
+        raise _no_bundle(project, f"the last one went to {bundle['host']}, not to {workspace.host}")
+    root, name = str(bundle["root"]), project.settings.app.name
+    memory = project.state / f"lock-{project.settings.target}"
+    with lock.held(workspace.files, root, workspace.me, memory, force=force_lock):
+        app = workspace.apps.find(name)
+        if app is None or app.compute == "DELETING":
+            raise _no_bundle(project, f"there is no app {name} in {workspace.host} (any more)")
+        if not releases.is_complete(workspace, root, bundle["release"]):
+            raise _no_bundle(project, f"release {bundle['release']} is not (or no longer whole) in {root}")
+        wanted = records.Wanted(
+            release=bundle["release"],
+            source_code_path=bundle["release_path"],
+            env=[v.as_dict() for v in desired.environment(project.settings, app.url)],
+            resources=desired.app_resources(project.settings),
+        )
+        deployment, record = _deployed(project, workspace, root, app, wanted, redeploy, message)
+    return {
+        "target": project.settings.target,
+        "app": name,
+        "url": app.url,
+        "release": bundle["release"],
+        "deployment": deployment,
+        "record": record,
+    }
+
+
+def _bundle(project: Project) -> pipeline.Facts:
+    """Facts of the bundle-deploy that this deployment builds on."""
+    facts = pipeline.facts(project.state, "bundle-deploy", "app-deploy")
+    target, name = project.settings.target, project.settings.app.name
+    if (facts["target"], facts["app"]) != (target, name):
+        raise _no_bundle(project, f"the last one was app {facts['app']} of target {facts['target']}")
+    built = pipeline.recorded(project.state, "build")
+    if built and built["facts"].get("release") != facts["release"]:
+        raise _no_bundle(
+            project,
+            f"release {built['facts'].get('release')} was built since, {facts['release']} is what was sent",
+        )
+    return facts
+
+
+def _no_bundle(project: Project, why: str) -> DeployError:
+    target = project.settings.target
+    return DeployError(
+        Code.STAGE_MISSING,
+        f"No bundle was deployed for the app {project.settings.app.name} of target {target}: {why}.",
+        hint=f"Run `metamcp-deploy bundle-deploy -t {target}` first, or `metamcp-deploy deploy -t {target}`.",
+    )
+
+
+def _deployed(
+    project: Project,
+    workspace: Workspace,
+    root: str,
+    app: App,
+    wanted: records.Wanted,
+    redeploy: bool,
+    message: str | None,
+) -> tuple[str, str]:
+    """Id and record's path of the deployment that runs what is wanted."""
+    app = rollout.active_compute(workspace, app)
+    if app.pending is not None and not redeploy and (found := _ours(workspace, root, app.pending, wanted)):
+        # An interrupted run began it: go on where that stopped.
+        return _finished(workspace, root, app.name, app.pending, *found, project.settings.target)
+    app = rollout.idle(workspace, app.name)
+    if app.active is not None and not redeploy and app.state == "RUNNING":
+        found = _ours(workspace, root, app.active, wanted)
+        if found is not None:
+            _closed(workspace, root, found[1])
+            events.emit(events.Changed("kept", "deployment", app.active.id))
+            return app.active.id, found[0]
+    deployment = rollout.begin(workspace, app.name, wanted)
+    events.emit(events.Changed("created", "deployment", deployment.id))
+    record = records.new(project, workspace.me, workspace.host, deployment.id, wanted, message)
+    path = records.write(workspace, root, record)
+    return _finished(workspace, root, app.name, deployment, path, record, project.settings.target)
+
+
+def _ours(
+    workspace: Workspace, root: str, deployment: Deployment, wanted: records.Wanted
+) -> tuple[str, pipeline.Facts] | None:
+    """Path and record of a deployment that runs what is wanted, by the record that this tool wrote of it."""
+    if deployment.source_code_path not in ("", wanted.source_code_path):
+        return None
+    found = records.find(workspace, root, deployment.id)
+    return found if found and records.matches(found[1], wanted) else None
+
+
+def _closed(workspace: Workspace, root: str, record: pipeline.Facts) -> None:
+    """Completes the record of a deployment that succeeded after its run was interrupted."""
+    if record.get("outcome") == "IN_PROGRESS":
+        records.write(workspace, root, {**record, "outcome": "SUCCEEDED"})
+
+
+def _finished(
+    workspace: Workspace,
+    root: str,
+    name: str,
+    deployment: Deployment,
+    path: str,
+    record: pipeline.Facts,
+    target: str,
+) -> tuple[str, str]:
+    """Follows a deployment to its end and completes its record."""
+    try:
+        rollout.follow(workspace, name, deployment, target)
+    except DeployError as e:
+        if e.code is Code.DEPLOYMENT_FAILED:
+            records.write(workspace, root, {**record, "outcome": "FAILED", "error": e.message})
+        raise
+    records.write(workspace, root, {**record, "outcome": "SUCCEEDED"})
+    return deployment.id, path

@@ -1,0 +1,120 @@
+"""The release in `build/bundle/app`, and the releases of a target in its workspace."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metamcp_deploy import events, fingerprint, pipeline
+from metamcp_deploy.config.project import Project
+from metamcp_deploy.errors import Code, DeployError
+
+if TYPE_CHECKING:
+    from metamcp_deploy.workspace import Workspace
+
+LARGEST_BYTES = 10_485_760  # of one file in an app's source; a larger one fails the deployment
+COMPLETE = ".complete"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A built release: its id, and relative path → file."""
+
+    id: str
+    files: dict[str, Path]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Relative path → bytes."""
+        return {name: path.stat().st_size for name, path in self.files.items()}
+
+
+def built(project: Project) -> Release:
+    """The release that `build` left, after a look at whether it is whole.
+
+    Raises:
+        DeployError: STAGE_MISSING without a build; BUNDLE_INVALID.
+    """
+    facts = pipeline.facts(project.state, "build", "bundle-deploy")
+    folder = project.bundle / "app"
+    try:
+        about: dict[str, Any] = json.loads((folder / "release.json").read_text())
+        release_id, parts = str(about["id"]), dict(about["parts"])
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise _invalid(folder / "release.json", f"cannot be read ({type(e).__name__}: {e})") from e
+    if release_id != facts.get("release"):
+        raise _invalid(folder, f"holds release {release_id}, but `build` recorded {facts.get('release')}")
+    for name in ("app.yaml", *(part["file"] for part in parts.values())):
+        if not (folder / name).is_file():
+            raise _invalid(folder / name, "is missing")
+    for part in parts.values():
+        if fingerprint.of_file(folder / part["file"]) != part["sha256"]:
+            raise _invalid(folder / part["file"], "is not the file that release.json describes")
+    files = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
+    for name, path in files.items():
+        if path.stat().st_size > LARGEST_BYTES:
+            raise _invalid(folder / name, f"is larger than the {LARGEST_BYTES} bytes that Apps accept")
+    return Release(release_id, files)
+
+
+def path_of(root: str, release_id: str) -> str:
+    """Where a release of the target is in its workspace."""
+    return f"{root}/releases/{release_id}"
+
+
+def is_complete(workspace: Workspace, root: str, release_id: str) -> bool:
+    """Whether the workspace holds the whole release, by its marker and the size of every file."""
+    path = path_of(root, release_id)
+    marker = workspace.files.read(f"{path}/{COMPLETE}")
+    try:
+        wanted: dict[str, int] = json.loads(marker or b"")["files"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    return not _missing(wanted, workspace.files.sizes(path))
+
+
+def send(workspace: Workspace, root: str, release: Release) -> str:
+    """Makes sure that the workspace holds the release; sends only what is not there. Gives its path.
+
+    Raises:
+        DeployError: WORKSPACE_ANSWER, when a file is not there as it was sent.
+    """
+    path, sizes = path_of(root, release.id), release.sizes
+    present = workspace.files.sizes(path)
+    missing = _missing(sizes, present)
+    if not missing and COMPLETE in present:
+        events.emit(events.Changed("kept", "release", release.id))
+        return path
+    total, sent = sum(sizes[n] for n in missing), 0
+    events.emit(events.Progress("sends the release", 0, total / 1e6, "MB"))
+
+    def on_sent(_: str, count: int) -> None:
+        nonlocal sent
+        sent += count
+        events.emit(events.Progress("sends the release", round(sent / 1e6, 1), round(total / 1e6, 1), "MB"))
+
+    workspace.files.make_folder(path)
+    workspace.files.send(path, {n: release.files[n] for n in missing}, on_sent)
+    if wrong := _missing(sizes, workspace.files.sizes(path)):
+        raise DeployError(
+            Code.WORKSPACE_ANSWER,
+            f"{path}/{wrong[0]} did not arrive as it was sent.",
+            hint="Run the same command again: it sends what is missing.",
+        )
+    about = {"release": release.id, "files": sizes}
+    workspace.files.write(f"{path}/{COMPLETE}", json.dumps(about, indent=1).encode())
+    events.emit(
+        events.Changed("sent", "release", f"{release.id} ({len(missing)} files, {total / 1e6:.1f} MB)")
+    )
+    return path
+
+
+def _missing(wanted: dict[str, int], present: dict[str, int]) -> list[str]:
+    """Files that are not there, or are there with another size."""
+    return [name for name, size in wanted.items() if present.get(name) != size]
+
+
+def _invalid(path: Path, what: str) -> DeployError:
+    return DeployError(Code.BUNDLE_INVALID, f"{path} {what}.", hint="Run `metamcp-deploy build --clean`.")
