@@ -1,4 +1,4 @@
-"""Applies patches to a tree: all edits of a file, whosever they are, are found in its original text and made at once."""
+"""Applies patches to a tree: a file's edits, whosever they are, are found in its original text and made at once."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from metamcp_deploy.errors import Code, DeployError
@@ -17,6 +17,10 @@ MIGRATIONS = "apps/backend/drizzle"
 # drizzle's makers of objects outside of any schema (drizzle-orm/pg-core); pgSchema has a method for each.
 _OUTSIDE = re.compile(r"\bpg(?:Table|Enum|View|MaterializedView|Sequence|TableCreator)\b")
 _CODE = (".ts", ".tsx", ".mts", ".cts")
+# Where a tree with errors means a broken file; the grammars of CSS and the like stumble over what frameworks add.
+_STRICT = frozenset(
+    suffix for suffix, name in syntax.LANGUAGES.items() if name in ("typescript", "tsx", "javascript", "json")
+)
 
 
 def verify(tree: Path, schema: str, touched: Iterable[str] = ()) -> None:
@@ -32,7 +36,7 @@ def verify(tree: Path, schema: str, touched: Iterable[str] = ()) -> None:
             schema object or one of another name, an unqualified statement in a migration, a file that does not parse.
     """
     for path in sorted(set(touched)):
-        if Path(path).suffix in syntax.LANGUAGES and (tree / path).is_file():
+        if Path(path).suffix in _STRICT and (tree / path).is_file():
             _parses(tree, path)
     _one_schema(tree, schema)
     migrations = {p.relative_to(tree).as_posix(): _text(p) for p in sorted((tree / MIGRATIONS).glob("*.sql"))}
@@ -53,31 +57,35 @@ def _parses(tree: Path, path: str) -> None:
 
 def _one_schema(tree: Path, schema: str) -> None:
     objects = 0
-    for base, folders, names in os.walk(tree / BACKEND):
-        folders.sort()
-        for name in sorted(names):
-            if not name.endswith(_CODE):
-                continue
-            path = Path(base, name)
-            text = _text(path)
-            # reading is fast, parsing is not: most files name neither
-            if not (_OUTSIDE.search(text) or "pgSchema" in text):
-                continue
-            relative = path.relative_to(tree).as_posix()
-            root = syntax.parsed(path.suffix, text)
-            for node in root.find_all(kind="identifier"):
-                if _OUTSIDE.fullmatch(node.text()):
-                    line = node.range().start.line + 1
-                    raise _incomplete(
-                        relative, line, f"{node.text()} makes something outside of the schema {schema}"
-                    )
-            for made in root.find_all(pattern="pgSchema($NAME)"):
-                if made["NAME"].text().strip("\"'`") != schema:
-                    line = made.range().start.line + 1
-                    raise _incomplete(relative, line, f"{made.text()} is expected to be {schema}")
-                objects += 1
+    for path in _sources(tree / BACKEND):
+        text = _text(path)
+        if (
+            _OUTSIDE.search(text) or "pgSchema" in text
+        ):  # reading is fast, parsing is not, and most files name neither
+            objects += _schema_objects(path.relative_to(tree).as_posix(), text, schema)
     if objects != 1:
-        raise _incomplete(BACKEND, None, f"found {objects} schema objects, expected 1: pgSchema({schema!r})")
+        raise _incomplete(BACKEND, None, f'found {objects} schema objects, expected 1: pgSchema("{schema}")')
+
+
+def _sources(folder: Path) -> Iterator[Path]:
+    for base, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (Path(base, name) for name in sorted(names) if name.endswith(_CODE))
+
+
+def _schema_objects(path: str, text: str, schema: str) -> int:
+    root = syntax.parsed(Path(path).suffix, text)
+    for node in root.find_all(regex=f"^(?:{_OUTSIDE.pattern})$"):
+        if node.kind() in ("identifier", "property_identifier"):
+            line = node.range().start.line + 1
+            raise _incomplete(path, line, f"{node.text()} makes something outside of the schema {schema}")
+    made = root.find_all(pattern="pgSchema($NAME)")
+    for call in made:
+        if call["NAME"].text() not in (f'"{schema}"', f"'{schema}'"):
+            raise _incomplete(
+                path, call.range().start.line + 1, f'{call.text()}: pgSchema("{schema}") is expected'
+            )
+    return len(made)
 
 
 def _text(path: Path) -> str:
