@@ -1,0 +1,189 @@
+"""The stage `prepare`: a pristine checkout of the pinned upstream in `build/upstream`.
+
+In: `settings.upstream` (url, ref, commit as a lock). Out: the checkout, and facts `url`, `ref`, `kind`, `commit`,
+`date` (of the commit, ISO 8601). The network is asked once, for what the ref stands for, and not at all for a full
+commit that is in the cache; only a commit that is not there is fetched.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from metamcp_deploy import events, fingerprint, pipeline, resources
+from metamcp_deploy.config.project import Project
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.stages import address, refs
+from metamcp_deploy.stages.git import for_network, isolated
+from metamcp_deploy.stages.mirror import Mirror, Source, new_repository
+from metamcp_deploy.stages.refs import Pin
+
+_SOURCES = ("prepare", "address", "refs", "mirror", "git", "git_errors")
+_LANDMARK = "apps/backend/src/db/schema.ts"
+"""There in every MetaMCP from v2.0.0 on, and in nothing older."""
+
+
+def step(project: Project) -> pipeline.Step:
+    """The stage as data. Refuses bad URLs and refs at once.
+
+    Raises:
+        DeployError: UPSTREAM_REFUSED, UPSTREAM_UNREACHABLE (a path that is not there), REF_UNSUPPORTED.
+    """
+    wanted = project.settings.upstream
+    url = address.checked(wanted.url, project.folder)
+    refs.check(wanted.ref)
+    preparation = _Preparation(project, url)
+    return pipeline.Step(
+        name="prepare",
+        inputs={"this tool": fingerprint.of_own_sources(*(f"stages/{name}.py" for name in _SOURCES))},
+        params={"`upstream.url`": url, "`upstream.ref`": wanted.ref, "`upstream.commit`": wanted.commit},
+        outputs=(project.upstream,),
+        run=preparation.run,
+        summary=lambda facts: f"{facts['ref']} is commit {facts['commit'][:7]} of {facts['date'][:10]}",
+        valid=preparation.valid,
+    )
+
+
+@dataclass(frozen=True)
+class _Preparation:
+    project: Project
+    url: str
+
+    @cached_property
+    def source(self) -> Source:
+        from metamcp_deploy.network import Network
+
+        settings = Network.of(self.project.settings.network).git_environment()
+        return Source(self.url, for_network(settings, self.url))
+
+    @cached_property
+    def pin(self) -> Pin:
+        """What the ref stands for now. Asked once, though a run needs it twice."""
+        ref = self.project.settings.upstream.ref
+        commit = refs.as_commit(ref)
+        pin = Pin(ref, "commit", commit) if commit else self.source.look_up().resolve(ref, self.url)
+        refs.check_commit(pin.commit)
+        refs.check_lock(pin, self.project.settings.upstream.commit)
+        return pin
+
+    def valid(self, facts: pipeline.Facts) -> str | None:
+        """Why the checkout of the last run will not do: touched by somebody, or the ref has moved."""
+        if reason := changed(self.project.upstream, facts["commit"]):
+            return reason
+        try:
+            now = self.pin.commit
+        except DeployError as e:
+            if e.code is not Code.UPSTREAM_UNREACHABLE:
+                raise
+            events.emit(
+                events.Warned(
+                    f"{e.message} Whether {facts['ref']} moved is unknown; going on with {facts['commit'][:7]}.",
+                    e.hint,
+                )
+            )
+            return None
+        if now == facts["commit"]:
+            return None
+        return f"{facts['ref']} moved from {facts['commit'][:7]} to {now[:7]}"
+
+    def run(self) -> pipeline.Facts:
+        """Makes the checkout beside its place and puts it there when it is whole."""
+        pin = self.pin
+        refs.warn(pin)
+        build = self.project.build
+        build.mkdir(parents=True, exist_ok=True)
+        for left in build.glob(".upstream-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        try:
+            with tempfile.TemporaryDirectory(dir=build, prefix=".upstream-") as beside:
+                fresh = Path(beside, "new")
+                self._check_out(pin.commit, fresh)
+                if not (fresh / _LANDMARK).is_file():
+                    raise _not_metamcp(pin, self.url)
+                date = _in(fresh, "show", "--no-patch", "--format=%cI", "HEAD")
+                if self.project.upstream.exists():
+                    self.project.upstream.rename(Path(beside, "old"))
+                fresh.rename(self.project.upstream)
+        except OSError as e:
+            raise _file_error(e) from e
+        return {"url": self.url, "ref": pin.ref, "kind": pin.kind, "commit": pin.commit, "date": date}
+
+    def _check_out(self, commit: str, folder: Path) -> None:
+        if not self.project.use_cache:
+            new_repository(folder)
+            self.source.fetch(folder, commit)
+            _in(folder, "checkout", "--quiet", "--detach", commit)
+            return
+        mirror = Mirror.of(self.url, resources.cache_folder())
+        with mirror.held():
+            if not mirror.has(commit):
+                mirror.add(self.source, commit)
+            try:
+                _copy(mirror, commit, folder)
+            except DeployError as e:
+                if e.code is not Code.PROCESS_FAILED:
+                    raise
+                events.emit(events.Note(f"The mirror {mirror.path} was broken; made anew."))
+                shutil.rmtree(folder, ignore_errors=True)
+                mirror.drop()
+                mirror.add(self.source, commit)
+                _copy(mirror, commit, folder)
+
+
+def changed(upstream: Path, commit: str) -> str | None:
+    """Why a checkout is not the pristine `commit`; None when it is."""
+    if not (upstream / ".git").is_dir():
+        return "checkout was changed: it has no .git"
+    status = isolated().try_(*_at(upstream), "status", "--porcelain", "--untracked-files=all")
+    head = isolated().try_(*_at(upstream), "rev-parse", "HEAD")
+    if status.returncode or head.returncode:
+        return "checkout was changed: git cannot read it"
+    if lines := status.stdout.splitlines():
+        more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
+        return f"checkout was changed: {lines[0][3:]}{more}"
+    if head.stdout.strip() != commit:
+        return "checkout was changed: it is of another commit"
+    return None
+
+
+def _copy(mirror: Mirror, commit: str, folder: Path) -> None:
+    """A self-contained repository with one commit, checked out: packed anew, nothing shared with the mirror."""
+    new_repository(folder)
+    pin = f"refs/pins/{commit}"
+    _in(folder, "fetch", "--quiet", "--depth=1", "--no-tags", mirror.path.as_uri(), f"+{pin}:{pin}")
+    _in(folder, "checkout", "--quiet", "--detach", commit)
+
+
+def _at(folder: Path) -> tuple[str, ...]:
+    """Names the repository: without it, git would take one further up when .git is missing."""
+    return (f"--git-dir={folder / '.git'}", f"--work-tree={folder}", "--no-optional-locks")
+
+
+def _in(folder: Path, *words: str) -> str:
+    return isolated().out(*_at(folder), *words, cwd=folder)
+
+
+def _not_metamcp(pin: Pin, url: str) -> DeployError:
+    return DeployError(
+        Code.REF_UNSUPPORTED,
+        f"{pin.ref} of {url} has no {_LANDMARK}: it is not MetaMCP 2.0.4 or later.",
+        hint="Correct `upstream.url` and `upstream.ref` in metamcp.yaml, or --url and --ref.",
+    )
+
+
+def _file_error(error: OSError) -> DeployError:
+    import errno
+
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DeployError(
+            Code.DISK_FULL, f"The disk is full: {error}.", hint="Free some space, then run it again."
+        )
+    return DeployError(
+        Code.FILE_ACCESS,
+        f"The checkout cannot be written: {error}.",
+        hint=f"Check who owns {error.filename or 'build/'} and its permissions (you are user {os.getuid()}).",
+    )
