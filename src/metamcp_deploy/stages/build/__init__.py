@@ -25,13 +25,13 @@ def step(project: Project, *, clean: bool = False) -> Step:
     plan = _plan(project)
     return Step(
         name="build",
-        inputs={"the patched tree": plan.origin.patched, "this tool": plan.sources},
+        inputs={"patched tree": plan.origin.patched, "tool": plan.sources},
         params={
-            "the tool's version": __version__,
-            "the upstream": [plan.origin.url, plan.origin.ref, plan.origin.commit],
-            "the schema's name": plan.origin.schema,
-            "the node version": plan.node.version,
-            "the pnpm version": plan.pnpm,
+            "tool version": __version__,
+            "upstream pin": [plan.origin.url, plan.origin.ref, plan.origin.commit],
+            "schema name": plan.origin.schema,
+            "`node` version": plan.node.version,
+            "`pnpm` version": plan.pnpm,
             "app.yaml": fingerprint.of_value(plan.app_yaml),
             "databricks.yml": fingerprint.of_value(plan.databricks_yml),
         },

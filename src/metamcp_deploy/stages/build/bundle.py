@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -59,7 +58,7 @@ def make(project: Project, plan: Plan, *, clean: bool = False) -> Facts:
         the bundle → SHA-256), seconds (of each part of the work that was done).
 
     Raises:
-        DeployError: as installing, building, packing and checking do; DISK_FULL.
+        DeployError: as installing, building, packing and checking do.
     """
     work = Work.of(project)
     fresh = project.build / ".bundle.new"
@@ -75,10 +74,6 @@ def make(project: Project, plan: Plan, *, clean: bool = False) -> Facts:
         manifests.check_secrets(project, {name: (fresh / name).read_bytes() for name in _CHECKED})
         facts = _facts(plan, fresh, seconds)
         _replace(project.bundle, fresh)
-    except OSError as e:
-        if e.errno in upstream.NO_ROOM:
-            raise upstream.disk_full(project.build) from e
-        raise
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return facts
@@ -104,15 +99,15 @@ def changed(bundle: Path, contents: Mapping[str, str] | None) -> str | None:
 
 def _app(project: Project, plan: Plan, work: Work, app: Path, seconds: dict[str, float]) -> None:
     """The app's source folder: the release that is there, if it was made from the same, else a new one."""
-    installed = dependencies_key(
-        project.patched, [plan.node.version, plan.pnpm, platform.system(), platform.machine()]
-    )
+    installed = dependencies_key(project.patched, [plan.node.version, plan.pnpm, str(project.use_cache)])
     built = fingerprint.of_value([installed, plan.origin.patched])
     key = fingerprint.of_value([built, plan.sources, plan.app_yaml, astuple(plan.origin), __version__])
     packed: dict[str, Any] = work.recall(_PACKED) or {}
     here = project.bundle / "app"
     if packed.get("key") == key and changed(here, packed.get("contents")) is None:
-        shutil.copytree(here, app)
+        app.mkdir()
+        for name in packed["contents"]:
+            shutil.copy2(here / name, app / name)
         return
     env, log = upstream.environment(project), project.logs / _LOG
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -90,8 +90,11 @@ def _graph(standalone: Path) -> tuple[dict[Path, Package], dict[str, Path]]:
         if place.is_symlink() or not place.is_dir():
             continue
         inside = ".pnpm" in place.relative_to(standalone).parts
-        found = [p for p in _children(place) if not _dropped(_name(p))]
+        found = list(_children(place))
         owner = next((p for p in found if inside and not p.is_symlink()), None)
+        found = [p for p in found if not _dropped(_name(p))]
+        if owner is not None and _dropped(_name(owner)):
+            continue
         if owner is not None:
             packages[owner.resolve()] = Package(_name(owner), owner.resolve())
         for link in (p for p in found if p.is_symlink()):

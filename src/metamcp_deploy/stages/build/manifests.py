@@ -89,10 +89,17 @@ def _values(settings: Settings) -> dict[str, Any]:
         "app": settings.app.name,
         "description": "MetaMCP, deployed by metamcp-deploy",
         "compute_size": settings.app.compute_size,
-        "permissions": [p.model_dump(exclude_none=True) for p in settings.app.permissions],
-        "resources": [_resource(r) for r in desired.app_resources(settings)],
-        "env": [v.as_dict() for v in desired.environment(settings, None)],
+        "permissions": _block([p.model_dump(exclude_none=True) for p in settings.app.permissions]),
+        "resources": _block([_resource(r) for r in desired.app_resources(settings)]),
+        "env": _block([v.as_dict() for v in desired.environment(settings, None)]),
     }
+
+
+def _block(value: list[Any]) -> str:
+    """A list as lines of YAML, for the template to indent."""
+    import yaml
+
+    return yaml.safe_dump(value, sort_keys=False, width=1000).strip() if value else ""
 
 
 def _resource(resource: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 from pathlib import Path
 
@@ -53,7 +52,8 @@ _LOCKFILE = frozenset(
     }
 )
 _FULL = ("ENOSPC", "EDQUOT")
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+_STARVED = ("JavaScript heap out of memory", "SIGKILL")
+_KILLED = (137, -9)
 
 
 def environment(project: Project) -> dict[str, str]:
@@ -94,7 +94,7 @@ def install(tree: Path, store: Path, env: dict[str, str], log: Path) -> None:
     if codes & _LOCKFILE:
         raise _mismatch(tree, "does not fit the package.json files", detail)
     if any(word in text for word in _FULL):
-        raise disk_full(tree, detail)
+        raise _disk_full(tree, detail)
     raise DeployError(
         Code.BUILD_FAILED,
         f"pnpm install failed ({', '.join(sorted(codes)) or f'exit code {done.returncode}'}). "
@@ -110,25 +110,36 @@ def build(tree: Path, env: dict[str, str], log: Path) -> None:
     Raises:
         DeployError: DISK_FULL, or BUILD_FAILED with its last lines and the log file.
     """
-    try:
-        process.run(
-            ["pnpm", "run", "build"],
-            cwd=tree,
-            env=env,
-            silence=_BUILD_SILENCE,
-            source="pnpm",
-            log=log,
-            code=Code.BUILD_FAILED,
-            hint=f"Read {log}; a patch or override of yours may be what it stumbles over (`patch --diff`).",
-        )
-    except DeployError as e:
-        if e.detail and any(word in e.detail for word in _FULL):
-            raise disk_full(tree, e.detail) from e
-        raise
+    seen: list[str] = []
+    done = process.run(
+        ["pnpm", "run", "build"],
+        cwd=tree,
+        env=env,
+        silence=_BUILD_SILENCE,
+        source="pnpm",
+        on_line=seen.append,
+        log=log,
+        check=False,
+    )
+    if done.returncode == 0:
+        return
+    detail = "\n".join(seen[-30:]) or None
+    if any(word in line for line in seen for word in _FULL):
+        raise _disk_full(tree, detail)
+    killed = done.returncode in _KILLED or any(word in line for line in seen for word in _STARVED)
+    raise DeployError(
+        Code.BUILD_FAILED,
+        f"Upstream's build (`pnpm run build`) ended with exit code {done.returncode}"
+        + (", for want of memory as it seems" if killed else "")
+        + f". The whole output is in {log}.",
+        hint="Give the machine or container 2 GB of memory for the build."
+        if killed
+        else f"Read {log}; `metamcp-deploy patch --diff` shows what differs from the upstream.",
+        detail=detail,
+    )
 
 
-def disk_full(place: Path, detail: str | None = None) -> DeployError:
-    """The error for a disk without room, at this place."""
+def _disk_full(place: Path, detail: str | None = None) -> DeployError:
     return DeployError(
         Code.DISK_FULL,
         f"The disk that holds {place} is full; a build needs about 2 GB.",

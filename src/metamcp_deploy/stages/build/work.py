@@ -9,6 +9,7 @@ from __future__ import annotations
 import filecmp
 import json
 import os
+import platform
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,11 +59,17 @@ class Work:
 
     def dependencies(self, key: str, patched: Path, env: dict[str, str], log: Path) -> None:
         """Brings the copy up to date with the patched tree, and its dependencies with the lockfile."""
+        store = self._kept / "store"
 
         def make() -> None:
+            # pnpm refuses to go on with dependencies from another store, and keeps those of another machine.
+            place = [str(store), platform.system(), platform.machine()]
+            if self.recall("place") != place:
+                shutil.rmtree(self.tree, ignore_errors=True)
+                self.remember("place", place)
             mirror(patched, self.tree)
             events.emit(events.Progress("Installing dependencies"))
-            upstream.install(self.tree, self._kept / "store", env, log)
+            upstream.install(self.tree, store, env, log)
 
         self._layer("dependencies", key, self.tree / "node_modules" / ".modules.yaml", make)
 
@@ -101,10 +108,13 @@ class Work:
 
 
 def dependencies_key(patched: Path, toolchain: list[str]) -> str:
-    """Of what an installation depends on: lockfile, manifests, settings of the package manager, the programs."""
+    """Of what an installation depends on: lockfile, manifests, the package manager's settings, programs, machine."""
     names = ("package.json", "pnpm-lock.yaml", "pnpm-workspace.yaml", ".npmrc", ".pnpmfile.cjs")
     found = (p for p in resources.files_below(patched) if p.name in names or p.suffix == ".patch")
-    return fingerprint.of_value([toolchain, [[str(p), fingerprint.of_file(patched / p)] for p in found]])
+    machine = [platform.system(), platform.machine()]
+    return fingerprint.of_value(
+        [toolchain, machine, [[str(p), fingerprint.of_file(patched / p)] for p in found]]
+    )
 
 
 def mirror(source: Path, to: Path) -> None:
