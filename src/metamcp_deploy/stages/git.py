@@ -39,6 +39,7 @@ _SAFE = (
     *("-c", "gc.auto=0"),
     *("-c", "maintenance.auto=false"),
     *("-c", "protocol.version=2"),
+    *("-c", "advice.detachedHead=false"),
 )
 _PROGRESS = re.compile(r"^(remote: )?[A-Z][A-Za-z ]+: +(\d+%|\d+, done|done)")
 

@@ -69,7 +69,7 @@ _NETWORK = (
         "Check `upstream.url` and the network; behind a proxy, set `network.proxy` in metamcp.yaml.",
     ),
     _Meaning(
-        r"not found|does not appear to be a git repository|not a git repository",
+        r"not found|is this a git repository|does not appear to be a git repository|not a git repository",
         Code.UPSTREAM_UNREACHABLE,
         "There is no git repository at {url}.",
         "Correct `upstream.url` in metamcp.yaml, or --url.",

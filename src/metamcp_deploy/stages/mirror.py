@@ -8,6 +8,7 @@ its place and renamed, so one that is there is whole; one that turns out to be b
 from __future__ import annotations
 
 import fcntl
+import itertools
 import shutil
 import tempfile
 import time
@@ -109,7 +110,7 @@ class Mirror:
     def held(self) -> Iterator[None]:
         """One process at a time; the system lets go when it ends, however it ends."""
         with self.path.with_suffix(".lock").open("a") as lock:
-            for waited in range(2**31):
+            for waited in itertools.count():
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
@@ -137,7 +138,6 @@ class Mirror:
         if self.path.is_dir():
             try:
                 source.fetch(self.path, commit)
-                self._point(commit)
                 return
             except DeployError as e:
                 # Refused for what the upstream or the network said: another mirror would not change that.
@@ -152,7 +152,6 @@ class Mirror:
             source.fetch(fresh, commit)
             self.drop()
             fresh.rename(self.path)
-            self._point(commit)
         except BaseException:
             shutil.rmtree(fresh, ignore_errors=True)
             raise
@@ -161,8 +160,8 @@ class Mirror:
         """Removes the mirror."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def _point(self, commit: str) -> None:
-        """HEAD is the last pin, so that `git clone` of the mirror gives it."""
+    def point(self, commit: str) -> None:
+        """Makes a commit HEAD, so that `git clone` of the mirror gives it."""
         isolated().out("update-ref", "--no-deref", "HEAD", commit, cwd=self.path)
 
     def _is_broken(self) -> bool:

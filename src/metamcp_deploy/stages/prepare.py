@@ -53,6 +53,10 @@ class _Preparation:
     project: Project
     url: str
 
+    @property
+    def _ref(self) -> str:
+        return self.project.settings.upstream.ref
+
     @cached_property
     def source(self) -> Source:
         from metamcp_deploy.network import Network
@@ -63,16 +67,18 @@ class _Preparation:
     @cached_property
     def pin(self) -> Pin:
         """What the ref stands for now. Asked once, though a run needs it twice."""
-        ref = self.project.settings.upstream.ref
-        commit = refs.as_commit(ref)
-        pin = Pin(ref, "commit", commit) if commit else self.source.look_up().resolve(ref, self.url)
+        commit = refs.as_commit(self._ref)
+        pin = (
+            Pin(self._ref, "commit", commit) if commit else self.source.look_up().resolve(self._ref, self.url)
+        )
         refs.check_commit(pin.commit)
         refs.check_lock(pin, self.project.settings.upstream.commit)
         return pin
 
     def valid(self, facts: pipeline.Facts) -> str | None:
         """Why the checkout of the last run will not do: touched by somebody, or the ref has moved."""
-        if reason := changed(self.project.upstream, facts["commit"]):
+        before = facts.get("commit", "")
+        if reason := changed(self.project.upstream, before):
             return reason
         try:
             now = self.pin.commit
@@ -86,19 +92,17 @@ class _Preparation:
                 )
             )
             return None
-        if now == facts["commit"]:
-            return None
-        return f"{facts['ref']} moved from {facts['commit'][:7]} to {now[:7]}"
+        return None if now == before else f"{self._ref} moved from {before[:7]} to {now[:7]}"
 
     def run(self) -> pipeline.Facts:
         """Makes the checkout beside its place and puts it there when it is whole."""
         pin = self.pin
         refs.warn(pin)
         build = self.project.build
-        build.mkdir(parents=True, exist_ok=True)
-        for left in build.glob(".upstream-*"):
-            shutil.rmtree(left, ignore_errors=True)
         try:
+            build.mkdir(parents=True, exist_ok=True)
+            for left in build.glob(".upstream-*"):
+                shutil.rmtree(left, ignore_errors=True)
             with tempfile.TemporaryDirectory(dir=build, prefix=".upstream-") as beside:
                 fresh = Path(beside, "new")
                 self._check_out(pin.commit, fresh)
@@ -151,11 +155,9 @@ def changed(upstream: Path, commit: str) -> str | None:
 
 
 def _copy(mirror: Mirror, commit: str, folder: Path) -> None:
-    """A self-contained repository with one commit, checked out: packed anew, nothing shared with the mirror."""
-    new_repository(folder)
-    pin = f"refs/pins/{commit}"
-    _in(folder, "fetch", "--quiet", "--depth=1", "--no-tags", mirror.path.as_uri(), f"+{pin}:{pin}")
-    _in(folder, "checkout", "--quiet", "--detach", commit)
+    """A self-contained repository with one commit, checked out; a mirror is shallow, so git packs it anew."""
+    mirror.point(commit)
+    isolated().out("clone", "--quiet", "--template=", "--no-tags", mirror.path, folder)
 
 
 def _at(folder: Path) -> tuple[str, ...]:
@@ -184,6 +186,6 @@ def _file_error(error: OSError) -> DeployError:
         )
     return DeployError(
         Code.FILE_ACCESS,
-        f"The checkout cannot be written: {error}.",
+        f"A file of the checkout or the cache cannot be written: {error}.",
         hint=f"Check who owns {error.filename or 'build/'} and its permissions (you are user {os.getuid()}).",
     )

@@ -11,7 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from metamcp_deploy import fingerprint, process, resources
+from metamcp_deploy import fingerprint, resources
+from metamcp_deploy.stages.git import Git, isolated
 
 TAG = "sample-v1"
 # What a developer's own install or build may leave in a checkout of this project.
@@ -58,16 +59,16 @@ def _make(source: Path, target: Path) -> None:
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / path, target / path)
     who = {"NAME": "metamcp-deploy", "EMAIL": "sample@example.com", "DATE": _WHEN}
-    env = process.base_environment(
-        GIT_CONFIG_GLOBAL=os.devnull,
-        GIT_CONFIG_SYSTEM=os.devnull,
-        **{f"GIT_{role}_{k}": v for role in ("AUTHOR", "COMMITTER") for k, v in who.items()},
+    git = isolated()
+    git = Git(
+        {**git.env, **{f"GIT_{role}_{k}": v for role in ("AUTHOR", "COMMITTER") for k, v in who.items()}}
     )
     for words in (
-        ("init", "--quiet", "--template=", "--object-format=sha1", "--initial-branch=main"),
+        ("init", "--quiet", "--template="),
+        ("symbolic-ref", "HEAD", "refs/heads/main"),
         ("config", "core.fileMode", "false"),
         ("add", "--all"),
         ("commit", "--quiet", "--message", "A small gateway"),
         ("tag", "--annotate", TAG, "--message", "The sample, first version"),
     ):
-        process.run(["git", *words], cwd=target, env=env)
+        git.out(*words, cwd=target)
