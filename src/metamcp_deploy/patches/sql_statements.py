@@ -163,7 +163,8 @@ class Statement(Reader):
 
     def _insert(self) -> None:
         self._name()
-        self._alias("VALUES", "DEFAULT", "OVERRIDING", "(")
+        if self._take("AS"):
+            self._identifier()
         if self._peek().text == "(":
             self._parenthesis()
         if self._peek().keyword not in ("VALUES", "DEFAULT", "OVERRIDING"):
@@ -180,7 +181,7 @@ class Statement(Reader):
     def _delete(self) -> None:
         self._take("ONLY")
         self._name()
-        self._alias("WHERE", "RETURNING")
+        self._alias("WHERE", "RETURNING", "USING")
         self._expression(forbidden="USING")
 
     def _column(self, *ends: str) -> None:
