@@ -1,0 +1,251 @@
+"""The apps of the workspace: their records, principals, resources, and the slow changes that run in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+import shutil
+import time
+import uuid
+from collections.abc import Coroutine
+from typing import Any
+
+from metamcp_deploy.local import ports
+from metamcp_deploy.local.answers import ApiError, conflict, exists, invalid, missing, stamp
+from metamcp_deploy.local.hosted import Hosted
+from metamcp_deploy.local.site import Site
+
+_log = logging.getLogger(__name__)
+_NAME = re.compile(r"[a-z][a-z0-9-]{1,29}")
+_MOST = 100
+SETTABLE = ("description", "resources", "compute_size", "user_api_scopes")
+
+
+class Apps:
+    """All apps. A record's `spec` is what a client wrote, the rest is the platform's."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.records = site.store.family("apps")
+        self.hosted: dict[str, Hosted] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def record(self, name: str) -> dict[str, Any]:
+        """An app's record.
+
+        Raises:
+            ApiError: 404.
+        """
+        record: dict[str, Any] | None = self.records.get(name)
+        if record is None:
+            raise missing(f"App with name {name} does not exist or is deleted.")
+        return record
+
+    def background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs what the API answers before it is done."""
+
+        async def run() -> None:
+            try:
+                await work
+            except Exception:
+                _log.exception("background work failed")
+
+        task = asyncio.create_task(run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def resume(self) -> None:
+        """After a restart of the server: the ports open again, what ran runs again, what was cut off is settled.
+
+        Raises:
+            DeployError: PORT_TAKEN, before any app was started.
+        """
+        for name, record in list(self.records.items()):
+            self.hosted[name] = Hosted(self.site, record)
+            await self.hosted[name].open()
+        for name, record in list(self.records.items()):
+            if record["compute"] == "DELETING":
+                self.background(self._delete(name))
+                continue
+            record["compute"] = {"STARTING": "ACTIVE", "STOPPING": "STOPPED"}.get(
+                record["compute"], record["compute"]
+            )
+            self.hosted[name].settle()
+            if record["compute"] == "ACTIVE":
+                self.background(self.hosted[name].restart())
+        self.site.store.save()
+
+    async def close(self) -> None:
+        """Ends every app and its port; they stay ACTIVE in the record, so that the next `up` starts them again."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(h.close() for h in self.hosted.values()))
+
+    async def create(self, data: dict[str, Any], *, compute: bool, creator: str) -> dict[str, Any]:
+        """Makes an app with its principal and its port.
+
+        Raises:
+            ApiError: 400 for a name or resource the platform refuses, 409 when it exists or is being deleted.
+        """
+        name = str(data.get("name") or "")
+        if not _NAME.fullmatch(name):
+            raise invalid(
+                f"App name {name!r} must begin with a lower-case letter, hold only lower-case letters, digits and "
+                "hyphens, and be 2 to 30 characters long."
+            )
+        if name in self.records:
+            deleting = self.records[name]["compute"] == "DELETING"
+            raise exists(
+                f"App {name} is being deleted."
+                if deleting
+                else f"An app with the same name already exists: {name}"
+            )
+        if len(self.records) >= _MOST:
+            raise ApiError(400, "RESOURCE_LIMIT_EXCEEDED", f"A workspace holds at most {_MOST} apps.")
+        spec = {k: data[k] for k in SETTABLE if k in data}
+        self._check(spec)
+        now = stamp(time.time())
+        self.records[name] = record = {
+            "name": name,
+            "id": str(uuid.uuid4()),
+            "spec": spec,
+            "principal": {
+                "id": 70_000_000_000_000 + secrets.randbelow(10**13),
+                "name": f"app-{uuid.uuid4().hex[:6]} {name}",
+                "client_id": str(uuid.uuid4()),
+                "client_secret": "dose" + secrets.token_hex(16),
+            },
+            "creator": creator,
+            "updater": creator,
+            "create_time": now,
+            "update_time": now,
+            "compute": "STOPPED",
+            "deployments": {},
+            "acl": {f"user_name:{creator}": "CAN_MANAGE"},
+        }
+        self.hosted[name] = Hosted(self.site, record)
+        await self.hosted[name].open()
+        await self._attach(record)
+        if compute:
+            self.start(name)
+        self.site.store.save()
+        return record
+
+    async def update(self, name: str, spec: dict[str, Any], updater: str) -> None:
+        """Replaces what a client can set; grants follow the resources.
+
+        Raises:
+            ApiError: 400, 404.
+        """
+        record = self.record(name)
+        self._check(spec)
+        before = record["spec"]
+        record |= {"spec": spec, "updater": updater, "update_time": stamp(time.time())}
+        await self._attach(record, before)
+        self.site.store.save()
+
+    def _check(self, spec: dict[str, Any]) -> None:
+        seen = set()
+        for resource in spec.get("resources") or []:
+            name = str(resource.get("name") or "")
+            if not name or name in seen:
+                raise invalid(f"App resource name {name!r} is missing or used twice.")
+            seen.add(name)
+            if "postgres" in resource:
+                self.site.databases.attachment(resource["postgres"])
+            elif "secret" in resource:
+                wanted = resource["secret"]
+                self.site.secrets.value(str(wanted.get("scope")), str(wanted.get("key")))
+            else:
+                kind = next((k for k in resource if k not in ("name", "description")), "nothing")
+                raise ApiError(
+                    501,
+                    "NOT_IMPLEMENTED",
+                    f"The embedded workspace does not imitate app resources of kind {kind}.",
+                )
+
+    async def _attach(self, record: dict[str, Any], before: dict[str, Any] | None = None) -> None:
+        """Gives the app's principal what its resources say, and takes away what they no longer do."""
+        databases, principal = self.site.databases, record["principal"]["client_id"]
+        wanted = self._physical(record["spec"])
+        for physical in self._physical(before or {}) - wanted:
+            await databases.lakebase.revoke(principal, physical)
+        if wanted:
+            await databases.lakebase.ensure_role(principal)
+        for physical in wanted:
+            await databases.lakebase.grant(principal, physical)
+        for resource in record["spec"].get("resources") or []:
+            if "secret" in resource:
+                self.site.secrets.grant(
+                    resource["secret"]["scope"], principal, resource["secret"]["permission"]
+                )
+
+    def _physical(self, spec: dict[str, Any]) -> set[str]:
+        found = set()
+        for resource in spec.get("resources") or []:
+            if "postgres" in resource:
+                try:
+                    found.add(self.site.databases.attachment(resource["postgres"])["physical"])
+                except ApiError:
+                    continue  # the database is gone
+        return found
+
+    def start(self, name: str) -> dict[str, Any]:
+        """Starts the compute; what was deployed last runs again.
+
+        Raises:
+            ApiError: 400 with "already", when there is nothing to start.
+        """
+        record = self.record(name)
+        if record["compute"] != "STOPPED":
+            raise conflict(f"Compute for app {name} is already {record['compute']}.")
+        record["compute"] = "STARTING"
+        self.site.store.save()
+        self.background(self.hosted[name].start_compute())
+        return record
+
+    def stop(self, name: str) -> dict[str, Any]:
+        """Stops the compute, and with it the app and its log.
+
+        Raises:
+            ApiError: 400 with "already".
+        """
+        record = self.record(name)
+        if record["compute"] != "ACTIVE":
+            raise conflict(f"Compute for app {name} is already {record['compute']}.")
+        record["compute"] = "STOPPING"
+        self.site.store.save()
+        self.background(self.hosted[name].stop_compute())
+        return record
+
+    def delete(self, name: str) -> dict[str, Any]:
+        """Begins to delete an app: it is DELETING for a while.
+
+        Raises:
+            ApiError: 404; 400 when it is being deleted already.
+        """
+        record = self.record(name)
+        if record["compute"] == "DELETING":
+            raise conflict(f"App {name} is being deleted already.")
+        record["compute"] = "DELETING"
+        self.site.store.save()
+        self.background(self._delete(name))
+        return record
+
+    async def _delete(self, name: str) -> None:
+        hosted = self.hosted[name]
+        await hosted.close()
+        # The role goes without its objects: what it owns stays, and a new app of that name is another principal.
+        for physical in self._physical(hosted.record["spec"]):
+            await self.site.databases.lakebase.revoke(hosted.record["principal"]["client_id"], physical)
+        await asyncio.to_thread(shutil.rmtree, hosted.folder, ignore_errors=True)
+        del self.hosted[name], self.records[name]
+        self.site.store.family("ports").pop(f"app:{name}", None)
+        self.site.store.save()
+
+    def url(self, name: str) -> str:
+        """The app's public origin."""
+        return f"http://{ports.HOST}:{self.site.store.family('ports')[f'app:{name}']}"

