@@ -2,19 +2,32 @@
 
 import { Failure } from "./failure.mjs";
 
-// Values that may stand in a log. Every other name is printed as "set": the platform may add secrets that we do not know.
+// Names whose values may stand in a log.
 const PRINTABLE =
-  /^(PG(APPNAME|DATABASE|HOST|PORT|SSLMODE|SSLROOTCERT|USER)|DATABRICKS_(APP_(NAME|PORT)|HOST|WORKSPACE_ID|CLIENT_ID)|LAKEBASE_(ENDPOINT|INSTANCE_NAME)|APP_URL|METAMCP_[A-Z_]+|TRANSFORM_LOCALHOST_TO_DOCKER_INTERNAL|LOG_LEVEL|NODE_(ENV|EXTRA_CA_CERTS)|PATH|HOME|TMPDIR|LANG|LC_ALL|TZ|PWD|USER)$/;
+  /^(PG(APPNAME|DATABASE|HOST|PORT|SSLMODE|SSLROOTCERT|USER)|DATABRICKS_(APP_(NAME|PORT)|HOST|WORKSPACE_ID|CLIENT_ID)|LAKEBASE_(ENDPOINT|INSTANCE_NAME)|APP_URL|METAMCP_(APP|SECRET)_ENV|TRANSFORM_LOCALHOST_TO_DOCKER_INTERNAL|LOG_LEVEL|NODE_(ENV|EXTRA_CA_CERTS)|PATH|HOME|TMPDIR|LANG|LC_ALL|TZ|PWD|USER)$/;
 
 // What programs in general need, MCP servers included (upstream hands them HOME, PATH and the like, and proxies).
 const PASSED =
   /^(PATH|HOME|USER|LOGNAME|SHELL|TERM|TMPDIR|LANG|LC_[A-Z]+|TZ|(HTTPS?|NO|ALL)_PROXY|(https?|no|all)_proxy|NODE_EXTRA_CA_CERTS|SSL_CERT_(FILE|DIR)|XDG_[A-Z_]+)$/;
 
-/** The environment on a few lines that can be pasted into a ticket. `secrets` are those taken out of it. */
-export function describe(env, secrets) {
+/** Names of the settings that the deploy call sends for the services. */
+function settingNames(env) {
+  return (env.METAMCP_APP_ENV ?? "").split(",").map((name) => name.trim());
+}
+
+/** Whether a name is one that the launcher or a service needs. What the platform adds beyond that may be a secret. */
+export function isKnown(name, env) {
+  return PRINTABLE.test(name) || PASSED.test(name) || settingNames(env).includes(name);
+}
+
+/**
+ * The environment on a few lines that can be pasted into a ticket. `secrets` were taken out of it, and so were the names
+ * in `withheld`, without a trace of their values.
+ */
+export function describe(env, secrets, withheld) {
   const status = (name) => (name in secrets || env[name] ? "set" : "missing");
   const pg = ["PGHOST", "PGPORT", "PGDATABASE", "PGUSER", "PGSSLMODE", "PGPASSWORD"];
-  const all = Object.keys({ ...env, ...secrets }).sort();
+  const all = [...Object.keys({ ...env, ...secrets }), ...withheld].sort();
   const shown = all.map((name) => `${name}=${display(name, env, secrets)}`);
   return [
     `PG env status: ${pg.map((name) => `${name}=${status(name)}`).join(" ")}`,
@@ -25,7 +38,7 @@ export function describe(env, secrets) {
 
 function display(name, env, secrets) {
   if (name in secrets) return "********";
-  if (!PRINTABLE.test(name)) return "(set)";
+  if (!PRINTABLE.test(name) || env[name] === undefined) return "(set)";
   return JSON.stringify(env[name].replace(/\/\/[^/@\s]*@/, "//********@"));
 }
 
@@ -109,8 +122,7 @@ export function requireSettings(env, secrets) {
 
 /** What a service gets to see: common names, the settings that the deploy call lists, and `own`. Never a secret. */
 export function serviceEnvironment(env, secrets, own) {
-  const settings = new Set((env.METAMCP_APP_ENV ?? "").split(",").map((name) => name.trim()));
-  settings.add("TRANSFORM_LOCALHOST_TO_DOCKER_INTERNAL");
+  const settings = new Set([...settingNames(env), "TRANSFORM_LOCALHOST_TO_DOCKER_INTERNAL"]);
   const passed = Object.entries(env).filter(([name]) => PASSED.test(name) || settings.has(name));
   return { NODE_ENV: "production", ...Object.fromEntries(passed.filter(([name]) => !(name in secrets))), ...own };
 }

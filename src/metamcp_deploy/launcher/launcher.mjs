@@ -35,9 +35,11 @@ export class Launcher {
   #started = false; // both services have answered once
   #stop = new AbortController();
   #credentials = null;
+  #workspace = null;
+  #ports = null;
 
-  constructor({ env, secrets, root }) {
-    Object.assign(this, { env, secrets, root });
+  constructor({ env, secrets, withheld, root }) {
+    Object.assign(this, { env, secrets, withheld, root });
     Object.values(secrets).forEach(conceal);
     this.proxy = new Proxy((target) => this.#find(target));
   }
@@ -48,7 +50,7 @@ export class Launcher {
     const host = environment.bindAddress(this.env);
     await this.proxy.listen(port, host);
     say(`Listening on ${host}:${port} with Node ${process.version}`);
-    for (const line of environment.describe(this.env, this.secrets)) say(line);
+    for (const line of environment.describe(this.env, this.secrets, this.withheld)) say(line);
     for (let attempt = 0; !this.#stop.signal.aborted; attempt++) {
       const failure = await this.#attempt();
       if (!failure || this.#stop.signal.aborted) return;
@@ -101,21 +103,21 @@ export class Launcher {
     this.#enter("database");
     const { target, appUrl } = await access;
     this.protocol = new URL(appUrl).protocol.slice(0, -1);
-    const ports = { backend: await freePort(), frontend: await freePort() };
-    const plan = { release, folders, target, appUrl, ports };
+    this.#ports ??= { backend: await freePort(), frontend: await freePort() };
+    const plan = { release, folders, target, appUrl, ports: this.#ports };
     this.#enter("migrate");
-    const frontend = this.#frontend(plan); // needs no database, so it starts beside the migrations
-    frontend.run();
-    try {
-      await migrate(this.#migration(plan));
-    } catch (error) {
-      await frontend.stop();
-      throw error;
-    }
-    this.#services = { frontend, backend: this.#backend(plan) };
-    if (this.#stop.signal.aborted) return frontend.stop();
-    this.#services.backend.run();
-    return this.#bothUp();
+    this.#run("frontend", () => this.#frontend(plan)); // needs no database, so it starts beside the migrations
+    await migrate(this.#migration(plan));
+    if (this.#stop.signal.aborted) return;
+    this.#run("backend", () => this.#backend(plan));
+    await this.#bothUp();
+  }
+
+  /** Once: a service looks after itself from then on, also over failed attempts. */
+  #run(name, make) {
+    if (this.#services[name]) return;
+    this.#services[name] = make();
+    this.#services[name].run();
   }
 
   #enter(step) {
@@ -125,16 +127,16 @@ export class Launcher {
 
   async #databaseAccess() {
     const target = this.#target();
-    const workspace = new Workspace({
+    this.#workspace ??= new Workspace({
       host: environment.workspaceHost(this.env),
       clientId: this.env.DATABRICKS_CLIENT_ID,
       clientSecret: this.secrets.DATABRICKS_CLIENT_SECRET,
     });
     this.#credentials?.stop();
-    this.#credentials = credentialsFor(target, workspace);
+    this.#credentials = credentialsFor(target, this.#workspace);
     await this.#credentials.password();
     say(`Derived DATABASE_URL for host ${target.PGHOST}:${target.PGPORT}, database ${target.PGDATABASE}, user ${target.PGUSER} (${target.kind})`);
-    return { target, appUrl: await this.#appUrl(workspace) };
+    return { target, appUrl: await this.#appUrl() };
   }
 
   #target() {
@@ -146,11 +148,11 @@ export class Launcher {
     }
   }
 
-  async #appUrl(workspace) {
+  async #appUrl() {
     let found = this.env.APP_URL;
     if (!found) {
       say("APP_URL not set; asking the workspace for the app's URL");
-      found = await workspace.appUrl(this.env.DATABRICKS_APP_NAME ?? "").catch(() => "");
+      found = await this.#workspace.appUrl(this.env.DATABRICKS_APP_NAME ?? "").catch(() => "");
     }
     if (/^https?:\/\//.test(found) && URL.canParse(found)) return new URL(found).origin;
     const why = found ? `APP_URL is ${JSON.stringify(found)}, not an http(s) URL` : "APP_URL not set, and the workspace does not tell the app's URL";
@@ -210,11 +212,11 @@ export class Launcher {
     while (!this.#stop.signal.aborted) {
       if (Object.values(this.#services).every((service) => service.up)) {
         this.#started = true;
-        return say(`MetaMCP is up, ${Math.round(performance.now())} ms after the launcher started`);
+        say(`MetaMCP is up, ${Math.round(performance.now())} ms after the launcher started`);
+        return;
       }
       await sleep(10);
     }
-    return undefined;
   }
 
   /** Where a request goes, or why it cannot now. */

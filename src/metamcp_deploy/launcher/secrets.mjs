@@ -10,6 +10,8 @@ import os from "node:os";
 import path from "node:path";
 import process from "node:process";
 
+import { isKnown } from "./environment.mjs";
+
 export const HANDED_OVER = "--secrets-on-stdin";
 const ALWAYS = ["BETTER_AUTH_SECRET", "DATABRICKS_CLIENT_SECRET", "DATABASE_URL", "PGPASSWORD"];
 
@@ -20,17 +22,22 @@ export function secretNames(env) {
 }
 
 /**
- * Returns the secrets by name and leaves `process.env` without them. The first time it runs it does not return: the
- * program starts over. `kept` tells why the environment still shows them, if it does (Node before 22.15, no scratch space).
+ * Returns {secrets, withheld, kept} and leaves `process.env` without the secrets (by name) and without what nobody needs
+ * (`withheld`: names only). The first time it runs it does not return: the program starts over. `kept` tells why the
+ * environment still shows them, if it does (Node before 22.15, no scratch space).
  */
 export function takeSecrets() {
-  if (process.argv[2] === HANDED_OVER) return { secrets: readHandedOver(), kept: "" };
-  const secrets = {};
-  for (const name of secretNames(process.env)) {
-    if (process.env[name] !== undefined) secrets[name] = process.env[name];
+  if (process.argv[2] === HANDED_OVER) return { ...readHandedOver(), kept: "" };
+  const taken = { secrets: {}, withheld: [] };
+  const secret = new Set(secretNames(process.env));
+  const known = { ...process.env };
+  for (const [name, value] of Object.entries(known)) {
+    if (secret.has(name)) taken.secrets[name] = value;
+    else if (isKnown(name, known)) continue;
+    else taken.withheld.push(name);
     delete process.env[name];
   }
-  return { secrets, kept: Object.keys(secrets).length ? startOver(secrets) : "" };
+  return { ...taken, kept: startOver(taken) };
 }
 
 function readHandedOver() {
@@ -39,7 +46,7 @@ function readHandedOver() {
   return JSON.parse(text);
 }
 
-function startOver(secrets) {
+function startOver(taken) {
   if (typeof process.execve !== "function") return `Node ${process.version} has no process.execve`;
   try {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), "launcher-"));
@@ -48,7 +55,7 @@ function startOver(secrets) {
     const fd = fs.openSync(file, "wx+", 0o600);
     fs.rmSync(folder, { recursive: true });
     if (fd !== 0) return "descriptor 0 is in use";
-    fs.writeSync(fd, JSON.stringify(secrets), 0);
+    fs.writeSync(fd, JSON.stringify(taken), 0);
     const argv = [process.execPath, ...process.execArgv, process.argv[1], HANDED_OVER];
     process.execve(process.execPath, argv, process.env);
   } catch (error) {

@@ -9,9 +9,9 @@ import { Launcher } from "./launcher.mjs";
 import { complain } from "./log.mjs";
 import { takeSecrets } from "./secrets.mjs";
 
-const { secrets, kept } = takeSecrets(); // the first time it does not return: the program starts over without them
+const { secrets, withheld, kept } = takeSecrets(); // the first time it does not return: the program starts over without them
 const root = path.dirname(fileURLToPath(import.meta.url));
-const launcher = new Launcher({ env: { ...process.env }, secrets, root });
+const launcher = new Launcher({ env: { ...process.env }, secrets, withheld, root });
 
 process.title = "metamcp-launcher";
 for (const signal of ["SIGTERM", "SIGINT"]) {

@@ -1,0 +1,291 @@
+"""From nothing to serving, what is logged on the way, and each way it can fail."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import launcher_programs as programs
+import pytest
+from launcher_app import AUTH_SECRET, CLIENT_SECRET, OIDC_SECRET, App, FakeWorkspace
+
+Launch = Callable[..., App]
+
+
+def test_serves_both_services_and_logs_what_the_runbook_greps_for(launch: Launch) -> None:
+    app = launch().up()
+    assert app.get("/").json()["service"] == "frontend"
+    assert app.get("/trpc/x?y=1").json()["url"] == "/trpc/frontend/x?y=1"
+    log = app.log
+    for line in [
+        "[MetaMCP][Databricks] PG env status: PGHOST=set",
+        "Databricks env keys: DATABRICKS_APP_NAME",
+        "Requesting workspace token",
+        "Requesting DB credential",
+        "Obtained database credential token (length): 22",
+        "Derived DATABASE_URL for host db.example.com:5432",
+        "Applying database migrations",
+        "Database migrations: 2 applied in 0.01 s: 0000_first, 0001_second",
+        "[migrate] got a password",
+        "[backend] backend says hello",
+        "[backend] backend warns",
+        "[frontend] frontend says hello",
+        "MetaMCP is up",
+    ]:
+        assert line in log, line
+
+
+def test_asks_the_workspace_as_the_platform_specifies(launch: Launch, workspace: FakeWorkspace) -> None:
+    launch().up()
+    (token, credential) = workspace.requests
+    assert token[:2] == ("POST", "/oidc/v1/token")
+    assert token[2]["authorization"].startswith("Basic ")
+    assert token[3] == "grant_type=client_credentials&scope=all-apis"
+    assert credential[:2] == ("POST", "/api/2.0/postgres/credentials")
+    assert json.loads(credential[3]) == {"endpoint": "projects/p/branches/b/endpoints/e"}
+
+
+def test_provisioned_instances_use_the_other_call(launch: Launch, workspace: FakeWorkspace) -> None:
+    launch(env={"LAKEBASE_ENDPOINT": None, "LAKEBASE_INSTANCE_NAME": "legacy"}).up()
+    method, path, _, body = workspace.requests[-1]
+    assert (method, path) == ("POST", "/api/2.0/database/credentials")
+    assert json.loads(body)["instance_names"] == ["legacy"]
+
+
+def test_a_password_of_its_own_needs_no_credential(launch: Launch, workspace: FakeWorkspace) -> None:
+    app = launch(env={"PGPASSWORD": "fixed-password-marked"}).up()
+    assert workspace.requests == []
+    assert app.get("/api/ask?want=database-password").json() == {"value": "fixed-password-marked"}
+    assert "fixed-password-marked" not in app.log
+
+
+def test_an_external_url_is_taken_apart(launch: Launch) -> None:
+    url = "postgresql://me:url%2Dpassword@pg.example.com:6000/other?sslmode=verify-full"
+    app = launch(env={"DATABASE_URL": url, "PGHOST": None}).up()
+    env = app.get("/api/env").json()["now"]
+    names = ["PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGSSLMODE"]
+    assert [env[n] for n in names] == ["pg.example.com", "6000", "me", "other", "verify-full"]
+    assert "DATABASE_URL" not in env
+    assert app.get("/api/ask?want=database-password").json() == {"value": "url-password"}
+
+
+def test_asks_for_its_own_url_when_nobody_sent_it(launch: Launch) -> None:
+    app = launch(env={"APP_URL": None}).up()
+    assert app.get("/api/env").json()["now"]["APP_URL"] == "https://tiny.example.com"
+
+
+@pytest.mark.parametrize(
+    ("env", "step", "code", "line"),
+    [
+        ({"PGHOST": None}, "database", "pghost_missing", "PGHOST not set"),
+        ({"PGUSER": None}, "database", "pguser_missing", "PGUSER not set"),
+        ({"LAKEBASE_ENDPOINT": None}, "database", "lakebase_endpoint_missing", "LAKEBASE_ENDPOINT not set"),
+        (
+            {"DATABRICKS_CLIENT_SECRET": None},
+            "token",
+            "client_credentials_missing",
+            "Missing Databricks client credentials",
+        ),
+        ({"BETTER_AUTH_SECRET": None}, "environment", "better_auth_secret_missing", "BETTER_AUTH_SECRET not set"),
+        ({"BETTER_AUTH_SECRET": "${BETTER_AUTH_SECRET}"}, "environment", "placeholder", "literal text"),
+        ({"APP_URL": "tiny.example.com"}, "app-url", "app_url_missing", "not an http(s) URL"),
+        ({"DATABASE_URL": "mysql://a@b/c"}, "database", "database_url_invalid", "postgresql://"),
+    ],
+)
+def test_an_incomplete_environment_is_named(
+    launch: Launch, env: dict[str, str | None], step: str, code: str, line: str
+) -> None:
+    app = launch(env=env)
+    answer = app.away()
+    assert answer.headers["retry-after"] == "10"
+    body = answer.json()
+    assert (body["step"], body["code"]) == (step, code)
+    assert answer.headers["x-request-id"] == body["request_id"]
+    app.logged(line)
+    app.logged("Not tried again")
+    assert app.get("/health").status_code == 503
+
+
+def test_app_url_that_nobody_knows(launch: Launch, workspace: FakeWorkspace) -> None:
+    workspace.answers["/api/2.0/apps/tiny"] = (403, {"error_code": "PERMISSION_DENIED"})
+    assert launch(env={"APP_URL": None}).away().json()["code"] == "app_url_missing"
+
+
+TOKEN, CREDENTIAL = "/oidc/v1/token", "/api/2.0/postgres/credentials"
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "code", "line"),
+    [
+        (TOKEN, (401, {"error": "invalid_client"}), "token_refused", "Failed to fetch workspace OAuth token: HTTP 401"),
+        (TOKEN, (200, {}), "token_refused", "Failed to fetch workspace OAuth token"),
+        (TOKEN, (200, "<html>"), "token_refused", "Failed to fetch workspace OAuth token: HTTP 200 <html>"),
+        (
+            CREDENTIAL,
+            (404, {"error_code": "NOT_FOUND"}),
+            "credential_refused",
+            "Failed to generate database credential: HTTP 404",
+        ),
+        (CREDENTIAL, (200, {"expiration_time": "x"}), "credential_missing", "Database credential response missing token"),
+        (
+            CREDENTIAL,
+            (200, {"token": "old-credential", "expiration_time": "2020-01-01T00:00:00Z"}),
+            "credential_expired",
+            "already ended",
+        ),
+    ],
+)
+def test_a_workspace_that_refuses_is_asked_again(
+    launch: Launch, workspace: FakeWorkspace, path: str, answer: tuple[int, Any], code: str, line: str
+) -> None:
+    workspace.answers[path] = answer
+    app = launch()
+    assert app.away().json()["code"] == code
+    app.logged(line)
+    del workspace.answers[path]
+    app.up()
+
+
+def test_a_workspace_that_is_not_there(launch: Launch, free: int) -> None:
+    app = launch(env={"DATABRICKS_HOST": f"http://127.0.0.1:{free}"})
+    assert app.away().json()["code"] == "workspace_unreachable"
+    app.logged("Failed to fetch workspace OAuth token: ECONNREFUSED")
+
+
+def test_a_credential_call_that_breaks_off(launch: Launch, workspace: FakeWorkspace) -> None:
+    workspace.breaks_off.add(CREDENTIAL)
+    app = launch()
+    assert app.away().json()["code"] == "workspace_unreachable"
+    app.logged("Error fetching database credential")
+
+
+def test_a_migration_that_failed_is_not_tried_again(launch: Launch) -> None:
+    app = launch(migrate=programs.migrate_failing("schema_forbidden", heals=False))
+    body = app.away().json()
+    assert (body["step"], body["code"], body["message"]) == ("migrate", "schema_forbidden", "It failed.")
+    app.logged("Failed to apply database migrations: It failed. (evidence)")
+    app.logged("Not tried again")
+    assert "evidence" not in app.get("/").text
+
+
+def test_a_database_that_wakes_up_is_tried_again(launch: Launch) -> None:
+    app = launch(migrate=programs.migrate_failing("database_unreachable", heals=True))
+    app.away()
+    app.logged("Trying again in 1 s")
+    app.until(lambda: app.log.count("Applying database migrations") >= 2)
+
+
+def test_a_migrator_without_a_result(launch: Launch) -> None:
+    app = launch(migrate=programs.MIGRATE_WITHOUT_RESULT)
+    assert app.away().json()["code"] == "migrate_died"
+    app.logged("[migrate] boom")
+    app.logged("without a result (exit code 7)")
+
+
+def test_a_backend_that_dies_at_once_is_started_again(launch: Launch) -> None:
+    app = launch(backend=programs.BACKEND_DYING)
+    body = app.away().json()
+    assert (body["step"], body["code"]) == ("backend", "backend_died")
+    assert "exit code 5" in body["message"]
+    app.logged("backend | I die")
+    app.until(lambda: app.log.count("Starting backend\n") >= 2)
+
+
+def test_a_service_that_dies_later_comes_back(launch: Launch) -> None:
+    app = launch().up()
+    assert app.get("/api/die").status_code in (502, 503)
+    body = app.away_at("/api/x").json()
+    assert (body["status"], body["step"], body["code"]) == ("failed", "backend", "backend_died")
+    assert app.get("/").json()["service"] == "frontend"
+    app.logged("backend | last words")
+    app.up()
+    assert app.get("/die").status_code in (502, 503)
+    app.until(lambda: app.get("/").status_code == 200)
+
+
+def test_answers_503_while_it_starts(launch: Launch) -> None:
+    app = launch(migrate="setTimeout(() => {}, 60000);")
+    body = app.until(lambda: (b := app.get("/").json())["step"] == "migrate" and b)
+    assert body["status"] == "starting"
+    answer = app.get("/trpc/x", headers={"X-Request-Id": "given-by-the-platform"})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    assert answer.json()["request_id"] == "given-by-the-platform"
+    assert app.stop() < 3
+
+
+def test_no_secret_in_the_log_or_in_any_environment(launch: Launch, workspace: FakeWorkspace) -> None:
+    app = launch().up()
+    env = app.get("/api/env").json()
+    assert env["secret"] == AUTH_SECRET
+    assert env["now"]["LOG_LEVEL"] == "info"
+    assert env["now"]["OIDC_CLIENT_SECRET"] == "held-by-the-launcher"
+    marked = [AUTH_SECRET, CLIENT_SECRET, OIDC_SECRET, *workspace.issued, "workspace-token-marked", "foreign-marked-5511"]
+    seen = [app.log, json.dumps(env["now"]), app.get("/").text, *environments(app.process.pid)]
+    assert len(seen) == 6
+    assert not [(m, i) for m in marked for i, text in enumerate(seen) if m in text]
+    assert Path(f"/proc/{app.process.pid}/fd/0").read_bytes() == b""
+
+
+def environments(root: int) -> list[str]:
+    """Environment of a process and of everything below it."""
+    tree = [root]
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and entry != str(root):
+            try:
+                parent = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[1]
+            except OSError:
+                continue
+            if parent == str(root):
+                tree.append(int(entry))
+    return [Path(f"/proc/{pid}/environ").read_text() for pid in tree]
+
+
+def test_the_backend_gets_secrets_only_while_it_starts(launch: Launch) -> None:
+    app = launch().up()
+    answer = app.get("/api/ask?want=secret&name=BETTER_AUTH_SECRET").json()
+    assert "while the service starts" in answer["error"]
+    assert "hand out" in app.get("/api/ask?want=client-secret").json()["error"]
+    assert app.get("/api/ask?want=database-password").json()["value"].startswith("db-credential-marked")
+
+
+def test_programs_that_inherit_the_preload_are_not_touched_by_it(launch: Launch) -> None:
+    answer = launch().up().get("/api/fork").json()
+    assert answer["code"] == 0
+    assert "BETTER_AUTH_SECRET" not in answer["env"]
+
+
+def test_credentials_are_renewed_before_they_end(launch: Launch, workspace: FakeWorkspace) -> None:
+    workspace.ttl = 2
+    app = launch().up()
+    first = app.get("/api/ask?want=database-password").json()["value"]
+    app.until(lambda: app.get("/api/ask?want=database-password").json()["value"] != first, 5)
+    assert len([r for r in workspace.requests if r[1] == TOKEN]) == 1
+
+
+def test_an_ended_credential_is_never_offered(launch: Launch, workspace: FakeWorkspace) -> None:
+    workspace.ttl = 1
+    app = launch().up()
+    workspace.answers[CREDENTIAL] = (503, "away")
+    error = app.until(lambda: app.get("/api/ask?want=database-password").json().get("error"), 5)
+    assert "HTTP 503" in error
+    app.logged("was not renewed")
+    del workspace.answers[CREDENTIAL]
+    app.until(lambda: "value" in app.get("/api/ask?want=database-password").json(), 10)
+
+
+def test_cannot_bind(launch: Launch) -> None:
+    first = launch().up()
+    second = launch(env={"DATABRICKS_APP_PORT": str(first.port)})
+    assert second.process.wait(10) == 1
+    assert "EADDRINUSE" in second.log
+
+
+def test_listens_on_loopback_only_below_an_embedded_workspace(launch: Launch) -> None:
+    app = launch(env={"DATABRICKS_HOST": "https://dev.example.invalid"})
+    app.logged(f"Listening on 0.0.0.0:{app.port}")
+    app.stop()
+    app = launch()
+    app.logged(f"Listening on 127.0.0.1:{app.port}")
