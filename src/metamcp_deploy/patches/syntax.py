@@ -67,7 +67,7 @@ def worded(rule: Rule) -> str:
 def broken_at(root: SgNode) -> int | None:
     """Where a tree does not parse (character index): an ERROR node, or a token that the parser had to make up."""
     error = root.find(kind="ERROR") if root.kind() != "ERROR" else root
-    # A token that is missing has no text. Empty nodes of other kinds are legitimate, a file without content first.
-    made_up = next((n for n in root.find_all(regex="^$") if n.is_leaf() and not n.is_named()), None)
+    # A token that is missing has no text; of complete trees only an empty file's root has none.
+    made_up = next((n for n in root.find_all(regex="^$") if n.parent() is not None), None)
     found = error or made_up
     return found.range().start.index if found else None
