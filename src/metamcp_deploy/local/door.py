@@ -158,7 +158,7 @@ class Door:
         except TimeoutError:
             _log.info("a client did not log in within %g s", self._seconds)
         except wire.ProtocolError as e:
-            _log.info("refused: %s", e)
+            _log.info("refused: %s", str(e).encode("unicode_escape").decode())  # one line
             if pipes and e.answer:
                 with suppress(*_GONE):
                     await pipes[0].send(e.answer)

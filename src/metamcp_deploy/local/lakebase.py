@@ -34,12 +34,20 @@ class Lakebase:
         folder: its state: `postgres/` (the cluster's home) and `tls/`.
         tls: serve TLS with a certificate of an own authority, and refuse logins without.
         clock: seconds since the epoch, for the end of credentials.
+        cluster: another one than that of `folder`.
     """
 
     host = HOST
 
-    def __init__(self, folder: Path, *, tls: bool = False, clock: Callable[[], float] = time.time) -> None:
-        self.cluster = Cluster(folder / "postgres")
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        tls: bool = False,
+        clock: Callable[[], float] = time.time,
+        cluster: Cluster | None = None,
+    ) -> None:
+        self.cluster = cluster or Cluster(folder / "postgres")
         self._authority = Authority(folder / "tls") if tls else None
         self._tokens = Tokens(clock)
         self._door: Door | None = None
