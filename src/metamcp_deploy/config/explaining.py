@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from metamcp_deploy.config.loading import Loaded, assemble
+from metamcp_deploy.config.loading import Asked, Loaded, assemble
 from metamcp_deploy.config.model import SecretReference, Settings
 from metamcp_deploy.config.origin import DEFAULT, masked
 from metamcp_deploy.config.tree import Node, at, nearest
@@ -48,10 +48,7 @@ def explain(
 
     Args and errors are those of `load`.
     """
-    loaded = assemble(
-        folder, target=target, flags=flags or {}, sets=sets, environ=environ, app=app, profile=profile
-    )
-    return list(rows(loaded))
+    return list(rows(assemble(folder, Asked(target, flags or {}, sets, environ, app, profile))))
 
 
 def rows(loaded: Loaded) -> Iterator[Row]:

@@ -60,8 +60,8 @@ def _node(word: str, problems: list[Problem]) -> Node | None:
     known = shape.settable()
     if key.startswith("app.env.") and key != "app.env.":
         return Node(value, origin)
-    if key in ("app.env", "app.permissions") and value:
-        return _structured(key, value, origin)
+    if key == "app.permissions":
+        return _structured(value, origin)
     if key not in known or key == "app.env":
         problems.append(Problem(origin, _unknown(key, known)))
         return None
@@ -69,7 +69,7 @@ def _node(word: str, problems: list[Problem]) -> Node | None:
     return Node(None if optional and not value else value, origin)
 
 
-def _structured(key: str, value: str, origin: Origin) -> Node:
+def _structured(value: str, origin: Origin) -> Node:
     """A list or mapping, written as YAML (so, also as JSON)."""
 
     def named(node: Node) -> Node:
@@ -88,6 +88,8 @@ def _unknown(key: str, known: Mapping[str, object]) -> str:
         return "name the target with -t, and the key as it stands below the target."
     if key in ("embedded", "protected", "version", "requires", "default_target", "target"):
         return "is decided by metamcp.yaml alone."
+    if key.startswith("app.env"):
+        return "name the variable: app.env.NAME=value, or app.env.NAME.secret=KEY."
     if any(k.startswith(f"{key}.") for k in known):
         return f"is a section; set one of {', '.join(k for k in known if k.startswith(f'{key}.'))}."
     return f"there is no such key.{did_you_mean(key, known)}"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
+from metamcp_deploy import events
 from metamcp_deploy.config import document, rules, sources, targets
 from metamcp_deploy.config import flags as flag_layer
 from metamcp_deploy.config.model import Settings
@@ -16,10 +18,27 @@ from metamcp_deploy.config.reading import LOGIN, FileTarget, file_target, read_t
 from metamcp_deploy.config.tree import Node, at, merge, without
 from metamcp_deploy.errors import Code, DeployError
 
-_NOTHING: Mapping[str, str] = {}
-_LOGIN_NAMES = frozenset(
-    ("DATABRICKS_CONFIG_PROFILE", "DATABRICKS_HOST", "METAMCP_WORKSPACE_PROFILE", "METAMCP_WORKSPACE_HOST")
-)
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line and the process ask for; see `load`."""
+
+    target: str | None = None
+    flags: Mapping[str, str] = field(default_factory=dict)
+    sets: Sequence[str] = ()
+    environ: Mapping[str, str] | None = None
+    app: str | None = None
+    profile: str | None = None
+
+    @property
+    def without_file(self) -> bool:
+        """`--app` without a target: nothing of a folder counts."""
+        return self.app is not None and self.target is None
+
+    def flagged(self) -> Node | None:
+        """All flags as a layer."""
+        own = {"app.name": self.app, "workspace.profile": self.profile}
+        return flag_layer.layer({**self.flags, **{k: v for k, v in own.items() if v is not None}}, self.sets)
 
 
 @dataclass(frozen=True)
@@ -35,7 +54,7 @@ def load(
     folder: Path,
     *,
     target: str | None = None,
-    flags: Mapping[str, str] = _NOTHING,
+    flags: Mapping[str, str] = MappingProxyType({}),
     sets: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
     app: str | None = None,
@@ -55,63 +74,48 @@ def load(
         use_cache: False with `--no-cache`.
 
     Raises:
-        DeployError: CONFIG_INVALID with all problems at once, CONFIG_CONFLICT, TARGET_UNKNOWN, TOOL_VERSION,
-            FILE_ACCESS.
+        DeployError: CONFIG_INVALID with all problems at once, CONFIG_CONFLICT, TARGET_UNKNOWN, TARGET_PROTECTED,
+            TOOL_VERSION, FILE_ACCESS.
     """
-    return assemble(
-        folder,
-        target=target,
-        flags=flags,
-        sets=sets,
-        environ=environ,
-        app=app,
-        profile=profile,
-        use_cache=use_cache,
-    ).project
+    return assemble(folder, Asked(target, flags, sets, environ, app, profile), use_cache).project
 
 
-def assemble(
-    folder: Path,
-    *,
-    target: str | None = None,
-    flags: Mapping[str, str] = _NOTHING,
-    sets: Sequence[str] = (),
-    environ: Mapping[str, str] | None = None,
-    app: str | None = None,
-    profile: str | None = None,
-    use_cache: bool = True,
-) -> Loaded:
+def assemble(folder: Path, asked: Asked, use_cache: bool = True) -> Loaded:
     """As `load`, with what `config show --origin` needs."""
     folder = existing(folder)
-    alone = app is not None and target is None
-    given = dict(flags) | {
-        k: v for k, v in (("app.name", app), ("workspace.profile", profile)) if v is not None
-    }
-    environment = sources.environment(os.environ if environ is None else environ)
-    dotenv = {} if alone else sources.dotenv(folder)
-    tree = None if alone else document.read(folder)
-    known = read_targets(tree, folder)
-    if alone:
-        name, chosen = targets.REMOTE, Origin("flag", name="--app")
-    else:
-        named = "workspace.profile" in given or bool(_LOGIN_NAMES & dotenv.keys())
-        name, chosen = targets.choose(
-            tree, target, _targets(environment, (sources.TARGET_VARIABLE,)), _targets(dotenv, sources.DOTENV_TARGETS),
-            named, folder,
-        )  # fmt: skip
-    of_file = known.get(name) or file_target(tree, name, folder)
-    lower = merge(sources.layer(dotenv), sources.layer(environment))
-    outer = merge(_for_kind(lower, of_file), flag_layer.layer(given, sets))
-    settings, merged = _effective(of_file, outer, folder)
-    all_targets = {n: t.settings for n, t in known.items()} | {name: settings}
-    project = Project(
-        folder=folder,
-        settings=settings,
-        all_targets=tuple(all_targets.values()),
-        secrets=sources.secrets(environment, dotenv),
-        use_cache=use_cache,
-    )
+    environment = sources.environment(os.environ if asked.environ is None else asked.environ)
+    dotenv = {} if asked.without_file else sources.dotenv(folder)
+    tree = None if asked.without_file else document.read(folder)
+    for origin, meant in [*sources.misspelt(environment), *sources.misspelt(dotenv)]:
+        events.emit(events.Warned(f"{origin} is not obeyed; did you mean {meant}?"))
+    in_file = read_targets(tree, folder)
+    flagged = asked.flagged()
+    dotenv_layer = sources.layer(dotenv)
+    name, chosen = _chosen(asked, tree, environment, dotenv, merge(dotenv_layer, flagged), folder)
+    of_file = in_file.get(name) or file_target(tree, name, folder)
+    variables = _meant(merge(dotenv_layer, sources.layer(environment)), flagged, of_file)
+    settings, merged = _effective(of_file, merge(variables, flagged), folder)
+    all_targets = {n: t.settings for n, t in in_file.items()} | {name: settings}
+    secrets = sources.secrets(environment, dotenv)
+    project = Project(folder, settings, tuple(all_targets.values()), secrets, use_cache)
     return Loaded(project, merged, chosen)
+
+
+def _chosen(
+    asked: Asked,
+    tree: Node | None,
+    environment: sources.Variables,
+    dotenv: sources.Variables,
+    near: Node | None,
+    folder: Path,
+) -> tuple[str, Origin]:
+    """The target that is meant; `near` is what `.env` and flags say, which may name a workspace as the file may."""
+    if asked.without_file:
+        return targets.REMOTE, Origin("flag", name="--app")
+    from_environment = _targets(environment, (sources.TARGET_VARIABLE,))
+    from_dotenv = _targets(dotenv, sources.DOTENV_TARGETS)
+    named = any(at(layer, path) for layer in (near, tree) for path in LOGIN)
+    return targets.choose(tree, asked.target, from_environment, from_dotenv, named, folder)
 
 
 def existing(folder: Path) -> Path:
@@ -132,15 +136,15 @@ def _targets(variables: sources.Variables, names: Sequence[str]) -> dict[str, Or
     return {variables[n].value.strip(): variables[n].origin for n in reversed(names) if n in variables}
 
 
-def _for_kind(outer: Node | None, of_file: FileTarget) -> Node | None:
-    """Without the variables that have no meaning for the target."""
+def _meant(variables: Node | None, flagged: Node | None, of_file: FileTarget) -> Node | None:
+    """The variables without those that are not meant for the target."""
     if of_file.settings.embedded:
-        return without(outer, *LOGIN)
-    profile, host = at(of_file.merged, LOGIN[1]), at(outer, LOGIN[0])
-    if profile and host and not at(of_file.merged, LOGIN[0]):
-        # The file's profile names its workspace: a stray DATABRICKS_HOST must not take its credentials elsewhere.
-        return without(outer, LOGIN[0])
-    return outer
+        return without(variables, *LOGIN)
+    host, profile = LOGIN
+    if at(of_file.merged, host) is None and (at(flagged, profile) or at(of_file.merged, profile)):
+        # The profile names the workspace: a stray DATABRICKS_HOST must not take its credentials elsewhere.
+        return without(variables, host)
+    return variables
 
 
 def _effective(of_file: FileTarget, outer: Node | None, folder: Path) -> tuple[Settings, Node]:

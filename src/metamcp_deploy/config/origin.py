@@ -15,7 +15,7 @@ FILE = "metamcp.yaml"
 DOTENV = ".env"
 Kind = Literal["flag", "environment", ".env", "file", "default"]
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
 
 
 @dataclass(frozen=True)

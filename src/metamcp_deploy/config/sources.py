@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -84,6 +85,14 @@ def dotenv(folder: Path) -> dict[str, Variable]:
 
 def _obeyed(name: str) -> bool:
     return name in KNOWN or name in DOTENV_TARGETS or name == AUTH_SECRET or name in shape.variables()
+
+
+def misspelt(variables: Variables) -> list[tuple[Origin, str]]:
+    """METAMCP_ variables that nothing obeys and that look like one that is: (origin, that name)."""
+    known = [*(n for n in KNOWN if n.startswith("METAMCP_")), *shape.variables()]
+    unknown = {n: v for n, v in variables.items() if n.startswith("METAMCP_") and n not in known}
+    close = ((v.origin, difflib.get_close_matches(n, known, 1, 0.88)) for n, v in unknown.items())
+    return [(origin, names[0]) for origin, names in close if names]
 
 
 def layer(variables: Variables) -> Node | None:

@@ -57,7 +57,7 @@ def choose(
         flag: of `-t`.
         environment: at most one target name, from DATABRICKS_BUNDLE_TARGET.
         dotenv: target names in `.env`.
-        remote_named: whether `-p` or `.env` names a workspace; only counts where the file names no target.
+        remote_named: whether `-p`, `.env` or the file's top names a workspace; counts where the file names no target.
         folder: for messages.
 
     Raises:

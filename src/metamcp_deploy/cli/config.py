@@ -1,0 +1,66 @@
+"""What the configuration says, and starting one."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from metamcp_deploy.cli.options import Run, common
+
+app = typer.Typer(
+    name="config", help="Show and check the configuration; no access needed.", no_args_is_help=True
+)
+
+Force = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
+Origin = Annotated[bool, typer.Option("--origin", help="Also tell where each value came from.")]
+
+
+@common
+def init(run: Run, force: Force = False) -> None:
+    """Write a commented metamcp.yaml and .env.template."""
+    from metamcp_deploy import config
+
+    written = [str(path) for path in config.init(run.folder, force)]
+    steps = "Next: metamcp-deploy deploy -t local"
+    run.console.data({"written": written}, "\n".join(written))
+    run.console.say(steps)
+
+
+@app.command()
+@common
+def show(run: Run, origin: Origin = False) -> None:
+    """Print the settings of a target."""
+    from metamcp_deploy import config
+
+    with run.console.following():
+        rows = config.explain(run.folder, target=run.target, sets=run.sets, profile=run.profile)
+    if run.output == "json":
+        run.console.data({"settings": [row.as_dict() for row in rows]})
+        return
+    columns = ["key", "value", "origin"] if origin else ["key", "value"]
+    run.console.table(columns, [[row.as_dict()[c] or "" for c in columns] for row in rows])
+
+
+@app.command()
+@common
+def check(run: Run) -> None:
+    """Validate metamcp.yaml and .env, every target of them; with -t also against the environment."""
+    from metamcp_deploy import config
+    from metamcp_deploy.config.origin import failure
+
+    with run.console.following():
+        problems = config.check(run.folder, target=run.target)
+    if problems:
+        raise failure(problems)
+    run.console.data({"problems": []}, "No problems.")
+
+
+@app.command()
+@common
+def schema(run: Run) -> None:
+    """Print the JSON Schema of metamcp.yaml, for editors."""
+    from metamcp_deploy import config
+
+    run.console.raw(json.dumps(config.schema(), indent=2) + "\n")

@@ -1,0 +1,191 @@
+"""`config show --origin`, `config check`, `config schema`, `init`."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+from working import TARGETS, Work
+
+from metamcp_deploy import __version__, config, events
+from metamcp_deploy.config import shape
+from metamcp_deploy.config.layout import File, TargetSection
+from metamcp_deploy.config.model import DEFAULT_REF, DEFAULT_URL
+from metamcp_deploy.errors import Code, DeployError
+
+
+def rows(work: Work, **asked: Any) -> dict[str, tuple[str | None, str]]:
+    return {r.key: (r.value, r.origin) for r in config.explain(work.folder, **({"environ": {}} | asked))}
+
+
+def test_each_value_tells_its_origin(two_targets: Work) -> None:
+    two_targets.env("\n\nMETAMCP_NETWORK_PROXY=http://me:pw@proxy.example.com\n")
+    (two_targets.folder / "patches").mkdir()
+    found = rows(
+        two_targets,
+        environ={"METAMCP_REF": "v2.4.1"},
+        sets=["app.compute_size=LARGE", "app.env.API_TOKEN=shown-to-nobody", "app.env.KEY.secret=K"],
+        flags={"upstream.url": "https://git.example.com/x.git"},
+    )
+    assert found["target"] == ("dev", "metamcp.yaml:14 default_target")
+    assert found["app.name"] == ("metamcp-dev", "metamcp.yaml:6 targets.dev.app.name")
+    assert found["upstream.ref"] == ("v2.4.1", "environment METAMCP_REF")
+    assert found["upstream.url"] == ("https://git.example.com/x.git", "flag --url")
+    assert found["app.compute_size"] == ("LARGE", "flag --set")
+    assert found["app.env.API_TOKEN"] == ("********", "flag --set")
+    assert found["app.env.KEY"] == ("secret K", "flag --set")
+    assert found["network.proxy"] == ("http://***@proxy.example.com", ".env:3 METAMCP_NETWORK_PROXY")
+    assert found["database.schema"] == ("metamcp_app", "default")
+    assert found["secrets.scope"] == ("metamcp-dev", "default: app.name")
+    assert found["patches"] == (
+        str(two_targets.folder / "patches"),
+        "default: the folder beside metamcp.yaml",
+    )
+    assert found["workspace.root_path"] == (None, "default")
+    assert set(found) >= set(shape.settable()) - {"app.env"}
+
+
+def test_who_chose_the_target(two_targets: Work) -> None:
+    assert rows(two_targets, target="prod")["target"] == ("prod", "flag -t")
+    chosen = rows(two_targets, environ={"DATABRICKS_BUNDLE_TARGET": "prod"})["target"]
+    assert chosen == ("prod", "environment DATABRICKS_BUNDLE_TARGET")
+    assert rows(two_targets.env("TARGET=prod\n"))["target"] == ("prod", ".env:1 TARGET")
+    assert rows(two_targets, app="x-1")["target"] == ("default", "flag --app")
+
+
+def test_check_lists_problems_of_all_targets_and_of_dotenv(work: Work) -> None:
+    assert config.check(work.folder) == []
+    work.yaml("app: {nme: x}\ntargets: {dev: {app: {name: X}}}\n").env("APP_NAME=${X}\n")
+    assert len(config.check(work.folder, environ={})) == 3
+
+
+def test_check_of_a_target_counts_the_environment(two_targets: Work) -> None:
+    stray = {"APP_NAME": "metamcp-dev"}
+    assert config.check(two_targets.folder, environ=stray) == []
+    assert config.check(two_targets.folder, target="dev", environ=stray) == []
+    found = config.check(two_targets.folder, target="prod", environ=stray)
+    assert [p.as_dict()["key"] for p in found] == ["app.name"]
+    with pytest.raises(DeployError) as caught:
+        config.check(two_targets.folder, target="nowhere", environ={})
+    assert caught.value.code is Code.TARGET_UNKNOWN
+
+
+def test_check_warns_of_a_protected_target_without_a_lock(work: Work) -> None:
+    work.yaml("targets: {prod: {protected: true, workspace: {root_path: /Workspace/Shared/m}}}")
+    told: list[events.Event] = []
+    with events.listening(told.append):
+        assert config.check(work.folder) == []
+    assert ["upstream.commit is not set" in str(e) for e in told] == [True]
+
+
+def whole_example(folder: Path) -> str:
+    """What `init` writes with every commented-out key in force (`#key:`, and its deeper lines)."""
+    text = (folder / "metamcp.yaml").read_text()
+    return re.sub(r"(?m)^( *)#(?=\S|  )", r"\1", text)
+
+
+def test_init_writes_what_works_at_once(folder: Path) -> None:
+    assert config.init(folder) == [folder / "metamcp.yaml", folder / ".env.template"]
+    (folder / ".env").write_text((folder / ".env.template").read_text())
+    assert config.check(folder, target="local", environ={}) == []
+    settings = config.load(folder, environ={}).settings
+    assert (settings.target, settings.embedded) == ("local", True)
+    assert (settings.upstream.ref, settings.upstream.url) == (DEFAULT_REF, DEFAULT_URL)
+    assert __version__.startswith("0.1.")  # `requires` in the example moves with it
+
+
+def test_init_replaces_nothing_unless_told(folder: Path) -> None:
+    (folder / ".env.template").write_text("mine\n")
+    with pytest.raises(DeployError, match=r"\.env\.template is already there") as caught:
+        config.init(folder)
+    assert caught.value.code is Code.CONFIG_EXISTS
+    assert not (folder / "metamcp.yaml").exists()
+    config.init(folder, force=True)
+    assert (folder / ".env.template").read_text() != "mine\n"
+    assert sorted(p.name for p in folder.iterdir()) == [".env.template", "metamcp.yaml"]
+    config.init(folder / "new" / "one")
+
+
+def test_the_whole_example_is_valid_and_documents_every_key(folder: Path) -> None:
+    config.init(folder)
+    text = whole_example(folder)
+    (folder / "metamcp.yaml").write_text(text)
+    for name in ("overrides", "patches", "templates"):
+        (folder / name).mkdir()
+    assert config.check(folder) == []
+    assert config.load(folder, target="prod", environ={}).settings.protected
+    document = yaml.safe_load(text)
+    Draft202012Validator(config.schema()).validate(document)
+    missing = [k for k in documented(File) if k not in text_keys(document)]
+    targets = {k for section in document["targets"].values() for k in text_keys(section)}
+    missing += [
+        k for k in ("embedded", "protected", "workspace.host", "workspace.profile") if k not in targets
+    ]
+    assert missing == []
+    assert set(TargetSection.model_fields) - {"embedded", "protected"} <= set(File.model_fields)
+
+
+def documented(model: Any, prefix: str = "") -> list[str]:
+    """Dotted keys of a file that the example must show; what belongs to a workspace is shown in targets."""
+    keys: list[str] = []
+    for key, field in shape.fields(model).items():
+        inner = shape.section(field.annotation)
+        if inner is None or key in ("targets", "permissions"):
+            keys.append(prefix + key)
+        elif key != "workspace":
+            keys += documented(inner, f"{prefix}{key}.")
+    return keys
+
+
+def text_keys(value: Any, prefix: str = "") -> set[str]:
+    keys = set()
+    if isinstance(value, dict):
+        for key, item in value.items():
+            keys |= {prefix + key} | text_keys(item, f"{prefix}{key}.")
+    return keys
+
+
+def test_the_dotenv_template_names_every_variable_of_old(folder: Path) -> None:
+    from metamcp_deploy.config import sources
+
+    config.init(folder)
+    text = (folder / ".env.template").read_text()
+    wanted = {*sources.KNOWN, sources.AUTH_SECRET, "TARGET"} - {"DATABRICKS_HOST"}
+    assert {n for n in wanted if not re.search(rf"(?m)^{n}=$", text)} == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "valid"),
+    [
+        (TARGETS, True),
+        ("app:\ntargets: {dev: }", True),
+        ("app: {env: {PORT_A: 1, DEBUG: true, S: {secret: K}}}", True),
+        ("app: {nme: x}", False),
+        ("app: {permissions: [{level: CAN_USE, user_name: a, group_name: b}]}", False),
+        ("app: {env: {A: {secrt: K}}}", False),
+        ("targets: {dev: {upstream: {ref: main}}}", False),
+        ("targets: {dev: {database: {schema: x}}}", False),
+        ("version: 2", False),
+    ],
+)
+def test_the_schema_agrees_with_the_tool(work: Work, text: str, valid: bool) -> None:
+    schema = config.schema()
+    Draft202012Validator.check_schema(schema)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert Draft202012Validator(schema).is_valid(yaml.safe_load(text)) is valid
+    assert (config.check(work.yaml(text).folder) == []) is valid
+    json.dumps(schema)
+
+
+def test_the_package_alone_loads_neither_pydantic_nor_a_parser(work: Work) -> None:
+    code = (
+        "import sys; from metamcp_deploy import config; heavy = {'pydantic', 'yaml', 'dotenv', 'packaging'};"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules);"
+        "config.target_names(__import__('pathlib').Path('.')); assert 'pydantic' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=work.folder)
