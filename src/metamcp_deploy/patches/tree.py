@@ -13,6 +13,15 @@ from pathlib import Path
 
 from metamcp_deploy import process, resources
 
+# git's settings by environment: they win over the user's and the repository's own, and keep command lines short.
+_WANTED = {"core.bare": "false", "core.autocrlf": "false", "core.eol": "lf", "core.fsmonitor": "false"}
+_SETTINGS = {
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_CONFIG_COUNT": str(len(_WANTED)),
+    **{f"GIT_CONFIG_KEY_{n}": key for n, key in enumerate(_WANTED)},
+    **{f"GIT_CONFIG_VALUE_{n}": value for n, value in enumerate(_WANTED.values())},
+}
+
 
 def export(repository: Path, commit: str, target: Path) -> None:
     """Writes the files of a commit to a folder: exactly what is committed, whatever the checkout looks like.
@@ -22,24 +31,13 @@ def export(repository: Path, commit: str, target: Path) -> None:
     Raises:
         DeployError: PROCESS_FAILED, when the commit is not there; TOOL_MISSING without git.
     """
+    target.mkdir(parents=True, exist_ok=True)
+    hint = f"Delete {repository} and run `metamcp-deploy prepare`."
     with tempfile.TemporaryDirectory(prefix="metamcp-index-") as scratch:
-        env = process.base_environment(GIT_INDEX_FILE=str(Path(scratch, "index")), GIT_OPTIONAL_LOCKS="0")
-        git = [
-            "git",
-            "-C",
-            str(repository),
-            "-c",
-            "core.autocrlf=false",
-            "-c",
-            "core.eol=lf",
-            "-c",
-            "core.fsmonitor=",
-        ]
-        hint = f"Delete {repository} and run `metamcp-deploy prepare`."
-        process.run([*git, "read-tree", commit], env=env, hint=hint)
-        process.run(
-            [*git, "checkout-index", "--all", f"--prefix={target.absolute()}{os.sep}"], env=env, hint=hint
-        )
+        places = {"GIT_INDEX_FILE": str(Path(scratch, "index")), "GIT_WORK_TREE": str(target.absolute())}
+        env = process.base_environment(**places, **_SETTINGS)
+        for command in (["read-tree", commit], ["checkout-index", "--all"]):
+            process.run(["git", "-C", repository, *command], env=env, hint=hint)
 
 
 @contextmanager
