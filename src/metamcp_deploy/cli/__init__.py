@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from metamcp_deploy import __version__
-from metamcp_deploy.cli import boundary, pipeline
+from metamcp_deploy.cli import boundary, config, local, operate, pipeline
 
 app = typer.Typer(
     name="metamcp-deploy",
@@ -35,9 +35,17 @@ def _root(
     pass
 
 
-PIPELINE = "The pipeline"
-for command in (pipeline.deploy, pipeline.prepare, pipeline.patch, pipeline.build):
+PIPELINE, OPERATE, AROUND = "The pipeline", "A deployed app", "Around it"
+STAGES = (pipeline.prepare, pipeline.patch, pipeline.build, pipeline.bundle_deploy, pipeline.app_deploy)
+
+for command in (pipeline.deploy, *STAGES):
     app.command(rich_help_panel=PIPELINE)(command)
+for command in (operate.health, operate.logs, operate.token):
+    app.command(rich_help_panel=OPERATE)(command)
+for command in (pipeline.demo, config.init):
+    app.command(rich_help_panel=AROUND)(command)
+app.add_typer(config.app, rich_help_panel=AROUND)
+app.add_typer(local.app, rich_help_panel=AROUND)
 
 
 def main() -> None:

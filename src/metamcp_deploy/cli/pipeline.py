@@ -37,7 +37,7 @@ def patch(
     from metamcp_deploy.stages import patch as stage
 
     if diff:
-        run.console.raw(stage.diff(run.project))
+        run.console.raw(stage.difference(run.project))
     elif listing:
         _listing(run)
     else:
@@ -128,10 +128,21 @@ def _planned(row: dict[str, Any]) -> str:
 
 
 def _listing(run: Run) -> None:
+    from dataclasses import asdict
+
     from metamcp_deploy.stages import patch as stage
 
-    rows = stage.listing(run.project)
+    patches, overrides = stage.listed(run.project), stage.listed_overrides(run.project)
     if run.output == "json":
-        run.console.data({"patches": rows})
-    else:
-        run.console.table(list(rows[0]) if rows else [], [list(r.values()) for r in rows])
+        run.console.data({"patches": [asdict(p) for p in patches], "overrides": [asdict(o) for o in overrides]})
+        return
+    unknown = "-"
+    run.console.table(
+        ["patch", "matches", "upstream", "what", "why"],
+        [[p.id, unknown if p.matches is None else p.matches, p.upstream, p.what, p.why] for p in patches],
+    )
+    run.console.raw("")
+    run.console.table(
+        ["override", "does"],
+        [[o.path, {None: unknown, True: "replaces", False: "adds"}[o.replaces]] for o in overrides],
+    )

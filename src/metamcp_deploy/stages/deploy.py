@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 
-from metamcp_deploy import pipeline
+from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.health import Report
+from metamcp_deploy.stages import operate
 
 # Stage name → module below `stages` whose `step(project, ...)` describes it. Loaded when needed: some are heavy.
 MODULES = {
@@ -81,6 +84,35 @@ def plan(project: Project, stages: Sequence[str] = STAGES, wishes: Wishes | None
         else:
             planned.append(Planned(stage, pipeline.why(step(project, stage, wishes), project.state)))
     return planned
+
+
+def healthy(project: Project, wait: float) -> Report:
+    """The last word of a deployment: the app's health, waited for.
+
+    Raises:
+        DeployError: UNHEALTHY, with what was asked and answered.
+    """
+    events.emit(events.StageStarted("health", "proves that it serves"))
+    started = time.monotonic()
+    report = operate.healthy(project, wait)
+    if failure := report.failure():
+        raise failure
+    events.emit(events.StageFinished("health", time.monotonic() - started, f"{report.status} {report.url}"))
+    return report
+
+
+def summary(project: Project, outcomes: Sequence[pipeline.Outcome], report: Report) -> dict[str, str]:
+    """What a person wants to know when all is done: label → text."""
+    ran = [o for o in outcomes if o.ran]
+    release = pipeline.facts(project.state, "build", "deploy")["release"]
+    return {
+        "URL": report.url,
+        "target": project.settings.target,
+        "app": project.settings.app.name,
+        "release": str(release),
+        "ran": ", ".join(f"{o.stage} {o.seconds:.1f} s" for o in ran) or "nothing",
+        "kept": ", ".join(o.stage for o in outcomes if not o.ran) or "nothing",
+    }
 
 
 @contextmanager

@@ -1,0 +1,115 @@
+"""Commands for the embedded workspace of the working folder: `local up|down|status|reset`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from metamcp_deploy.cli.options import AutoApprove, Run, common
+from metamcp_deploy.errors import Code, DeployError
+
+if TYPE_CHECKING:
+    from metamcp_deploy.config.project import Project
+
+app = typer.Typer(
+    name="local", help="The workspace on this machine: API, apps, Postgres.", no_args_is_help=True
+)
+
+
+@app.command()
+@common
+def up(
+    run: Run,
+    token_ttl: Annotated[
+        float | None,
+        typer.Option("--token-ttl", min=1, help="Seconds a database credential lives (3600)."),
+    ] = None,
+    tls: Annotated[bool | None, typer.Option("--tls/--no-tls", help="Postgres speaks TLS only.")] = None,
+    forward_authorization: Annotated[
+        bool | None,
+        typer.Option(
+            "--forward-authorization/--strip-authorization",
+            help="Whether apps see the caller's workspace token.",
+        ),
+    ] = None,
+) -> None:
+    """Start it, if it does not run, and the apps that ran when it ended."""
+    from metamcp_deploy import local
+
+    with run.console.following():
+        found = local.up(
+            _project(run), token_ttl=token_ttl, tls=tls, forward_authorization=forward_authorization
+        )
+    run.console.data({"url": found.url, "pid": found.pid, "options": found.options}, found.url)
+
+
+@app.command()
+@common
+def down(run: Run) -> None:
+    """End it and every process that came from it; its state stays."""
+    from metamcp_deploy import local
+
+    ended = local.down(_project(run))
+    run.console.data(
+        {"ended": ended}, "The embedded workspace has ended." if ended else "It was not running."
+    )
+
+
+@app.command()
+@common
+def status(
+    run: Run,
+    with_credentials: Annotated[
+        bool,
+        typer.Option("--with-credentials", help="Also the user's login and Postgres URIs of the superuser."),
+    ] = False,
+) -> None:
+    """Show its URL, and the apps with theirs."""
+    from metamcp_deploy import local
+
+    found = _revealed(local.status(_project(run), with_credentials=with_credentials))
+    run.console.data(found, None if with_credentials else _shown(found))
+
+
+@app.command()
+@common
+def reset(run: Run, auto_approve: AutoApprove = False) -> None:
+    """End it and delete its state: apps, files, secrets, databases."""
+    from metamcp_deploy import local
+
+    project = _project(run)
+    if not auto_approve:
+        if not sys.stdin.isatty():
+            raise DeployError(
+                Code.USAGE,
+                f"Deleting {project.local} without a terminal needs your word.",
+                hint="metamcp-deploy local reset --auto-approve",
+            )
+        typer.confirm(f"Delete {project.local} and all databases in it?", abort=True, err=True)
+    deleted = local.reset(project)
+    run.console.data({"deleted": deleted}, f"Deleted {project.local}." if deleted else "There was nothing.")
+
+
+def _project(run: Run) -> Project:
+    """The workspace belongs to the folder, not to a target: it can be ended with a broken metamcp.yaml, too."""
+    from metamcp_deploy.config.model import Settings
+    from metamcp_deploy.config.project import Project
+
+    return Project(run.folder, Settings(target="local", embedded=True))
+
+
+def _revealed(value: Any) -> Any:
+    """What was asked for with `--with-credentials` is shown."""
+    if isinstance(value, dict):
+        return {k: _revealed(v) for k, v in value.items()}
+    return value.reveal() if hasattr(value, "reveal") else value
+
+
+def _shown(found: dict[str, Any]) -> str:
+    if not found["running"]:
+        return "not running"
+    lines = [f"workspace  {found['url']}  pid {found['pid']}"]
+    lines += [f"app {a['name']}  {a['url']}  {a['compute']} {a['state']}" for a in found.get("apps", [])]
+    return "\n".join(lines)
