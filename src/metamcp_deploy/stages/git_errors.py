@@ -26,7 +26,7 @@ _DISK_FULL = _Meaning(
 _NETWORK = (
     _DISK_FULL,
     _Meaning(
-        r"transport '.*' not allowed",
+        r"transport '.*' not allowed|protocol .* (not supported|disabled)|unsupported protocol",
         Code.UPSTREAM_REFUSED,
         "{url} leads to a transport that is not allowed.",
         "Use https, ssh, a file URL or a path; look at `url.*.insteadOf` in `git config --list`.",
@@ -95,6 +95,15 @@ def from_network(text: str, url: str) -> DeployError:
         )
     return DeployError(
         meaning.code, meaning.message.format(url=url), hint=meaning.hint.format(url=url), detail=_last(text)
+    )
+
+
+def empty(url: str) -> DeployError:
+    """The error for an answer without a single branch or tag: git takes any web page for an empty repository."""
+    return DeployError(
+        Code.UPSTREAM_UNREACHABLE,
+        f"{url} lists no branch and no tag: an empty repository, or another page, such as one to log in.",
+        hint="Open it in a browser; correct `upstream.url` in metamcp.yaml, or --url.",
     )
 
 

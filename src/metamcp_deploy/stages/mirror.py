@@ -39,7 +39,10 @@ class Source:
         Raises:
             DeployError: UPSTREAM_UNREACHABLE, UPSTREAM_AUTH, UPSTREAM_REFUSED.
         """
-        return Remote.parse(self._ask("ls-remote", "--heads", "--tags", "--", self.address))
+        remote = Remote.parse(self._ask("ls-remote", "--heads", "--tags", "--", self.address))
+        if not remote.commits:
+            raise git_errors.empty(self.address)
+        return remote
 
     def fetch(self, into: Path, commit: str) -> None:
         """Brings one commit into a repository as `refs/pins/<commit>`, without history where the server can do that.
