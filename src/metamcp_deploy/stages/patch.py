@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import tempfile
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,12 +120,13 @@ def listed_overrides(project: Project) -> list[ListedOverride]:
 def _run(project: Project, commit: str, schema: str) -> pipeline.Facts:
     from metamcp_deploy.patches import declaration, engine, overrides, tree, verification
 
-    patches = declaration.load(_folder(project, "patches"))
-    whole_files = overrides.load(_folder(project, "overrides"))
-    with tree.replacing(project.patched) as fresh:
-        events.emit(events.Progress("copying the upstream"))
-        tree.export(project.upstream, commit, fresh)
+    with tree.replacing(project.patched) as fresh, ThreadPoolExecutor(1) as aside:
         events.emit(events.Progress("overrides and patches"))
+        # git writes the files while patches are read and the libraries they need are loaded
+        exporting = aside.submit(tree.export, project.upstream, commit, fresh)
+        patches = declaration.load(_folder(project, "patches"))
+        whole_files = overrides.load(_folder(project, "overrides"))
+        exporting.result()
         replaced = overrides.lay(fresh, whole_files)
         applied = engine.apply(fresh, patches, {"schema": schema}, _folder(project, "templates"))
         events.emit(events.Progress("checking the result"))
