@@ -11,7 +11,7 @@ from typing import Any
 import requests
 
 # An MCP server over stdio in a page of Python: one tool that repeats what it is given.
-SERVER = '''
+SERVER = """
 import json, sys
 for line in sys.stdin:
     message = json.loads(line)
@@ -27,7 +27,7 @@ for line in sys.stdin:
     elif method == "tools/call":
         result = {"content": [{"type": "text", "text": "echo " + message["params"]["arguments"]["text"]}]}
     print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}), flush=True)
-'''
+"""
 
 
 @dataclass
@@ -103,7 +103,11 @@ class Client:
 
     def converse(self, text: str) -> tuple[str, list[str], str]:
         """initialize, tools/list and tools/call: the server's name, the tools, the answer's text."""
-        hello = {"protocolVersion": "2025-03-26", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+        hello = {
+            "protocolVersion": "2025-03-26",
+            "capabilities": {},
+            "clientInfo": {"name": "t", "version": "1"},
+        }
         name = self.call("initialize", hello)["serverInfo"]["name"]
         self.call("notifications/initialized", notify=True)
         tools = [tool["name"] for tool in self.call("tools/list")["tools"]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -91,9 +91,10 @@ def demo(run: Run, wait: Wait = 120) -> None:
     from metamcp_deploy.stages import demo as sample
     from metamcp_deploy.stages.deploy import STAGES
 
-    run.target = "local"
-    run.flags |= sample.settings()
-    _stages(run, STAGES, False, wait=wait, next_steps=sample.NEXT)
+    run.target = sample.TARGET
+    run.flags |= sample.flags()
+    folder = run.directory and run.folder
+    _stages(run, STAGES, False, wait=wait, next_steps=lambda url: sample.next_steps(url, folder))
 
 
 def _stages(
@@ -103,7 +104,7 @@ def _stages(
     wishes: Wishes | None = None,
     *,
     wait: float | None = None,
-    next_steps: Sequence[str] = (),
+    next_steps: Callable[[str], Sequence[str]] = lambda _: (),
 ) -> None:
     """Runs or plans stages, then (with `wait`) health, and reports."""
     from metamcp_deploy.stages import deploy as stages
@@ -118,7 +119,8 @@ def _stages(
     document: dict[str, Any] = {"stages": [vars(o) for o in outcomes]}
     if report is not None:
         document |= {"health": report.as_dict(), "url": report.url}
-        run.console.summary("MetaMCP is up.", stages.summary(run.project, outcomes, report), next_steps)
+        rows = stages.summary(run.project, outcomes, report)
+        run.console.summary("MetaMCP is up.", rows, next_steps(report.url))
     if run.output == "json":
         run.console.data(document)
 
@@ -134,7 +136,9 @@ def _listing(run: Run) -> None:
 
     patches, overrides = stage.listed(run.project), stage.listed_overrides(run.project)
     if run.output == "json":
-        run.console.data({"patches": [asdict(p) for p in patches], "overrides": [asdict(o) for o in overrides]})
+        run.console.data(
+            {"patches": [asdict(p) for p in patches], "overrides": [asdict(o) for o in overrides]}
+        )
         return
     unknown = "-"
     run.console.table(

@@ -18,9 +18,17 @@ function endToEnd(message) {
   return pairs;
 }
 
-/** For a service's answer: the flat list that writeHead takes. */
-export function answerHeaders(message) {
-  return endToEnd(message).flat();
+/**
+ * For a service's answer: the flat list that writeHead takes. A redirect to the service's own address, which nobody outside
+ * can reach, becomes one to the path: Next's middleware takes `localhost:<port>` for its origin, whatever Host says.
+ */
+export function answerHeaders(message, port) {
+  const inner = new RegExp(`^https?://(?:localhost|127\\.0\\.0\\.1|0\\.0\\.0\\.0|\\[::1?\\]):${port}(?=[/?#]|$)`, "i");
+  return endToEnd(message).flatMap(([name, value]) => {
+    if (name.toLowerCase() !== "location" || !inner.test(value)) return [name, value];
+    const path = value.replace(inner, "");
+    return [name, path.startsWith("/") ? path : `/${path}`];
+  });
 }
 
 /** The request's id: the platform's, else a new one. */

@@ -95,7 +95,7 @@ export class Proxy {
     });
     const abandoned = () => onward.destroy();
     response.once("close", abandoned);
-    onward.on("response", (answer) => relay(answer, response, entry));
+    onward.on("response", (answer) => relay(answer, response, { entry, port: found.port }));
     onward.on("error", () => {
       response.off("close", abandoned);
       request.unpipe(onward);
@@ -137,14 +137,14 @@ export class Proxy {
       onward.destroy();
     });
     onward.on("upgrade", (answer, inner, innerHead) => {
-      socket.write(rawHead(answer, ["Connection", "Upgrade", "Upgrade", "websocket"]));
+      socket.write(rawHead(answer, found.port, ["Connection", "Upgrade", "Upgrade", "websocket"]));
       if (innerHead.length) socket.write(innerHead);
       if (head.length) inner.write(head);
       splice(socket, inner);
     });
     onward.on("response", (answer) => {
       // Refused: its answer goes out as it is, and the connection ends, so that nothing can follow past the router.
-      socket.write(rawHead(answer, ["Connection", "close"]));
+      socket.write(rawHead(answer, found.port, ["Connection", "close"]));
       answer.pipe(socket);
       answer.on("error", () => socket.destroy());
     });
@@ -171,9 +171,9 @@ export class Proxy {
   }
 }
 
-function relay(answer, response, entry) {
+function relay(answer, response, { entry, port }) {
   entry.stream = (answer.headers["content-type"] ?? "").startsWith("text/event-stream");
-  response.writeHead(answer.statusCode, answer.statusMessage, answerHeaders(answer));
+  response.writeHead(answer.statusCode, answer.statusMessage, answerHeaders(answer, port));
   response.flushHeaders(); // a stream's head must not wait for its first event
   answer.pipe(response);
   answer.on("error", () => response.destroy()); // cut off: the client must see that, not a short answer
@@ -229,8 +229,8 @@ function refuseRaw(socket, away, id) {
   return socket.end(`HTTP/1.1 ${answer.http} ${http.STATUS_CODES[answer.http]}\r\n${lines.join("\r\n")}\r\n\r\n${answer.body}`);
 }
 
-function rawHead(answer, extra) {
-  const flat = [...answerHeaders(answer), ...extra];
+function rawHead(answer, port, extra) {
+  const flat = [...answerHeaders(answer, port), ...extra];
   let text = `HTTP/1.1 ${answer.statusCode} ${answer.statusMessage}\r\n`;
   for (let i = 0; i < flat.length; i += 2) text += `${flat[i]}: ${flat[i + 1]}\r\n`;
   return `${text}\r\n`;
