@@ -101,9 +101,9 @@ def app(workspace: Workspace, settings: Settings, root: str) -> App:
             "compute_size": settings.app.compute_size,
             "resources": wanted,
         }
-        found = _created(workspace, name, body)
-    if found is None:  # somebody was faster, or an earlier answer was lost
-        found = workspace.apps.get(name)
+        if _created(workspace, name, body):
+            return _whole(workspace, name)
+        found = workspace.apps.get(name)  # somebody was faster, or an earlier answer was lost
     _is_ours(found, root, workspace.me, workspace.host)
     changes = _differences(found, settings, wanted)
     if changes:
@@ -113,15 +113,15 @@ def app(workspace: Workspace, settings: Settings, root: str) -> App:
     return _whole(workspace, name)
 
 
-def _created(workspace: Workspace, name: str, body: Mapping[str, Any]) -> App | None:
+def _created(workspace: Workspace, name: str, body: Mapping[str, Any]) -> bool:
     try:
-        made = workspace.apps.create(name, body)
+        workspace.apps.create(name, body)
     except DeployError as e:
         if e.code is Code.ALREADY_EXISTS:
-            return None
+            return False
         raise
     events.emit(events.Changed("created", "app", name))
-    return made
+    return True
 
 
 def _not_deleting(workspace: Workspace, name: str) -> App | None:

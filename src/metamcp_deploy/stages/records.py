@@ -89,7 +89,7 @@ def configuration(project: Project) -> dict[str, Any] | None:
     """The commit that the user's configuration is from, and whether it was changed since; None outside of git."""
     if process.find("git") is None:
         return None
-    git = ["git", "-C", project.folder]
+    git = ["git", "-C", str(project.folder)]
     head = process.run([*git, "rev-parse", "HEAD"], check=False)
     if head.returncode != 0:
         return None

@@ -72,7 +72,14 @@ class Workspace:
         """
 
         def login() -> Login:
-            return log_in(settings, network, host=host, client_id=client_id, client_secret=client_secret)
+            return log_in(
+                settings,
+                network,
+                host=host,
+                client_id=client_id,
+                client_secret=client_secret,
+                clock=clock,
+            )
 
         return cls(login, network, clock)
 

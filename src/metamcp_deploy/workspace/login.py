@@ -24,6 +24,7 @@ from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.workspace import api
+from metamcp_deploy.workspace.clock import Clock
 
 if TYPE_CHECKING:
     from metamcp_deploy.network import Network
@@ -92,6 +93,7 @@ def log_in(
     host: str | None = None,
     client_id: str | None = None,
     client_secret: Secret | None = None,
+    clock: Clock | None = None,
 ) -> Login:
     """Logs in: with the credentials given, else as the SDK's chain finds them (profile, environment, CLI, CI).
 
@@ -101,11 +103,13 @@ def log_in(
         host: with client_id and client_secret, of a service principal; nothing of the environment counts then.
         client_id: of it.
         client_secret: of it.
+        clock: of the pauses between tries.
 
     Raises:
         DeployError: HOST_MISMATCH, AUTH_FAILED, WORKSPACE_UNREACHABLE, CONFIG_INVALID.
     """
     network.configure_sdk()
+    reach = _Reach(network, clock or Clock())
     wanted = _origin(host or settings.workspace.host)
     if client_id and client_secret:
         given = {
@@ -115,22 +119,23 @@ def log_in(
             "auth_type": "oauth-m2m",
         }
         with _without_login_variables():
-            return _configured(given, wanted, network, "the given service principal")
+            return _configured(given, wanted, reach, "the given service principal")
     profile = settings.workspace.profile or os.environ.get("DATABRICKS_CONFIG_PROFILE")
-    if not profile and wanted and not os.environ.get("DATABRICKS_HOST"):
+    stated = os.environ.get("DATABRICKS_HOST")
+    if not profile and wanted and not stated:
         profile = _profile_of(wanted)
     if profile:
-        return _configured({"profile": profile}, wanted, network, f"Profile {profile}")
-    if os.environ.get("DATABRICKS_HOST") or not wanted:
-        return _configured({}, wanted, network, "The environment's login")
-    return _configured({"host": wanted}, wanted, network, "The environment's login")
+        # The host in its plain form: what is copied from a browser (`/?o=123`) breaks the SDK's URLs.
+        place = _origin(_hosts().get(profile))
+        return _configured({"profile": profile, "host": place}, wanted, reach, f"Profile {profile}")
+    return _configured({"host": _origin(stated) or wanted}, wanted, reach, "The environment's login")
 
 
-def _configured(given: dict[str, Any], wanted: str | None, network: Network, source: str) -> Login:
+def _configured(given: dict[str, Any], wanted: str | None, reach: _Reach, source: str) -> Login:
     from databricks.sdk.config import Config
 
     events.emit(events.Progress(f"logging in to {wanted or source}"))
-    strategy = _Strategy(wanted, network, source)
+    strategy = _Strategy(wanted, reach, source)
     version = re.match(r"\d+\.\d+\.\d+", __version__)
     try:
         config = Config(
@@ -152,15 +157,21 @@ def _configured(given: dict[str, Any], wanted: str | None, network: Network, sou
     )
 
 
+@dataclass(frozen=True)
+class _Reach:
+    network: Network
+    clock: Clock
+
+
 class _Strategy:
     """The SDK's own chain, entered only after the host was compared and has answered."""
 
-    def __init__(self, wanted: str | None, network: Network, source: str) -> None:
+    def __init__(self, wanted: str | None, reach: _Reach, source: str) -> None:
         from databricks.sdk.credentials_provider import DefaultCredentials
 
         self._default = DefaultCredentials()
         self._wanted = wanted
-        self._network = network
+        self._reach = reach
         self._source = source
         self.host = ""
 
@@ -186,7 +197,7 @@ class _Strategy:
                 "then -p NAME",
             )
         config.host = host  # without the `?o=…` that people copy from the browser
-        answered_as_workspace = _probe(host, self._network)
+        answered_as_workspace = _probe(host, self._reach)
         try:
             return _translated(lambda: self._default(config), host, self._source)
         except DeployError as e:
@@ -200,13 +211,13 @@ class _Strategy:
             ) from e
 
 
-def _probe(host: str, network: Network) -> bool:
+def _probe(host: str, reach: _Reach) -> bool:
     """Asks the host what every workspace tells; False when the answer is not a workspace's, and that is all right.
 
     Raises:
         DeployError: WORKSPACE_UNREACHABLE, after well under 30 s.
     """
-    call = api.Api(host, network.requests_session, dict)
+    call = api.Api(host, reach.network.requests_session, dict, reach.clock)
     try:
         call.call("GET", "/.well-known/databricks-config")
     except api.ApiError:
@@ -274,6 +285,18 @@ def _origin(host: str | None) -> str | None:
 
 def _profile_of(host: str) -> str | None:
     """The one profile of the user's databrickscfg for this host, as the official command line finds it."""
+    found = [name for name, stated in _hosts().items() if _same_host(stated, host)]
+    if len(found) > 1:
+        raise DeployError(
+            Code.AUTH_FAILED,
+            f"There are {len(found)} profiles for {host}: {', '.join(found)}.",
+            hint=f"Name one: -p {found[0]}",
+        )
+    return found[0] if found else None
+
+
+def _hosts() -> dict[str, str]:
+    """Profile → host, of the user's databrickscfg."""
     path = Path(os.environ.get("DATABRICKS_CONFIG_FILE") or "~/.databrickscfg").expanduser()
     parser = configparser.ConfigParser(interpolation=None, default_section="\0")
     try:
@@ -283,16 +306,9 @@ def _profile_of(host: str) -> str | None:
             Code.AUTH_FAILED,
             f"{path} cannot be read.",
             hint=f"Repair {path}, or name the login with DATABRICKS_* variables.",
-            detail=str(e).splitlines()[0],
+            detail=f"{type(e).__name__} {getattr(e, 'lineno', '')}".rstrip(),
         ) from e
-    found = [name for name in parser.sections() if _same_host(parser[name].get("host", ""), host)]
-    if len(found) > 1:
-        raise DeployError(
-            Code.AUTH_FAILED,
-            f"{path} has {len(found)} profiles for {host}: {', '.join(found)}.",
-            hint=f"Name one: -p {found[0]}",
-        )
-    return found[0] if found else None
+    return {name: parser[name]["host"] for name in parser.sections() if parser[name].get("host")}
 
 
 def _same_host(stated: str, host: str) -> bool:

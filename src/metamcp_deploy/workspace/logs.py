@@ -182,7 +182,7 @@ class Logs:
         scheme, _, place = app.url.partition("://")
         url = f"{'wss' if scheme == 'https' else 'ws'}://{place}/logz/stream"
         try:
-            return connect(
+            connection: ClientConnection = connect(
                 url,
                 additional_headers={"Authorization": headers["Authorization"], "Origin": app.url},
                 open_timeout=10,
@@ -190,6 +190,7 @@ class Logs:
                 max_size=None,
                 **self._workspace.network.websocket_options(url),
             )
+            return connection
         except (WebSocketException, OSError, TimeoutError) as e:
             status = _status(e)
             if status in _CREDENTIAL_STATUSES:

@@ -1,0 +1,64 @@
+"""An embedded workspace with a tiny app: a bundle of a few lines instead of a built MetaMCP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_app import settings, write_bundle
+
+from metamcp_deploy import events, local, pipeline
+from metamcp_deploy.config.project import Project
+from metamcp_deploy.stages import app_deploy, bundle_deploy
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Iterator[Project]:
+    """One embedded workspace for the session; tests differ by the names of their apps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("METAMCP_CACHE_DIR", str(shared_cache))
+        project = Project(tmp_path_factory.mktemp("deploy"), settings())
+        local.up(project)
+        yield project
+        local.down(project)
+
+
+_count = 0
+
+
+@pytest.fixture
+def project(base: Project) -> Project:
+    """A project with an app of its own in the shared workspace, and a bundle that is built."""
+    global _count
+    _count += 1
+    name = f"tiny-{_count}"
+    fresh = replace(base, settings=settings(app={"name": name}))
+    for path in fresh.state.glob("*"):
+        path.unlink()
+    write_bundle(fresh)
+    return fresh
+
+
+@pytest.fixture
+def seen() -> Iterator[list[events.Event]]:
+    """All events of the test."""
+    found: list[events.Event] = []
+    with events.listening(found.append):
+        yield found
+
+
+@pytest.fixture
+def bundled() -> Callable[[Project], pipeline.Facts]:
+    return lambda project: pipeline.execute(bundle_deploy.step(project), project.state).facts
+
+
+@pytest.fixture
+def deployed(bundled: Callable[[Project], pipeline.Facts]) -> Callable[..., pipeline.Facts]:
+    def deploy(project: Project, **wishes: Any) -> pipeline.Facts:
+        bundled(project)
+        return pipeline.execute(app_deploy.step(project, **wishes), project.state).facts
+
+    return deploy

@@ -1,0 +1,74 @@
+"""A tiny app in place of a built MetaMCP, and what tests ask of its deployments."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+from dataclasses import replace
+from typing import Any
+
+from metamcp_deploy import events, pipeline
+from metamcp_deploy.config.model import Settings
+from metamcp_deploy.config.project import Project
+
+APP = """\
+import http from "node:http";
+const mode = process.env.MODE ?? "well";
+console.log(`tiny app begins in mode ${mode} at ${process.env.APP_URL}`);
+for (let n = 0; n < Number(process.env.CHATTER ?? 0); n++) console.log(`line ${n}`);
+if (mode === "crash") { console.error("no luck today"); process.exit(3); }
+const json = (response, status, value) => {
+  response.writeHead(status, { "content-type": "application/json" });
+  response.end(JSON.stringify(value));
+};
+http.createServer((request, response) => {
+  if (mode === "launcher") return json(response, 503, { status: "failed", step: "migrations", code: "no_schema",
+    message: "Failed to apply database migrations", request_id: "r1" });
+  if (request.url === "/metamcp/health") return json(response, 200, { status: "ok" });
+  if (request.url === "/metamcp" && mode === "nodatabase") return json(response, 500, { error: "no database" });
+  if (request.url === "/metamcp") return json(response, 200, { endpoints: [] });
+  if (request.url === "/env") return json(response, 200, process.env);
+  if (request.url === "/pid") return json(response, 200, { pid: process.pid });
+  json(response, 404, {});
+}).listen(Number(process.env.DATABRICKS_APP_PORT), "0.0.0.0", () => console.log("tiny app listens"));
+"""
+
+
+def write_bundle(project: Project, text: str = APP) -> str:
+    """A bundle and the record of its build; gives the release's id."""
+    app = project.bundle / "app"
+    app.mkdir(parents=True, exist_ok=True)
+    (app / "app.yaml").write_text('command: ["node", "start.mjs"]\n')
+    (app / "start.mjs").write_text(text)
+    parts = {}
+    for name in ("backend", "frontend", "migrations"):
+        with tarfile.open(app / f"{name}.tar.gz", "w:gz"):
+            pass
+        content = (app / f"{name}.tar.gz").read_bytes()
+        parts[name] = {
+            "file": f"{name}.tar.gz",
+            "entry": "index.mjs",
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "bytes": len(content),
+        }
+    release = hashlib.sha256(text.encode()).hexdigest()[:16]
+    (app / "release.json").write_text(json.dumps({"format": 1, "id": release, "parts": parts}))
+    record = {"fingerprint": {}, "facts": {"release": release, "files": 6, "bytes": 1}}
+    pipeline.write_atomically(project.state / "build.json", json.dumps(record))
+    return release
+
+
+def settings(**changes: Any) -> Settings:
+    return Settings.model_validate({"target": "local", "embedded": True, "app": {"name": "tiny"}, **changes})
+
+
+def changed(seen: list[events.Event]) -> list[tuple[str, str]]:
+    """What was made, changed, kept: (action, kind)."""
+    return [(e.action, e.kind) for e in seen if isinstance(e, events.Changed)]
+
+
+def with_app(project: Project, **app: Any) -> Project:
+    """The project with other settings of its app."""
+    dump = project.settings.model_dump(by_alias=True)
+    return replace(project, settings=Settings.model_validate({**dump, "app": {**dump["app"], **app}}))

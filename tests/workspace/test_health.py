@@ -1,0 +1,111 @@
+"""What an app's answers mean."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import Any
+
+import pytest
+from fake_host import Answer, FakeClock, FakeHost
+
+from metamcp_deploy import health
+from metamcp_deploy.errors import Code
+from metamcp_deploy.health import Report, Status
+from metamcp_deploy.network import Network
+
+WELL = Answer(body={"status": "ok"})
+LAUNCHER = {"status": "failed", "step": "migrations", "code": "no_schema", "message": "no", "request_id": "r"}
+HTML = {"Content-Type": "text/html"}
+
+
+def look(url: str, network: Network, time: FakeClock, wait: float = 0) -> Report:
+    headers = {"Authorization": "Bearer t"}
+    return health.check(url, lambda: headers, network.requests_session(), wait=wait, clock=time.clock)
+
+
+@pytest.mark.parametrize(
+    ("alive", "ready", "status"),
+    [
+        (WELL, WELL, Status.HEALTHY),
+        (Answer(302, b"", {"Location": "/oidc/login?x=1"}), WELL, Status.NOT_AUTHENTICATED),
+        (Answer(401), WELL, Status.NOT_AUTHENTICATED),
+        (Answer(403), WELL, Status.NOT_AUTHENTICATED),
+        (Answer(404), WELL, Status.WRONG_PATH),
+        (Answer(200, b"<html>a page</html>", HTML), WELL, Status.WRONG_PATH),
+        (Answer(502, b"<html>Bad Gateway</html>", HTML), WELL, Status.NOT_LISTENING),
+        (Answer(503, b"unavailable", HTML), WELL, Status.NOT_LISTENING),
+        (Answer(503, LAUNCHER), WELL, Status.STARTING),
+        (Answer(502, LAUNCHER), WELL, Status.STARTING),
+        (WELL, Answer(500, {"error": "Internal server error"}), Status.DATABASE_DOWN),
+        (Answer(500), WELL, Status.UNEXPECTED),
+        (WELL, Answer(404), Status.WRONG_PATH),
+    ],
+)
+def test_statuses(
+    host: FakeHost, network: Network, time: FakeClock, alive: Answer, ready: Answer, status: Status
+) -> None:
+    host.on("GET", health.ALIVE_PATH, alive)
+    host.on("GET", health.READY_PATH, ready)
+    report = look(host.url, network, time)
+    failure = report.failure()
+    assert report.status is status
+    assert (failure is None) == (status is Status.HEALTHY)
+    assert all(r.headers["Authorization"] == "Bearer t" for r in host.requests)
+    if failure:
+        assert failure.code is Code.UNHEALTHY
+        assert status.value in failure.message
+        assert failure.hint
+
+
+def test_the_launchers_words_reach_the_error(host: FakeHost, network: Network, time: FakeClock) -> None:
+    host.on("GET", health.ALIVE_PATH, Answer(503, LAUNCHER))
+    failure = look(host.url, network, time).failure()
+    assert failure is not None
+    assert "failed at step migrations (no_schema): no" in (failure.detail or "")
+
+
+def test_nothing_listens(network: Network, time: FakeClock) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    report = look(url, network, time)
+    assert report.status is Status.NOT_LISTENING
+    assert report.checks[0].http is None
+
+
+def test_waiting_until_it_is_healthy(host: FakeHost, network: Network, time: FakeClock) -> None:
+    host.on("GET", health.ALIVE_PATH, Answer(502), Answer(503, LAUNCHER), WELL)
+    host.on("GET", health.READY_PATH, Answer(500), WELL)
+    assert look(host.url, network, time, wait=60).status is Status.HEALTHY
+    assert 0 < sum(time.slept) < 5
+
+
+def test_waiting_has_an_end(host: FakeHost, network: Network, time: FakeClock) -> None:
+    host.on("GET", health.ALIVE_PATH, Answer(502))
+    assert look(host.url, network, time, wait=30).status is Status.NOT_LISTENING
+    assert 25 < sum(time.slept) <= 30
+
+
+def test_what_waiting_cannot_change_is_not_waited_for(
+    host: FakeHost, network: Network, time: FakeClock
+) -> None:
+    host.on("GET", health.ALIVE_PATH, Answer(302, b"", {"Location": "/login"}))
+    assert look(host.url, network, time, wait=60).status is Status.NOT_AUTHENTICATED
+    assert not time.slept
+
+
+def test_the_document(host: FakeHost, network: Network, time: FakeClock) -> None:
+    host.on("GET", health.ALIVE_PATH, WELL)
+    host.on("GET", health.READY_PATH, WELL)
+    document: dict[str, Any] = json.loads(json.dumps(look(host.url + "/", network, time).as_dict()))
+    assert (document["url"], document["status"]) == (host.url, "healthy")
+    assert [(c["path"], c["ok"], c["http"]) for c in document["checks"]] == [
+        ("/metamcp/health", True, 200),
+        ("/metamcp", True, 200),
+    ]
+
+
+def test_a_stopped_app() -> None:
+    failure = health.stopped("https://x.example.com", "STOPPED").failure()
+    assert failure is not None
+    assert "stopped" in failure.message
