@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -248,3 +249,32 @@ def test_a_commit_that_is_gone_is_named(project: Project) -> None:
         run(project)
     assert "metamcp-deploy prepare" in caught.value.hint
     assert not project.patched.exists()
+
+
+def test_the_example_of_the_documentation(sample: Path, folder: Path) -> None:
+    document = (Path(__file__).parents[2] / "docs" / "patches.md").read_text()
+    example = document.split("One YAML file")[1].split("```yaml\n")[1].split("```")[0]
+    write(folder, {"patches/timeout.yaml": example})
+    project = prepared(folder, sample, TAG, patches="patches")
+    run(project)
+    assert "    proxyTimeout: 300000,\n" in (project.patched / "apps/frontend/next.config.js").read_text()
+
+
+def test_the_difference_is_that_of_the_last_run(project: Project, sample: Path) -> None:
+    run(project)
+    text = patch.difference(project)
+    process.run(
+        [
+            "git",
+            "-C",
+            project.upstream,
+            *["-c", "user.name=x", "-c", "user.email=x@example.com", "commit"],
+            "-qm",
+            "x",
+            "--allow-empty",
+        ]
+    )
+    head = process.run(["git", "-C", project.upstream, "rev-parse", "HEAD"]).stdout.strip()
+    (project.state / "prepare.json").write_text(json.dumps({"fingerprint": {}, "facts": {"commit": head}}))
+    assert patch.difference(project) == text
+    assert run(project).reason == "upstream commit changed"

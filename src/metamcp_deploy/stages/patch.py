@@ -55,7 +55,7 @@ def step(project: Project) -> pipeline.Step:
             "upstream commit": commit,
             "patches": _digest([_folder(project, "patches")]),
             "overrides": _digest(resources.layered("overrides", _folder(project, "overrides"))),
-            "templates": _digest(f / "patches" for f in _template_folders(project)),
+            "templates": _digest(resources.layered("templates", _folder(project, "templates"))),
             "metamcp-deploy": fingerprint.of_own_sources("patches", "stages/patch.py"),
         },
         params={"database.schema": schema, "ast-grep": importlib.metadata.version("ast-grep-py")},
@@ -74,8 +74,7 @@ def difference(project: Project) -> str:
     """
     from metamcp_deploy.patches import tree
 
-    commit = str(pipeline.facts(project.state, "prepare", "patch --diff")["commit"])
-    pipeline.facts(project.state, STAGE, "patch --diff")
+    commit = str(pipeline.facts(project.state, STAGE, "patch --diff")["commit"])
     with tempfile.TemporaryDirectory(prefix="metamcp-upstream-") as folder:
         tree.export(project.upstream, commit, Path(folder))
         return tree.difference(Path(folder), project.patched)
@@ -134,6 +133,7 @@ def _run(project: Project, commit: str, schema: str) -> pipeline.Facts:
         verification.verify(fresh, schema, touched)
         digest = fingerprint.of_tree(fresh)
     return {
+        "commit": commit,
         "schema": schema,
         "patches": [
             {"id": a.id, "what": a.what, "files": list(a.files), "matches": a.matches} for a in applied
@@ -147,10 +147,6 @@ def _run(project: Project, commit: str, schema: str) -> pipeline.Facts:
 def _folder(project: Project, name: str) -> Path | None:
     chosen: Path | None = getattr(project.settings, name)
     return project.folder / chosen if chosen else None
-
-
-def _template_folders(project: Project) -> list[Path]:
-    return resources.layered("templates", _folder(project, "templates"))
 
 
 def _digest(folders: Iterable[Path | None]) -> str:
