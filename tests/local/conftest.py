@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -42,6 +43,10 @@ class World:
     def name(self) -> str:
         return f"app-{next(_names)}"
 
+    @staticmethod
+    def web() -> dict[str, str | bytes]:
+        return {p.name: p.read_bytes() for p in WEB.iterdir()}
+
     def upload(self, path: str, files: dict[str, str | bytes]) -> str:
         for name, content in files.items():
             target = f"{path}/{name}"
@@ -75,12 +80,21 @@ class World:
         self, files: dict[str, str | bytes] | None = None, name: str | None = None, **fields: Any
     ) -> App:
         name = name or self.name()
-        files = files or {p.name: p.read_bytes() for p in WEB.iterdir()}
+        files = files or self.web()
         source = self.upload(f"/Workspace/Shared/{name}", files)
         self.create(name, **fields)
         made = self.deploy(name, source)
         assert made.status.state.value == "SUCCEEDED", made.status.message
         return self.client.apps.get(name)
+
+    def secret_of(self, app: App) -> str:
+        state = json.loads((self.project.local / "state.json").read_text())
+        return str(state["apps"][app.name]["principal"]["client_secret"])
+
+    def as_app(self, app: App) -> WorkspaceClient:
+        """A client with the app's own login."""
+        client_id = str(app.service_principal_client_id)
+        return client_for(self.running.url, client_id, self.secret_of(app))
 
     def get(self, app: App, path: str, **options: Any) -> requests.Response:
         headers = self.headers | options.pop("headers", {})
@@ -98,21 +112,17 @@ def project_in(folder: Path) -> Project:
     return Project(folder, Settings(target="local", embedded=True))
 
 
-def client_of(running: local.Running) -> WorkspaceClient:
+def client_for(host: str, client_id: str, client_secret: str) -> WorkspaceClient:
     return WorkspaceClient(
-        config=Config(
-            host=running.url,
-            client_id=running.client_id,
-            client_secret=running.client_secret.reveal(),
-            retry_timeout_seconds=5,
-        )
+        config=Config(host=host, client_id=client_id, client_secret=client_secret, retry_timeout_seconds=5)
     )
 
 
-def world_in(folder: Path) -> World:
+def world_in(folder: Path, **options: Any) -> World:
     project = project_in(folder)
-    running = local.up(project)
-    return World(project, running, client_of(running))
+    running = local.up(project, **options)
+    client = client_for(running.url, running.client_id, running.client_secret.reveal())
+    return World(project, running, client)
 
 
 @pytest.fixture(scope="package")

@@ -250,6 +250,7 @@ class Hosted:
     async def stop_compute(self) -> None:
         """STOPPING → STOPPED; the active deployment is forgotten in answers, as the platform does."""
         await self._end()
+        await self.proxy.end_streams()
         await asyncio.sleep(_COMPUTE_SECONDS)
         self.record["compute"] = "STOPPED"
         self.record.pop("active", None)

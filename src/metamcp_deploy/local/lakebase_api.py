@@ -145,9 +145,9 @@ class LakebaseApi:
         return dict(operation)
 
     def _done(self, name: str, response: dict[str, Any]) -> dict[str, Any]:
-        operation = {"name": f"{name}/operations/{uuid.uuid4()}", "done": True, "response": response}
-        self.operations[operation["name"]] = operation
-        return operation
+        operation_name = f"{name}/operations/{uuid.uuid4()}"
+        self.operations[operation_name] = {"name": operation_name, "done": True, "response": response}
+        return self.operations[operation_name]
 
     async def _operation(self, request: web.Request) -> web.Response:
         operation = self.operations.get(request.match_info["name"])

@@ -73,7 +73,9 @@ def listener(store: Store, owner: str) -> socket.socket:
 
 def taken(port: int, owner: str) -> DeployError:
     """The error for a remembered port that another program holds."""
-    what = "The embedded workspace" if owner == "workspace" else f"App {owner.removeprefix('app:')}"
+    what = {"workspace": "The embedded workspace", "postgres": "The embedded Lakebase"}.get(
+        owner, f"App {owner.removeprefix('app:')}"
+    )
     return DeployError(
         Code.PORT_TAKEN,
         f"{what} is remembered at {HOST}:{port}, where {_holder(port) or 'another program'} listens now.",

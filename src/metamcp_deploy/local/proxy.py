@@ -70,11 +70,15 @@ class Proxy:
 
     async def close(self) -> None:
         """Closes the port and what is open on it."""
-        await logstream.close_all(self._streams)
+        await self.end_streams()
         if self._runner:
             await self._runner.cleanup()
         if self._client:
             await self._client.close()
+
+    async def end_streams(self) -> None:
+        """Closes the log streams: without compute there is none."""
+        await logstream.close_all(self._streams)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request."""

@@ -99,6 +99,8 @@ class Runtime:
                 writer.close()
                 return self.running
             await asyncio.sleep(0.02)
+        if not self.running and self._watch is not None:
+            await self._watch  # so that its last lines are in the log
         return False
 
     @property

@@ -132,7 +132,7 @@ class Server:
             for app in apps
         ]
         names = sorted(self._databases(site))
-        uris = {name: self.lakebase.superuser_uri(name).reveal() for name in names}
+        uris = {name: self.lakebase.superuser_uri(name).reveal() for name in ["postgres", *names]}
         postgres = {"host": self.lakebase.host, "port": self.lakebase.port, "sslmode": self.lakebase.sslmode}
         return answer({"apps": shown, "postgres": postgres | {"databases": names}, "superuser_uris": uris})
 

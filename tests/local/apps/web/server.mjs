@@ -18,7 +18,9 @@ const server = http.createServer((request, response) => {
     request.on("end", () => response.end(JSON.stringify({size, digest: hash.digest("hex")})));
     return;
   }
-  if (url.pathname === "/big") { response.end(Buffer.alloc(Number(url.searchParams.get("size")), "x")); return; }
+  if (url.pathname === "/big") {
+    response.setHeader("content-length", url.searchParams.get("size"));
+ response.end(Buffer.alloc(Number(url.searchParams.get("size")), "x")); return; }
   if (url.pathname === "/redirect") { response.writeHead(303, {location: "/elsewhere", "set-cookie": ["a=1", "b=2"]}); return response.end(); }
   if (url.pathname === "/cut") { response.writeHead(200, {"content-length": "100"}); response.write("part"); setTimeout(() => request.socket.destroy(), 50); return; }
   if (url.pathname === "/raw") return response.end(request.url);

@@ -1,0 +1,185 @@
+"""Lakebase through the real client, and what its credentials open in the real Postgres."""
+
+import psycopg
+import pytest
+from databricks.sdk.errors import (
+    InvalidParameterValue,
+    NotFound,
+    PermissionDenied,
+    ResourceAlreadyExists,
+)
+from databricks.sdk.errors import (
+    NotImplemented as NotImplementedByServer,
+)
+from databricks.sdk.service.apps import App, AppResource
+from databricks.sdk.service.postgres import (
+    Branch,
+    BranchSpec,
+    Database,
+    DatabaseDatabaseSpec,
+    Project,
+    ProjectSpec,
+)
+
+from metamcp_deploy import local
+
+
+@pytest.fixture
+def project(world):
+    name = world.name()
+    world.client.postgres.create_project(Project(spec=ProjectSpec(display_name="Shown")), name).wait()
+    return f"projects/{name}"
+
+
+def database(world, project, identifier, postgres_name):
+    spec = DatabaseDatabaseSpec(role="", postgres_database=postgres_name)
+    return world.client.postgres.create_database(
+        f"{project}/branches/production", Database(spec=spec), database_id=identifier
+    )
+
+
+def connect(world, name, user, password):
+    facts = local.status(world.project)["postgres"]
+    return psycopg.connect(
+        host=facts["host"],
+        port=facts["port"],
+        dbname=name,
+        user=user,
+        password=password,
+        sslmode=facts["sslmode"],
+    )
+
+
+def test_a_project_brings_branch_endpoint_and_database(world, project):
+    postgres = world.client.postgres
+    found = postgres.get_project(project)
+    assert found.spec is None
+    assert found.status.display_name == "Shown"
+    branch = f"{project}/branches/production"
+    assert [b.name for b in postgres.list_branches(project)] == [branch]
+    assert [e.name for e in postgres.list_endpoints(branch)] == [f"{branch}/endpoints/primary"]
+    assert postgres.get_endpoint(f"{branch}/endpoints/primary").status.hosts.host == "127.0.0.1"
+    assert [d.status.postgres_database for d in postgres.list_databases(branch)] == ["databricks_postgres"]
+    assert project in [p.name for p in postgres.list_projects()]
+
+
+def test_creating_is_an_operation_to_poll(world):
+    raw = world.client.api_client.do(
+        "POST", "/api/2.0/postgres/projects", query={"project_id": world.name()}, body={"spec": {}}
+    )
+    assert raw["done"] is False
+    world.until(lambda: world.client.postgres.get_operation(raw["name"]).done)
+    assert "response" in world.client.api_client.do("GET", f"/api/2.0/postgres/{raw['name']}")
+
+
+def test_what_is_there_is_not_made_again(world, project):
+    with pytest.raises(ResourceAlreadyExists):
+        world.client.postgres.create_project(Project(), project.removeprefix("projects/"))
+    database(world, project, "same", "same").wait()
+    with pytest.raises(ResourceAlreadyExists):
+        database(world, project, "same", "same")
+    with pytest.raises(Exception, match="already exists"):
+        database(world, project, "other", "same").wait()
+
+
+@pytest.mark.parametrize("name", ["Upper", "1x", "a_b", "x" * 64])
+def test_ids_have_a_form(world, name):
+    with pytest.raises(InvalidParameterValue):
+        world.client.postgres.create_project(Project(), name)
+
+
+def test_database_ids_have_at_least_four_characters(world, project):
+    with pytest.raises(InvalidParameterValue):
+        database(world, project, "abc", "abc")
+
+
+def test_what_does_not_exist_is_404(world, project):
+    for name in (
+        "projects/none",
+        f"{project}/branches/none",
+        f"{project}/branches/production/databases/none",
+    ):
+        with pytest.raises(NotFound, match="none"):
+            world.client.api_client.do("GET", f"/api/2.0/postgres/{name}")
+    with pytest.raises(NotFound):
+        world.client.postgres.generate_database_credential(
+            "projects/none/branches/production/endpoints/primary"
+        )
+
+
+def test_branching_says_that_it_is_not_imitated(world, project):
+    spec = BranchSpec(source_branch=f"{project}/branches/production")
+    with pytest.raises(NotImplementedByServer, match="branching"):
+        world.client.postgres.create_branch(project, Branch(spec=spec), "copy")
+
+
+def test_two_projects_keep_databases_of_one_name_apart(world):
+    physical = []
+    for _ in range(2):
+        name = world.name()
+        world.client.postgres.create_project(Project(), name).wait()
+        database(world, f"projects/{name}", "twice", "twice").wait()
+        app = App(name=name, resources=[AppResource.from_dict(resource(f"projects/{name}", "twice"))])
+        world.client.apps.create(app, no_compute=True)
+        world.client.apps.start(name)
+        world.until(lambda name=name: world.compute(name) == "ACTIVE")
+        world.deploy(name, world.upload(f"/Workspace/Shared/{name}", world.web()))
+        physical.append(world.get(world.client.apps.get(name), "/env").json()["PGDATABASE"])
+    assert physical[0] == "twice"
+    assert physical[1].startswith("twice_")
+
+
+def resource(project, identifier):
+    branch = f"{project}/branches/production"
+    return {
+        "name": "database",
+        "postgres": {
+            "branch": branch,
+            "database": f"{branch}/databases/{identifier}",
+            "permission": "CAN_CONNECT_AND_CREATE",
+        },
+    }
+
+
+def test_a_credential_opens_what_the_resource_grants(world, project):
+    database(world, project, "main", f"db_{project[-5:].replace('-', '_')}").wait()
+    postgres_name = f"db_{project[-5:].replace('-', '_')}"
+    name = world.name()
+    made = world.client.apps.create(
+        App(name=name, resources=[AppResource.from_dict(resource(project, "main"))]), no_compute=True
+    ).response
+    client = world.as_app(made)
+    endpoint = f"{project}/branches/production/endpoints/primary"
+    token = client.postgres.generate_database_credential(endpoint).token
+    with connect(world, postgres_name, made.service_principal_client_id, token) as connection:
+        connection.execute("CREATE SCHEMA own CREATE TABLE t (n int)")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("CREATE TABLE public.t (n int)")
+    with pytest.raises(psycopg.OperationalError):
+        connect(world, "databricks_postgres", made.service_principal_client_id, token)
+    # Without the resource, neither a credential nor a connection.
+    world.client.apps.create_update(name, "resources", app=App(name=name, resources=None))
+    with pytest.raises(PermissionDenied):
+        client.postgres.generate_database_credential(endpoint)
+    with pytest.raises(psycopg.OperationalError):
+        connect(world, postgres_name, made.service_principal_client_id, token)
+
+
+def test_the_superuser_looks_inside(world):
+    with pytest.raises(KeyError):
+        local.status(world.project)["superuser_uris"]
+    uri = local.status(world.project, with_credentials=True)["superuser_uris"]["postgres"]
+    with psycopg.connect(uri.reveal()) as connection:
+        assert connection.execute(
+            "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+        ).fetchone() == (True,)
+
+
+def test_deleting_takes_the_data(world, project):
+    database(world, project, "gone", "gone_now").wait()
+    world.client.postgres.delete_database(f"{project}/branches/production/databases/gone")
+    with pytest.raises(NotFound):
+        world.client.postgres.get_database(f"{project}/branches/production/databases/gone")
+    world.client.postgres.delete_project(project)
+    with pytest.raises(NotFound):
+        world.client.postgres.get_project(project)

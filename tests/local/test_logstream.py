@@ -1,0 +1,101 @@
+"""The log stream as its clients see it."""
+
+import json
+
+import pytest
+import requests
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI
+from websockets.sync.client import connect
+
+TALKER = """
+import http.server, os, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        print("asked for", self.path, flush=True)
+        self.send_response(200); self.end_headers(); self.wfile.write(b"ok")
+    def log_message(self, *words): pass
+print("one"); print("two words", flush=True); sys.stdout.buffer.write(b"bad \\xff byte\\r\\nlast"); sys.stdout.flush()
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["DATABRICKS_APP_PORT"])), Handler).serve_forever()
+"""
+
+
+@pytest.fixture(scope="module")
+def app(world):
+    return world.serve({"talk.py": TALKER, "app.yaml": "command: [python3, talk.py]"})
+
+
+def opened(world, app, **headers):
+    given = world.headers | {"Origin": app.url} | headers
+    return connect(f"{app.url.replace('http', 'ws')}/logz/stream", additional_headers=given, proxy=None)
+
+
+def lines(connection, count, timeout=5.0):
+    return [json.loads(connection.recv(timeout=timeout)) for _ in range(count)]
+
+
+def until(connection, text):
+    found = []
+    while not found or text not in found[-1]["message"]:
+        found += lines(connection, 1)
+    return found
+
+
+def test_nothing_comes_before_the_search_term(world, app):
+    with opened(world, app) as connection:
+        with pytest.raises(TimeoutError):
+            connection.recv(timeout=0.3)
+        connection.send("")
+        assert connection.recv(timeout=5)
+
+
+def test_history_then_what_comes(world, app):
+    with opened(world, app) as connection:
+        connection.send("")
+        history = until(connection, "App started successfully")
+        mine = [line["message"] for line in history if line["source"] == "APP"]
+        assert mine == ["one", "two words", "bad \ufffd byte"]
+        assert {line["source"] for line in history} == {"APP", "SYSTEM"}
+        assert all(isinstance(line["timestamp"], float) for line in history)
+        world.get(app, "/now")
+        assert until(connection, "/now")[-1]["source"] == "APP"
+
+
+def test_the_search_term_filters(world, app):
+    with opened(world, app) as connection:
+        connection.send("words")
+        assert lines(connection, 1)[0]["message"] == "two words"
+        world.get(app, "/words")
+        assert "/words" in lines(connection, 1)[0]["message"]
+
+
+def test_credentials(world, app):
+    pat = f"Bearer {world.running.token.reveal()}"
+    for headers in ({"Authorization": "Bearer nonsense"}, {"Authorization": pat}):
+        with pytest.raises(InvalidURI, match="/oidc/v1/authorize"), opened(world, app, **headers):
+            pass
+    with pytest.raises(InvalidStatus) as refused, opened(world, app, Origin="http://example.com"):
+        pass
+    assert refused.value.response.status_code == 403
+
+
+def test_plain_http_gives_nothing(world, app):
+    answer = requests.get(f"{app.url}/logz/stream", headers=world.headers, timeout=5)
+    assert (answer.status_code, answer.content) == (400, b"")
+
+
+def test_it_ends_with_the_compute_and_so_does_the_history(world, app):
+    with opened(world, app) as connection:
+        connection.send("")
+        until(connection, "App started")
+        world.client.apps.stop(app.name)
+        with pytest.raises(ConnectionClosed) as closed:
+            until(connection, "never said")
+        assert closed.value.rcvd.code == 1001
+    world.until(lambda: world.compute(app.name) == "STOPPED")
+    with pytest.raises(InvalidStatus), opened(world, app):
+        pass
+    world.client.apps.start(app.name)
+    world.until(lambda: world.state(app.name) == "RUNNING")
+    with opened(world, app) as connection:
+        connection.send("")
+        assert [line["message"] for line in until(connection, "App started")].count("one") == 1
