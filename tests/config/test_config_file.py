@@ -78,6 +78,9 @@ from metamcp_deploy.errors import Code, DeployError
         ("targets: {dev: {patches: p}}", "a target may not override `patches`"),
         ("targets: {dev: {version: 1}}", "`targets.dev.version`: there is no such key."),
         ("overrides: none/", "`overrides`: there is no folder"),
+        ('overrides: "a\\0b"', "`overrides`: found `a\\x00b`, expected a path (embedded null byte)."),
+        ("overrides: ~nobody-of-this-name/x", "expected a path (there is no such user)."),
+        (f"overrides: {'x' * 5000}", "expected a path (File name too long)."),
         ("patches: .", "holds what stages make; name a folder of its own."),
         (
             "workspace: {root_path: /Users/me}",
@@ -169,8 +172,17 @@ def test_an_alias_bomb_is_refused_fast(work: Work) -> None:
 
 
 def test_sections_may_be_empty(work: Work) -> None:
-    work.yaml("app:\nnetwork:\ntargets:\n  dev:\n    app:\n    workspace:\n")
-    assert work.load("dev").settings.app.name == "metamcp"
+    work.yaml("app: {name: top, env: {A: x}}\nnetwork:\ntargets:\n  dev:\n    app:\n    workspace:\n")
+    app = work.load("dev").settings.app
+    assert (app.name, app.env) == ("top", {"A": "x"})
+    work.yaml(
+        "app: {env: {A: x}, permissions: [{level: CAN_USE, group_name: users}]}\n"
+        "targets: {dev: {app: {env: , permissions: }}}\n"
+    )
+    app = work.load("dev").settings.app
+    assert (app.env, len(app.permissions)) == ({"A": "x"}, 1)
+    work.yaml("app:\n  env:\n  permissions:\n")
+    assert work.load().settings.app.permissions == ()
 
 
 def test_a_target_inherits_what_it_leaves_out(work: Work) -> None:

@@ -164,12 +164,15 @@ def test_the_dotenv_template_names_every_variable_of_old(folder: Path) -> None:
     [
         (TARGETS, True),
         ("app:\ntargets: {dev: }", True),
+        ("app: {env: , permissions: }\ntargets:\n", True),
         ("app: {env: {PORT_A: 1, DEBUG: true, S: {secret: K}}}", True),
         ("app: {nme: x}", False),
         ("app: {permissions: [{level: CAN_USE, user_name: a, group_name: b}]}", False),
         ("app: {env: {A: {secrt: K}}}", False),
         ("targets: {dev: {upstream: {ref: main}}}", False),
         ("targets: {dev: {database: {schema: x}}}", False),
+        ("app: {env: {9A: x}}", False),
+        ("targets: {a/b: }", False),
         ("version: 2", False),
     ],
 )

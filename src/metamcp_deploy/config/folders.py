@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from metamcp_deploy.config.origin import Problem
+from metamcp_deploy.config.origin import Problem, found
 from metamcp_deploy.config.tree import Node, at, plain
 
 NAMES = ("overrides", "patches", "templates")
@@ -27,19 +27,16 @@ def located(tree: Node, folder: Path) -> Located:
         node = at(tree, [name])
         if node is None or not isinstance(node.value, str):
             made.values[name] = folder / name if (folder / name).is_dir() else None
-            continue
-        path = _absolute(node, folder)
-        made.values[name] = path
-        if not path.is_dir():
-            made.problems.append(Problem(node.origin, f"there is no folder {path}."))
-        elif path == folder or path in folder.parents or (folder / "build") in (path, *path.parents):
-            made.problems.append(
-                Problem(node.origin, f"{path} holds what stages make; name a folder of its own.")
-            )
+        elif path := _absolute(node, folder, made.problems):
+            made.values[name] = path
+            if wrong := _unfit(path, folder):
+                made.problems.append(Problem(node.origin, wrong))
     for section, key in (("network", "ca_bundle"), ("upstream", "url")):
         node = at(tree, [section, key])
-        if node and isinstance(node.value, str) and (key != "url" or _is_path(node.value)):
-            made.values[section] = {**plain(at(tree, [section])), key: str(_absolute(node, folder))}
+        if node is None or not isinstance(node.value, str) or (key == "url" and not _is_path(node.value)):
+            continue
+        if path := _absolute(node, folder, made.problems):
+            made.values[section] = {**plain(at(tree, [section])), key: str(path)}
     return made
 
 
@@ -47,6 +44,26 @@ def _is_path(url: str) -> bool:
     return url in (".", "..") or url.startswith(("./", "../", "~", "/"))
 
 
-def _absolute(node: Node, folder: Path) -> Path:
+def _unfit(path: Path, folder: Path) -> str | None:
+    """Why a folder cannot be the user's overrides, patches or templates."""
+    if not path.is_dir():
+        return f"there is no folder {path}."
+    if path == folder or path in folder.parents or (folder / "build") in (path, *path.parents):
+        return f"{path} holds what stages make; name a folder of its own."
+    return None
+
+
+def _absolute(node: Node, folder: Path, problems: list[Problem]) -> Path | None:
     base = folder if node.origin.kind in ("file", ".env") else Path.cwd()
-    return (base / Path(str(node.value)).expanduser()).resolve()
+    try:
+        path = (base / Path(str(node.value)).expanduser()).resolve()
+        path.is_dir()  # says whether the system takes such a name at all
+    except (OSError, RuntimeError, ValueError) as e:
+        why = (
+            "there is no such user"
+            if isinstance(e, RuntimeError)
+            else (getattr(e, "strerror", None) or str(e))
+        )
+        problems.append(Problem(node.origin, f"found {found(node.value)}, expected a path ({why})."))
+        return None
+    return path

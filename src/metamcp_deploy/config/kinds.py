@@ -46,18 +46,24 @@ def _root_path(value: str) -> str:
     return value
 
 
+@dataclass(frozen=True)
 class Section:
-    """A section may stand there empty: `network:` with everything below it commented out."""
+    """A section or list may stand there empty: `network:` with everything below it commented out."""
+
+    empty: type[dict[str, Any]] | type[tuple[Any, ...]] = dict
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_before_validator_function(
-            lambda value: {} if value is None else value, handler(source)
+            lambda value: self.empty() if value is None else value, handler(source)
         )
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        return {"anyOf": [handler(schema), {"type": "null"}]}
+        inner = handler(schema)
+        if "patternProperties" in inner:  # a mapping whose names follow a rule: no others
+            inner["additionalProperties"] = False
+        return {"anyOf": [inner, {"type": "null"}]}
 
 
 def _integer(value: Any) -> Any:

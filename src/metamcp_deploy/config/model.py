@@ -87,13 +87,12 @@ class App(Model):
     compute_size: Literal["MEDIUM", "LARGE", "XLARGE"] = Field(
         default="MEDIUM", description="size of the app's container"
     )
-    permissions: tuple[Permission, ...] = Field(
+    permissions: Annotated[tuple[Permission, ...], Section(tuple)] = Field(
         default=(), description="who may use or manage the app, besides its owner"
     )
-    env: dict[EnvName, EnvValue] = Field(
+    env: Annotated[dict[EnvName, EnvValue], Section()] = Field(
         default_factory=dict,
         description="variables of the services: a text, or {secret: key of the scope}",
-        json_schema_extra={"additionalProperties": False},
     )
 
     @field_validator("env")

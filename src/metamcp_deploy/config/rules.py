@@ -51,7 +51,7 @@ def between_targets(targets: Sequence[tuple[Settings, Origin]]) -> list[Problem]
     seen: dict[tuple[str, ...], tuple[Settings, Origin]] = {}
     for settings, origin in targets:
         where = settings.workspace.host or settings.workspace.profile
-        if settings.embedded or not where:
+        if not where:
             continue
         d = settings.database
         things = [("app", settings.app.name, "app.name")]

@@ -23,11 +23,9 @@ def merge(below: Node | None, above: Node | None) -> Node | None:
     """`above` laid over `below`: mappings key by key, everything else whole. An empty section states nothing."""
     if below is None or above is None:
         return above or below
-    if not isinstance(below.value, dict):
-        return above
-    if above.value is None:
+    if above.value is None and isinstance(below.value, dict | list):
         return below
-    if not isinstance(above.value, dict):
+    if not isinstance(below.value, dict) or not isinstance(above.value, dict):
         return above
     merged = dict(below.value)
     for key, node in above.value.items():
