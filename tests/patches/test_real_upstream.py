@@ -6,10 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-from patch_helpers import SCHEMA
+from patch_helpers import SCHEMA, both_ways
 
 from metamcp_deploy import process
 from metamcp_deploy.patches import declaration, engine, migrations, overrides, tree, verification
+from metamcp_deploy.postgres import Cluster
 
 # Edits that every release needs alike; those of schema and migrations grow with the upstream.
 SAME = {"backend-port": 6, "drizzle-config": 1, "frontend-backend-address": 2}
@@ -58,3 +59,13 @@ def test_migrations_grow_only(test_upstream: Path, tmp_path: Path, ref: str) -> 
             n: [(e.start, e.text) for e in v] for n, v in migrations.qualifications(found, "s", "t").items()
         }
     assert files[ref].items() <= files["v2.4.22"].items()
+
+
+def test_the_schema_on_postgres_is_identical(test_upstream: Path, tmp_path: Path, cluster: Cluster) -> None:
+    """The newest release and main; migrations of all others are among theirs."""
+    for number, ref in enumerate(refs(test_upstream)[-2:]):
+        tree.export(test_upstream, ref, tmp_path / str(number))
+        found = (tmp_path / str(number) / "apps/backend/drizzle").glob("*.sql")
+        original, ours = both_ways(cluster, f"upstream-{number}", {p.name: p.read_text() for p in found})
+        assert original.count("CREATE TABLE") == 16, ref
+        assert ours == original, ref
