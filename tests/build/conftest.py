@@ -29,7 +29,9 @@ def built_sample(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -
         patched.setenv("METAMCP_CACHE_DIR", str(shared_cache))
         upstream = Upstream(url=str(sample_repository(shared_cache)), ref=TAG)
         settings = Settings(target="dev", upstream=upstream)
-        project = Project(folder=tmp_path_factory.mktemp("sample"), settings=settings, all_targets=(settings,))
+        project = Project(
+            folder=tmp_path_factory.mktemp("sample"), settings=settings, all_targets=(settings,)
+        )
         for stage in (prepare, patch, build):
             pipeline.execute(stage.step(project), project.state)
     return project
@@ -55,7 +57,12 @@ def project(tmp_path: Path) -> Project:
         made.patched,
         {
             "package.json": json.dumps(
-                {"name": "tiny", "private": True, "packageManager": "pnpm@9.0.0", "scripts": {"build": "true"}}
+                {
+                    "name": "tiny",
+                    "private": True,
+                    "packageManager": "pnpm@9.0.0",
+                    "scripts": {"build": "true"},
+                }
             ),
             "pnpm-workspace.yaml": "packages:\n  - apps/*\n",
             "pnpm-lock.yaml": "lockfileVersion: '9.0'\n\nimporters:\n\n  .: {}\n",

@@ -48,7 +48,9 @@ def test_native_code_is_refused_by_name(path: str, content: bytes, kind: str) ->
     assert kind in e.value.message
 
 
-@pytest.mark.parametrize("content", [b"", b"MZ", b"MZ is how this text begins" * 9, b"\x7fEL", b"\0asm\1\0\0\0"])
+@pytest.mark.parametrize(
+    "content", [b"", b"MZ", b"MZ is how this text begins" * 9, b"\x7fEL", b"\0asm\1\0\0\0"]
+)
 def test_text_and_data_are_not(content: bytes) -> None:
     archive.check("frontend", [Entry("x", content)])
 

@@ -30,7 +30,7 @@ const common = {
 try {
   await Promise.all(
     jobs.map(({ entry, commonjs, ...options }) =>
-      build({ ...common, ...(commonjs && { banner: { js: banner } }), ...options, entryPoints: [entry] }),
+      build({ ...common, ...(commonjs && { banner: { js: banner } }), ...options, entryPoints: [`./${entry}`] }),
     ),
   );
 } catch {

@@ -31,20 +31,31 @@ class Package:
     needs: dict[str, Path] = field(default_factory=dict)
 
 
+def check_built(tree: Path) -> None:
+    """Whether upstream's build left what a release is made from.
+
+    Raises:
+        DeployError: BUILD_FAILED, naming the file that is missing.
+    """
+    built = tree / APP / ".next"
+    manifests = ("BUILD_ID", "routes-manifest.json", "required-server-files.json")
+    for path in (built / "standalone" / ENTRY, *(built / name for name in manifests)):
+        if not path.is_file():
+            raise DeployError(
+                Code.BUILD_FAILED,
+                f"The build left no {path}.",
+                hint='next.config.js must say `output: "standalone"`; see your overrides and patches.',
+            )
+
+
 def entries(tree: Path) -> Iterator[Entry]:
     """All files of the front end's part, from a built tree.
 
     Raises:
-        DeployError: BUILD_FAILED when the build left no standalone server, BUNDLE_INVALID for a link that leads out.
+        DeployError: BUNDLE_INVALID, for a link that leads out of the output.
     """
     built = tree / APP / ".next"
     standalone = built / "standalone"
-    if not (standalone / ENTRY).is_file():
-        raise DeployError(
-            Code.BUILD_FAILED,
-            f"The build left no {standalone / ENTRY}.",
-            hint='next.config.js must say `output: "standalone"`; `metamcp-deploy patch` makes the tree anew.',
-        )
     yield from _own_files(standalone)
     yield from _placed(standalone)
     yield from _copied(built / "static", f"{APP}/.next/static")

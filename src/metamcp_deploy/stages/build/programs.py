@@ -14,7 +14,7 @@ _LAUNCHER = resources.PACKAGE / "launcher"
 _BACKEND = "apps/backend"
 
 # `pg-native` is an optional native driver that `pg` asks for only when told to. Names are kept as upstream's tsup does.
-_UPSTREAM = {"commonjs": True, "external": ["pg-native"], "keepNames": True, "minifySyntax": False}
+_UPSTREAM = {"commonjs": True, "external": ["pg-native"], "keepNames": True}
 
 
 def bundle(tree: Path, out: Path, env: Mapping[str, str], log: Path) -> dict[str, bytes]:
@@ -32,27 +32,28 @@ def bundle(tree: Path, out: Path, env: Mapping[str, str], log: Path) -> dict[str
     Raises:
         DeployError: BUILD_FAILED, with esbuild's own words.
     """
+    # Folder and file in it: esbuild writes file names, relative to the folder, into what it makes.
     entries = {
-        "index.mjs": (tree / _BACKEND / "src" / "index.ts", _UPSTREAM),
-        "migrate.mjs": (tree / _BACKEND / "src" / "databricks" / "migrate.ts", _UPSTREAM),
-        "preload.mjs": (_LAUNCHER / "preload.mjs", {}),
-        "start.mjs": (_LAUNCHER / "start.mjs", {}),
+        "index.mjs": (tree, f"{_BACKEND}/src/index.ts", _UPSTREAM),
+        "migrate.mjs": (tree, f"{_BACKEND}/src/databricks/migrate.ts", _UPSTREAM),
+        "preload.mjs": (_LAUNCHER, "preload.mjs", {}),
+        "start.mjs": (_LAUNCHER, "start.mjs", {}),
     }
-    for entry, _ in entries.values():
-        if not entry.is_file():
+    for folder, name, _ in entries.values():
+        if not (entry := folder / name).is_file():
             raise DeployError(
                 Code.BUILD_FAILED,
                 f"{entry} is missing; the release is made from it.",
                 hint="`metamcp-deploy patch` makes the tree anew; it must not be removed by an override.",
             )
     jobs = [
-        {"entry": str(entry), "outfile": str(out / name), **options}
-        for name, (entry, options) in entries.items()
+        {"absWorkingDir": str(folder), "entry": entry, "outfile": str(out / name), **options}
+        for name, (folder, entry, options) in entries.items()
     ]
     question = {"from": str(tree / _BACKEND / "node_modules" / "tsup" / "package.json"), "jobs": jobs}
     process.run(
         ["node", _SCRIPT],
-        cwd=tree / _BACKEND,
+        cwd=tree,
         env=env,
         stdin=json.dumps(question).encode(),
         source="esbuild",

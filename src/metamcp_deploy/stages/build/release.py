@@ -132,11 +132,14 @@ def _migration_error(what: str) -> DeployError:
 
 def _renames(tree: Path, origin: Origin) -> list[tuple[bytes, bytes]]:
     """What differs between two builds of the same tree, and what it becomes: Next's random build id, the folder."""
-    build_id = (tree / frontend.APP / ".next" / "BUILD_ID").read_text().strip()
+    built = tree / frontend.APP / ".next"
+    build_id = (built / "BUILD_ID").read_text().strip()
     stable = fingerprint.of_value([origin.commit, origin.patched])[:21]
-    root = str(tree.resolve())
+    # Asked of the build, not of `tree`: the folder may have been moved since, or be reached through a link.
+    app = str(json.loads((built / "required-server-files.json").read_text())["appDir"])
+    root = app.removesuffix(f"/{frontend.APP}")
     pairs = [(build_id, stable), (root, _BUILT_IN), (quote(root, safe=""), quote(_BUILT_IN, safe=""))]
-    # A short id could be any word; Next's own has 21 characters.
+    # A short text could be any word; Next's own build id has 21 characters.
     return [(a.encode(), b.encode()) for a, b in pairs if len(a) >= 16]
 
 

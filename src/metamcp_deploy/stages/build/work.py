@@ -80,6 +80,7 @@ class Work:
             mirror(patched, self.tree)
             events.emit(events.Progress("Building"))
             upstream.build(self.tree, env, log)
+            frontend.check_built(self.tree)
 
         self._layer("built", key, self.tree / frontend.APP / ".next" / "standalone" / frontend.ENTRY, make)
 
