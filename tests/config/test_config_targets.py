@@ -266,6 +266,15 @@ def test_a_protected_target_takes_everything_from_the_file(work: Work) -> None:
     assert work.load("prod", app="metamcp-prod").settings.app.name == "metamcp-prod"
 
 
+def test_a_protected_target_holds_on_to_the_top_of_the_file(work: Work) -> None:
+    work.yaml(
+        "app: {name: top}\ntargets: {prod: {protected: true, workspace: {root_path: /Workspace/Shared/m}}}"
+    )
+    error = work.refused("prod", {"APP_NAME": "other"})
+    assert error.code is Code.CONFIG_CONFLICT
+    assert "says `other`, but metamcp.yaml:1 app.name says `top`" in error.message
+
+
 def test_a_protected_target_needs_a_root_path(work: Work) -> None:
     assert work.problems("targets:\n  prod:\n    protected: true\n") == [
         "metamcp.yaml:3: `targets.prod.protected`: a protected target needs `workspace.root_path`, so that everybody "

@@ -158,9 +158,8 @@ def _effective(of_file: FileTarget, outer: Node | None, folder: Path) -> tuple[S
             Code.CONFIG_CONFLICT,
             "Leave it out, or name another target with -t.",
         )
-    problems = rules.conflicts(of_file.settings, of_file.stated, outer, of_file.merged)
-    if problems:
-        raise rules.refusal(problems, of_file.settings)
+    rules.hold(of_file.settings, of_file.stated, outer, of_file.merged)
+    problems: list[Problem] = []
     merged = merge(of_file.merged, outer) or of_file.merged
     settings = settings_of(merged, of_file.settings.target, of_file.settings.embedded, folder, problems)
     if settings is None or problems:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from metamcp_deploy.config import hosts
 from metamcp_deploy.config.model import Settings
-from metamcp_deploy.config.origin import FILE, ConfigurationError, Origin, Problem, failure, masked
+from metamcp_deploy.config.origin import FILE, Origin, Problem, failure, masked
 from metamcp_deploy.config.tree import Node, at, leaves, nearest
 from metamcp_deploy.errors import Code
 
@@ -66,40 +66,40 @@ def between_targets(targets: Sequence[tuple[Settings, Origin]]) -> list[Problem]
     return problems
 
 
-def conflicts(
-    settings_of_file: Settings, stated: Node | None, outer: Node | None, merged: Node
-) -> list[Problem]:
-    """Variables that would silently change what a target says about itself.
+def hold(settings: Settings, stated: Node | None, outer: Node, merged: Node) -> None:
+    """Holds variables and flags against what the file says about a target.
 
     Args:
-        settings_of_file: the target's settings from the file alone.
+        settings: the target's settings from the file alone.
         stated: the target's own section.
         outer: what `.env`, the environment and flags say, the strongest on top.
         merged: the target over the top of the file.
+
+    Raises:
+        DeployError: CONFIG_CONFLICT, when a variable differs from what identifies the target; TARGET_PROTECTED, when
+            a protected target is given anything that its file does not say.
     """
-    problems = []
+    conflicts, refused = [], []
     for path, node in leaves(outer):
         key, origin = ".".join(map(str, path)), node.origin
-        own = at(stated, path)
-        there = own or at(merged, path)
+        there = at(merged, path)
         same = there is not None and not _differ(key, there, node)
+        # A protected target holds on to what it takes from the top of the file, too.
+        own = there if settings.protected else at(stated, path)
         if origin.kind != "flag" and key.startswith(_IDENTITY) and own and own.value is not None and not same:
-            problems.append(Problem(origin, f"says `{masked(str(node.value))}`, but {_says(own)}."))
-        elif (
-            settings_of_file.protected
-            and not key.startswith(_PERSONAL)
-            and (not same or origin.name == "--set")
-        ):
-            problems.append(Problem(origin, _protected(settings_of_file)))
-    return problems
-
-
-def _protected(settings: Settings) -> str:
-    return f"target `{settings.target}` is protected and takes its settings from the committed {FILE} alone."
-
-
-def _says(node: Node) -> str:
-    return f"{node.origin} says `{masked(str(node.value))}`"
+            text = f"says `{masked(str(node.value))}`, but {own.origin} says `{masked(str(own.value))}`."
+            conflicts.append(Problem(origin, text))
+        elif settings.protected and not key.startswith(_PERSONAL) and (not same or origin.name == "--set"):
+            text = f"target `{settings.target}` is protected and takes its settings from the committed {FILE} alone."
+            refused.append(Problem(origin, text))
+    if conflicts:
+        first = conflicts[0].origin
+        where = "Unset" if first.kind == "environment" else "Remove"
+        hint = f"{where} {first.name}, or name the target it belongs to with -t."
+        raise failure([*conflicts, *refused], Code.CONFIG_CONFLICT, hint)
+    if refused:
+        hint = f"Commit the change to {FILE} instead, without {refused[0].origin}."
+        raise failure(refused, Code.TARGET_PROTECTED, hint)
 
 
 def _differ(key: str, one: Node, other: Node) -> bool:
@@ -109,15 +109,3 @@ def _differ(key: str, one: Node, other: Node) -> bool:
         return hosts.origin(str(one.value)) != hosts.origin(str(other.value))
     except ValueError:
         return True
-
-
-def refusal(problems: Sequence[Problem], settings: Settings) -> ConfigurationError:
-    """The error of what `conflicts` found."""
-    first = problems[0].origin
-    if all("is protected" in p.text for p in problems):
-        return failure(
-            problems, Code.TARGET_PROTECTED, f"Commit the change to {FILE} instead, without {first}."
-        )
-    where = "Unset" if first.kind == "environment" else "Remove"
-    hint = f"{where} {first.name}, or name the target it belongs to with -t."
-    return failure(problems, Code.CONFIG_CONFLICT, hint)
