@@ -75,6 +75,20 @@ def test_a_commit_in_the_cache_needs_no_upstream(prepared: Prepared, upstream: R
     assert prepared.pinned(commit).run().facts["kind"] == "commit"
 
 
+def test_a_locked_commit_in_the_cache_needs_no_upstream(
+    prepared: Prepared, upstream: Repository, said: list[events.Event]
+) -> None:
+    commit = prepared.run().facts["commit"]
+    shutil.rmtree(prepared.tree)
+    (upstream.path / ".git").rename(upstream.path / "gone")
+
+    assert prepared.pinned("v2.4.22", commit=commit).run().facts["commit"] == commit
+    assert any(isinstance(e, events.Warned) and "going on with" in e.text for e in said)
+    with pytest.raises(DeployError) as error:
+        prepared.pinned("v2.4.22", commit="1" * 40).run()
+    assert error.value.code is Code.UPSTREAM_UNREACHABLE
+
+
 def test_a_clone_with_missing_blobs_serves(prepared: Prepared, upstream: Repository, tmp_path: Path) -> None:
     """A blobless clone has the blobs of what it checked out only; all of its history could not be fetched."""
     upstream.git("config", "uploadpack.allowFilter", "true")

@@ -94,6 +94,13 @@ class _Preparation:
             return None
         return None if now == before else f"{self._ref} moved from {before[:7]} to {now[:7]}"
 
+    def _unasked(self, error: DeployError, commit: str) -> None:
+        text = f"{error.message} Whether {self._ref} moved is unknown; going on with {commit[:7]}."
+        events.emit(events.Warned(text, error.hint))
+
+    def _cached(self, commit: str) -> bool:
+        return self.project.use_cache and Mirror.of(self.url, resources.cache_folder()).has(commit)
+
     def run(self) -> pipeline.Facts:
         """Makes the checkout beside its place and puts it there when it is whole."""
         pin = self.pin
