@@ -11,7 +11,7 @@ import requests
 
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.workspace.api import reason
+from metamcp_deploy.workspace.causes import reason
 from metamcp_deploy.workspace.clock import Clock
 
 ALIVE_PATH = "/metamcp/health"  # answers without touching the database

@@ -18,6 +18,7 @@ import requests
 
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.workspace import causes
 from metamcp_deploy.workspace.clock import Clock
 
 CONNECT_SECONDS = 6.0
@@ -140,10 +141,12 @@ class Api:
             except requests.exceptions.RequestException as e:
                 pause = min(4.0, 2.0 ** (attempt - 1))
                 elapsed = self.clock.now() - started
-                lost = not isinstance(e, requests.exceptions.ConnectTimeout) and not never_arrived(e)
-                if elapsed + pause > PATIENCE_SECONDS or hopeless(e) or (lost and not repeatable):
-                    raise unreachable(self.host, f"{method} {path}", e, elapsed) from e
-                events.emit(events.Progress(f"{self.host} does not answer; trying again ({reason(e)})"))
+                lost = not isinstance(e, requests.exceptions.ConnectTimeout) and not causes.never_arrived(e)
+                if elapsed + pause > PATIENCE_SECONDS or causes.hopeless(e) or (lost and not repeatable):
+                    raise causes.unreachable(self.host, f"{method} {path}", e, elapsed) from e
+                events.emit(
+                    events.Progress(f"{self.host} does not answer; trying again ({causes.reason(e)})")
+                )
             else:
                 asked = _throttled(response, attempt)
                 if asked is None or self.clock.now() - started + asked > THROTTLED_SECONDS:
@@ -222,64 +225,6 @@ class Api:
             status=status,
             error_code=error_code,
         )
-
-
-def unreachable(host: str, what: str, error: Exception, seconds: float) -> DeployError:
-    """The error for a host that did not answer."""
-    return DeployError(
-        Code.WORKSPACE_UNREACHABLE,
-        f"{host} does not answer ({reason(error)}); tried {what} for {seconds:.0f} s.",
-        hint=f"Check the host's spelling, the network and the proxy settings: curl -sI {host}",
-        detail=str(error)[:500],
-    )
-
-
-def reason(error: BaseException) -> str:
-    """Why a connection failed, in few words, from the exceptions that caused it."""
-    names = {type(e).__name__ for e in _causes(error)}
-    for name, words in (
-        ("NameResolutionError", "its name is unknown"),
-        ("gaierror", "its name is unknown"),
-        ("ConnectionRefusedError", "connection refused, nothing listens there"),
-        ("ProxyError", "the proxy refused"),
-        ("SSLError", "its TLS certificate is not trusted"),
-        ("SSLCertVerificationError", "its TLS certificate is not trusted"),
-        ("ConnectTimeout", "no connection in time"),
-        ("ConnectTimeoutError", "no connection in time"),
-        ("ReadTimeout", "no answer in time"),
-        ("ConnectionResetError", "the connection was reset"),
-    ):
-        if name in names:
-            return words
-    return type(error).__name__
-
-
-def hopeless(error: BaseException) -> bool:
-    """Whether trying again cannot help: a certificate that is not trusted, an impossible URL."""
-    known = (
-        requests.exceptions.SSLError,
-        requests.exceptions.InvalidURL,
-        requests.exceptions.MissingSchema,
-        requests.exceptions.InvalidSchema,
-    )
-    return isinstance(error, known)
-
-
-def never_arrived(error: BaseException) -> bool:
-    """Whether the request cannot have reached the server."""
-    names = {type(e).__name__ for e in _causes(error)}
-    return bool(names & {"NameResolutionError", "gaierror", "ConnectionRefusedError", "ConnectTimeoutError"})
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    found: list[BaseException] = []
-    todo: list[Any] = [error]
-    while todo:
-        e = todo.pop()
-        if isinstance(e, BaseException) and e not in found:
-            found.append(e)
-            todo += [e.__cause__, e.__context__, getattr(e, "reason", None), *e.args]
-    return found
 
 
 def _throttled(response: requests.Response, attempt: int) -> float | None:

@@ -5,7 +5,6 @@ The only module that imports `databricks.sdk` (0.75 s).
 
 from __future__ import annotations
 
-import configparser
 import logging
 import os
 import re
@@ -13,17 +12,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import requests
 
 from metamcp_deploy import __version__, events
-from metamcp_deploy.config import hosts
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.workspace import api
+from metamcp_deploy.workspace import api, causes, profiles
 from metamcp_deploy.workspace.clock import Clock
 
 if TYPE_CHECKING:
@@ -110,7 +107,7 @@ def log_in(
     """
     network.configure_sdk()
     reach = _Reach(network, clock or Clock())
-    wanted = _origin(host or settings.workspace.host)
+    wanted = profiles.origin(host or settings.workspace.host)
     if client_id and client_secret:
         given = {
             "host": wanted,
@@ -123,12 +120,12 @@ def log_in(
     profile = settings.workspace.profile or os.environ.get("DATABRICKS_CONFIG_PROFILE")
     stated = os.environ.get("DATABRICKS_HOST")
     if not profile and wanted and not stated:
-        profile = _profile_of(wanted)
+        profile = profiles.of_host(wanted)
     if profile:
         # The host in its plain form: what is copied from a browser (`/?o=123`) breaks the SDK's URLs.
-        place = _origin(_hosts().get(profile))
+        place = profiles.origin(profiles.hosts_of_profiles().get(profile))
         return _configured({"profile": profile, "host": place}, wanted, reach, f"Profile {profile}")
-    return _configured({"host": _origin(stated) or wanted}, wanted, reach, "The environment's login")
+    return _configured({"host": profiles.origin(stated) or wanted}, wanted, reach, "The environment's login")
 
 
 def _configured(given: dict[str, Any], wanted: str | None, reach: _Reach, source: str) -> Login:
@@ -149,7 +146,7 @@ def _configured(given: dict[str, Any], wanted: str | None, reach: _Reach, source
     except ValueError as e:  # the SDK's word for whatever is wrong with a login
         raise _not_logged_in(wanted or strategy.host, source, str(e)) from e
     return Login(
-        host=_origin(config.host) or "",
+        host=profiles.origin(config.host) or "",
         auth_type=str(config.auth_type),
         user_agent=config.user_agent,
         source=source,
@@ -179,7 +176,7 @@ class _Strategy:
         return self._default.auth_type()
 
     def __call__(self, config: Any) -> Any:
-        host = _origin(config.host)
+        host = profiles.origin(config.host)
         if not host:
             raise DeployError(
                 Code.AUTH_FAILED,
@@ -250,7 +247,7 @@ def _translated(call: Callable[[], Any], host: str, source: str) -> Any:
     if isinstance(error, DeployError) or not isinstance(error, Exception):
         raise error
     if isinstance(error, requests.exceptions.ConnectionError | requests.exceptions.Timeout):
-        raise api.unreachable(host, "the request for a token", error, 0) from error
+        raise causes.unreachable(host, "the request for a token", error, 0) from error
     raise _not_logged_in(host, source, str(error)) from error
 
 
@@ -263,59 +260,6 @@ def _not_logged_in(host: str | None, source: str, said: str) -> DeployError:
         hint=f"{login} (in a pipeline: DATABRICKS_AUTH_TYPE=github-oidc, or DATABRICKS_CLIENT_ID and _SECRET)",
         detail=said[:800],
     )
-
-
-def _origin(host: str | None) -> str | None:
-    """`dev.example.com/?o=1` → `https://dev.example.com`.
-
-    Raises:
-        DeployError: CONFIG_INVALID.
-    """
-    if not host:
-        return None
-    try:
-        return hosts.origin(host)
-    except ValueError as e:
-        raise DeployError(
-            Code.CONFIG_INVALID,
-            f"The workspace's host {e}.",
-            hint="Set workspace.host, or the host of the login, to something like https://dev.example.com",
-        ) from None
-
-
-def _profile_of(host: str) -> str | None:
-    """The one profile of the user's databrickscfg for this host, as the official command line finds it."""
-    found = [name for name, stated in _hosts().items() if _same_host(stated, host)]
-    if len(found) > 1:
-        raise DeployError(
-            Code.AUTH_FAILED,
-            f"There are {len(found)} profiles for {host}: {', '.join(found)}.",
-            hint=f"Name one: -p {found[0]}",
-        )
-    return found[0] if found else None
-
-
-def _hosts() -> dict[str, str]:
-    """Profile → host, of the user's databrickscfg."""
-    path = Path(os.environ.get("DATABRICKS_CONFIG_FILE") or "~/.databrickscfg").expanduser()
-    parser = configparser.ConfigParser(interpolation=None, default_section="\0")
-    try:
-        parser.read(path)
-    except (configparser.Error, OSError, UnicodeDecodeError) as e:
-        raise DeployError(
-            Code.AUTH_FAILED,
-            f"{path} cannot be read.",
-            hint=f"Repair {path}, or name the login with DATABRICKS_* variables.",
-            detail=f"{type(e).__name__} {getattr(e, 'lineno', '')}".rstrip(),
-        ) from e
-    return {name: parser[name]["host"] for name in parser.sections() if parser[name].get("host")}
-
-
-def _same_host(stated: str, host: str) -> bool:
-    try:
-        return _origin(stated) == host
-    except DeployError:
-        return False
 
 
 @contextmanager

@@ -1,0 +1,138 @@
+"""Following an app through states, as a real workspace may show them, on a clock that passes by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fake_host import Answer, Connect, FakeClock, FakeHost
+
+from metamcp_deploy import events
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.stages import rollout
+from metamcp_deploy.stages.records import Wanted
+from metamcp_deploy.workspace import poll
+
+APP = "/api/2.0/apps/x"
+WANTED = Wanted("r1", "/Workspace/r1", [{"name": "A", "value": "1"}], [])
+
+
+def app(compute: str = "ACTIVE", state: str = "RUNNING", pending: dict[str, Any] | None = None) -> Answer:
+    body = {
+        "name": "x",
+        "compute_status": {"state": compute, "message": "why"},
+        "app_status": {"state": state},
+    }
+    return Answer(body=body | ({"pending_deployment": pending} if pending else {}))
+
+
+def deployment(state: str, message: str = "") -> dict[str, Any]:
+    return {"deployment_id": "d1", "status": {"state": state, "message": message}}
+
+
+def test_a_refused_deploy_waits_for_the_other_one_and_tries_once_more(
+    host: FakeHost, connect: Connect, seen: list[events.Event]
+) -> None:
+    workspace = connect()
+    refusal = {"error_code": "INVALID_STATE", "message": "there is an active deployment in progress"}
+    host.on("POST", f"{APP}/deployments", Answer(400, refusal), Answer(body=deployment("IN_PROGRESS")))
+    busy = app(pending=deployment("IN_PROGRESS"))
+    host.on("GET", APP, busy, busy, app(pending=deployment("SUCCEEDED")))
+    assert rollout.begin(workspace, "x", WANTED).id == "d1"
+    assert len(host.asked("POST", f"{APP}/deployments")) == 2
+    assert any("waits for deployment d1" in e.text for e in seen if isinstance(e, events.Progress))
+
+
+def test_a_deploy_refused_for_another_reason_is_an_error(host: FakeHost, connect: Connect) -> None:
+    workspace = connect()
+    host.on(
+        "POST",
+        f"{APP}/deployments",
+        Answer(400, {"error_code": "INVALID_PARAMETER_VALUE", "message": "no such path"}),
+    )
+    host.on("GET", APP, app())
+    with pytest.raises(DeployError) as caught:
+        rollout.begin(workspace, "x", WANTED)
+    assert "no such path" in caught.value.message
+    assert len(host.asked("POST", f"{APP}/deployments")) == 1
+
+
+@pytest.mark.parametrize(("state", "words"), [("CANCELLED", "CANCELLED: by b"), ("FAILED", "FAILED: by b")])
+def test_ends_that_are_not_success(host: FakeHost, connect: Connect, state: str, words: str) -> None:
+    workspace = connect()
+    host.on("GET", APP, app("STOPPED"))
+    path = f"{APP}/deployments/d1"
+    host.on(
+        "GET",
+        path,
+        Answer(body=deployment("IN_PROGRESS")),
+        Answer(body=deployment("QUEUED")),
+        Answer(body=deployment(state, "by b")),
+    )
+    begun = workspace.apps.deployment("x", "d1")
+    with pytest.raises(DeployError) as caught:
+        rollout.follow(workspace, "x", begun, "dev")
+    assert caught.value.code is Code.DEPLOYMENT_FAILED
+    assert words in caught.value.message
+    assert "-t dev" in caught.value.hint
+
+
+def test_a_deployment_that_never_ends(host: FakeHost, connect: Connect, time: FakeClock) -> None:
+    workspace = connect()
+    host.on("GET", APP, app("STOPPED"))
+    host.on("GET", f"{APP}/deployments/d1", Answer(body=deployment("IN_PROGRESS")))
+    with pytest.raises(DeployError) as caught:
+        rollout.follow(workspace, "x", workspace.apps.deployment("x", "d1"), "dev")
+    assert caught.value.code is Code.DEADLINE
+    assert time.time >= 1000 + 1100
+
+
+def test_compute_that_starts(host: FakeHost, connect: Connect) -> None:
+    workspace = connect()
+    host.on("GET", APP, app("STOPPED"), app("STOPPED"), app("STARTING"), app("SOMETHING_NEW"), app("ACTIVE"))
+    host.on("POST", f"{APP}/start", Answer())
+    assert rollout.active_compute(workspace, workspace.apps.get("x")).compute == "ACTIVE"
+    assert len(host.asked("POST", f"{APP}/start")) == 1
+
+
+def test_compute_that_was_started_by_somebody_else(host: FakeHost, connect: Connect) -> None:
+    workspace = connect()
+    host.on("POST", f"{APP}/start", Answer(400, {"error_code": "BAD_REQUEST", "message": "already started"}))
+    host.on("GET", APP, app("STARTING"))
+    workspace.apps.start("x")
+    host.on("GET", APP, app("STOPPED"))
+    with pytest.raises(DeployError):
+        workspace.apps.start("x")
+
+
+def test_compute_in_error(host: FakeHost, connect: Connect) -> None:
+    workspace = connect()
+    host.on("GET", APP, app("ERROR"))
+    host.on("POST", f"{APP}/start", Answer())
+    with pytest.raises(DeployError) as caught:
+        rollout.active_compute(workspace, workspace.apps.get("x"))
+    assert caught.value.code is Code.REQUEST_REFUSED
+    assert "why" in caught.value.message
+
+
+def test_a_wait_bears_a_workspace_that_is_away_for_a_while(time: FakeClock) -> None:
+    away = DeployError(Code.WORKSPACE_UNREACHABLE, "away", hint="")
+
+    def look(until: float) -> str | None:
+        if time.time < until:
+            raise away
+        return "there"
+
+    assert poll(lambda: look(1060), what="it", within=600, hint="", clock=time.clock) == "there"
+    with pytest.raises(DeployError) as caught:
+        poll(lambda: look(9999), what="it", within=6000, hint="", clock=time.clock)
+    assert caught.value is away
+
+
+def test_a_wait_does_not_hide_other_errors(time: FakeClock) -> None:
+    def look() -> None:
+        raise DeployError(Code.PERMISSION_DENIED, "no", hint="")
+
+    with pytest.raises(DeployError):
+        poll(look, what="it", within=600, hint="", clock=time.clock)
+    assert not time.slept
