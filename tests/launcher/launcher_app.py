@@ -52,7 +52,10 @@ def write_release(folder: Path, *, backend: str, frontend: str, migrate: str) ->
     for module in LAUNCHER.glob("*.mjs"):
         shutil.copy(module, folder)
     parts = {
-        "backend": ("index.mjs", {"index.mjs": backend, "preload.mjs": (LAUNCHER / "preload.mjs").read_text()}),
+        "backend": (
+            "index.mjs",
+            {"index.mjs": backend, "preload.mjs": (LAUNCHER / "preload.mjs").read_text()},
+        ),
         "frontend": ("apps/frontend/server.js", {"apps/frontend/server.js": frontend}),
         "migrations": ("migrate.mjs", {"migrate.mjs": migrate}),
     }

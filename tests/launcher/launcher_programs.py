@@ -42,7 +42,7 @@ const routes = {
   "/slow": (req, res, url) => setTimeout(() => res.end("done"), Number(url.searchParams.get("ms"))),
   "/die": (req, res) => { console.log("last words"); process.exit(3); },
   "/cut": (req, res) => { res.writeHead(200, { "content-length": "1000" }); res.write("part"); setTimeout(() => res.destroy(), 50); },
-  "/early": (req, res) => { res.writeHead(413, { connection: "close" }); res.end("too big"); },
+  "/early": (req, res) => { res.writeHead(413); res.end("too big"); },
   "/cookies": (req, res) => { res.setHeader("set-cookie", ["a=1", "b=2"]); res.writeHead(201, "Made"); res.end(); },
   "/hash": (req, res) => {
     const hash = createHash("sha256");

@@ -89,7 +89,12 @@ def test_asks_for_its_own_url_when_nobody_sent_it(launch: Launch) -> None:
             "client_credentials_missing",
             "Missing Databricks client credentials",
         ),
-        ({"BETTER_AUTH_SECRET": None}, "environment", "better_auth_secret_missing", "BETTER_AUTH_SECRET not set"),
+        (
+            {"BETTER_AUTH_SECRET": None},
+            "environment",
+            "better_auth_secret_missing",
+            "BETTER_AUTH_SECRET not set",
+        ),
         ({"BETTER_AUTH_SECRET": "${BETTER_AUTH_SECRET}"}, "environment", "placeholder", "literal text"),
         ({"APP_URL": "tiny.example.com"}, "app-url", "app_url_missing", "not an http(s) URL"),
         ({"DATABASE_URL": "mysql://a@b/c"}, "database", "database_url_invalid", "postgresql://"),
@@ -120,7 +125,12 @@ TOKEN, CREDENTIAL = "/oidc/v1/token", "/api/2.0/postgres/credentials"
 @pytest.mark.parametrize(
     ("path", "answer", "code", "line"),
     [
-        (TOKEN, (401, {"error": "invalid_client"}), "token_refused", "Failed to fetch workspace OAuth token: HTTP 401"),
+        (
+            TOKEN,
+            (401, {"error": "invalid_client"}),
+            "token_refused",
+            "Failed to fetch workspace OAuth token: HTTP 401",
+        ),
         (TOKEN, (200, {}), "token_refused", "Failed to fetch workspace OAuth token"),
         (TOKEN, (200, "<html>"), "token_refused", "Failed to fetch workspace OAuth token: HTTP 200 <html>"),
         (
@@ -129,7 +139,12 @@ TOKEN, CREDENTIAL = "/oidc/v1/token", "/api/2.0/postgres/credentials"
             "credential_refused",
             "Failed to generate database credential: HTTP 404",
         ),
-        (CREDENTIAL, (200, {"expiration_time": "x"}), "credential_missing", "Database credential response missing token"),
+        (
+            CREDENTIAL,
+            (200, {"expiration_time": "x"}),
+            "credential_missing",
+            "Database credential response missing token",
+        ),
         (
             CREDENTIAL,
             (200, {"token": "old-credential", "expiration_time": "2020-01-01T00:00:00Z"}),
@@ -222,7 +237,14 @@ def test_no_secret_in_the_log_or_in_any_environment(launch: Launch, workspace: F
     assert env["secret"] == AUTH_SECRET
     assert env["now"]["LOG_LEVEL"] == "info"
     assert env["now"]["OIDC_CLIENT_SECRET"] == "held-by-the-launcher"
-    marked = [AUTH_SECRET, CLIENT_SECRET, OIDC_SECRET, *workspace.issued, "workspace-token-marked", "foreign-marked-5511"]
+    marked = [
+        AUTH_SECRET,
+        CLIENT_SECRET,
+        OIDC_SECRET,
+        *workspace.issued,
+        "workspace-token-marked",
+        "foreign-marked-5511",
+    ]
     seen = [app.log, json.dumps(env["now"]), app.get("/").text, *environments(app.process.pid)]
     assert len(seen) == 6
     assert not [(m, i) for m in marked for i, text in enumerate(seen) if m in text]

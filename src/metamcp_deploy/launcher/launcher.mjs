@@ -1,6 +1,5 @@
 // The order of a start, and what is said when a step fails. Everything else is in the module of that thing.
 
-import net from "node:net";
 import path from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -11,6 +10,7 @@ import * as environment from "./environment.mjs";
 import { Failure } from "./failure.mjs";
 import { complain, conceal, say } from "./log.mjs";
 import { migrate } from "./migration.mjs";
+import { freePort, portOf } from "./ports.mjs";
 import { Proxy } from "./proxy.mjs";
 import { readRelease, unpack } from "./release.mjs";
 import { router } from "./routes.mjs";
@@ -99,23 +99,27 @@ export class Launcher {
     const access = this.#databaseAccess();
     access.catch(() => {}); // told when it is waited for
     this.#enter("unpack");
-    const folders = await unpack(this.root, release);
+    const { folders, ready } = await unpack(this.root, release);
+    for (const part of Object.values(ready)) part.catch(() => {}); // told when it is waited for
+    await Promise.all([ready.backend, ready.migrations]);
     this.#enter("database");
     const { target, appUrl } = await access;
     this.protocol = new URL(appUrl).protocol.slice(0, -1);
     this.#ports ??= { backend: await freePort(), frontend: await freePort() };
     const plan = { release, folders, target, appUrl, ports: this.#ports };
+    // The front end needs no database: it is unpacked and starts beside the migrations.
+    const frontend = ready.frontend.then(() => this.#run("frontend", () => this.#frontend(plan)));
+    frontend.catch(() => {});
     this.#enter("migrate");
-    this.#run("frontend", () => this.#frontend(plan)); // needs no database, so it starts beside the migrations
     await migrate(this.#migration(plan));
-    if (this.#stop.signal.aborted) return;
     this.#run("backend", () => this.#backend(plan));
+    await frontend;
     await this.#bothUp();
   }
 
   /** Once: a service looks after itself from then on, also over failed attempts. */
   #run(name, make) {
-    if (this.#services[name]) return;
+    if (this.#services[name] || this.#stop.signal.aborted) return;
     this.#services[name] = make();
     this.#services[name].run();
   }
@@ -222,34 +226,20 @@ export class Launcher {
   /** Where a request goes, or why it cannot now. */
   #find(target) {
     if (this.#state.status === "stopping") return { away: this.#state };
-    const { backend, frontend } = this.#services;
-    if (!backend) return { away: this.#state };
-    if (!this.#started) return { away: awayOf([backend, frontend].find((service) => !service.up) ?? frontend) };
+    if (!this.#started) return { away: this.#awayWhileStarting() };
     const { service: name, path: onward } = this.#route(target);
     const service = this.#services[name];
     return service.up ? { port: service.port, path: onward, protocol: this.protocol } : { away: awayOf(service) };
+  }
+
+  #awayWhileStarting() {
+    const { backend, frontend } = this.#services;
+    if (this.#state.status === "failed" || !backend || !frontend) return this.#state;
+    return awayOf(backend.up ? frontend : backend);
   }
 }
 
 function awayOf(service) {
   const { phase, code, message } = service.state;
   return { status: phase === "failed" ? "failed" : "starting", step: service.name, code, message };
-}
-
-function portOf(env) {
-  const text = env.DATABRICKS_APP_PORT || "8000";
-  const port = Number(text);
-  if (!Number.isInteger(port) || port < 1 || port > 65535) throw new Error(`DATABRICKS_APP_PORT is ${JSON.stringify(text)}, not a port`);
-  return port;
-}
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
 }

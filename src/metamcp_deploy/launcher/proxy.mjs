@@ -174,7 +174,8 @@ export class Proxy {
 function relay(answer, response, { entry, port }) {
   entry.stream = (answer.headers["content-type"] ?? "").startsWith("text/event-stream");
   response.writeHead(answer.statusCode, answer.statusMessage, answerHeaders(answer, port));
-  response.flushHeaders(); // a stream's head must not wait for its first event
+  // A stream's head must not wait for its first event; of other answers the body follows, and one packet is enough.
+  if (answer.headers["content-length"] === undefined) response.flushHeaders();
   answer.pipe(response);
   answer.on("error", () => response.destroy()); // cut off: the client must see that, not a short answer
 }

@@ -12,7 +12,7 @@ import { say } from "./log.mjs";
 import { extract } from "./tar.mjs";
 
 const FORMAT = 1;
-const PARTS = ["backend", "frontend", "migrations"];
+const PARTS = ["backend", "migrations", "frontend"]; // in the order in which they are needed; the last is the largest
 const HASH_CHUNK = 1024 * 1024;
 const INFLATE_CHUNK = 256 * 1024;
 
@@ -48,27 +48,40 @@ export function scratchFolder() {
   return ours ? folder : fs.mkdtempSync(`${folder}-`);
 }
 
-/** Unpacks all parts; returns {backend: folder, frontend: folder, migrations: folder}. Parts that are there are kept. */
+/**
+ * Unpacks the parts that are not there yet. Returns when all of them are known to be what release.json names:
+ * {folders: {backend, migrations, frontend}, ready: {the same: promises}}, for what is ready first can be used first.
+ */
 export async function unpack(root, release, scratch = scratchFolder()) {
-  const wanted = PARTS.map((name) => release.parts[name].sha256.slice(0, 32));
+  const folders = {};
+  for (const name of PARTS) folders[name] = path.join(scratch, release.parts[name].sha256.slice(0, 32));
+  const wanted = Object.values(folders).map((folder) => path.basename(folder));
   for (const entry of fs.readdirSync(scratch)) {
     if (!wanted.includes(entry)) fs.rmSync(path.join(scratch, entry), { recursive: true, force: true });
   }
-  const folders = {};
-  for (const [index, name] of PARTS.entries()) {
-    const folder = path.join(scratch, wanted[index]);
-    if (!fs.existsSync(folder)) await unpackPart(path.join(root, release.parts[name].file), release.parts[name], folder, name);
-    if (!fs.existsSync(path.join(folder, release.parts[name].entry))) {
-      throw new Failure("unpack", "part_incomplete", `The part ${name} of the release has no ${release.parts[name].entry}: build again.`);
-    }
-    folders[name] = folder;
+  const contents = {};
+  for (const name of PARTS) {
+    const { file, sha256 } = release.parts[name];
+    if (!fs.existsSync(folders[name])) contents[name] = await checkedContent(path.join(root, file), sha256, name);
   }
-  return folders;
+  const ready = {};
+  let before = Promise.resolve();
+  for (const name of PARTS) {
+    ready[name] = before.then(() => unpackPart(contents[name], release.parts[name].entry, folders[name], name));
+    before = ready[name].catch(() => {});
+  }
+  return { folders, ready };
 }
 
-async function unpackPart(file, part, folder, name) {
+async function unpackPart(chunks, entry, folder, name) {
+  if (chunks) await unpackInto(chunks, folder, name);
+  if (!fs.existsSync(path.join(folder, entry))) {
+    throw new Failure("unpack", "part_incomplete", `The part ${name} of the release has no ${entry}: build again.`);
+  }
+}
+
+async function unpackInto(chunks, folder, name) {
   const started = performance.now();
-  const chunks = await checkedContent(file, part.sha256, name);
   const partial = fs.mkdtempSync(`${folder}.partial-`);
   try {
     const inflate = Readable.from(chunks).pipe(zlib.createGunzip({ chunkSize: INFLATE_CHUNK }));

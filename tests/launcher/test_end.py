@@ -1,0 +1,138 @@
+"""How it ends: requests finish, streams are cut, nothing stays behind, whoever dies first."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import requests
+from launcher_app import App
+
+Launch = Callable[..., App]
+
+
+def sessions_alive(*sids: int) -> list[int]:
+    """Processes in the sessions, zombies aside."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if fields[0] != "Z" and int(fields[3]) in sids:
+                found.append(int(entry))
+    return found
+
+
+def services(app: App) -> list[int]:
+    """The launcher's children; each leads a session."""
+    text = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(app.process.pid)], capture_output=True, text=True
+    ).stdout
+    return [int(word) for word in text.split()]
+
+
+def test_ends_at_once_when_nothing_is_under_way(launch: Launch) -> None:
+    app = launch().up()
+    started = services(app)
+    assert len(started) == 2
+    assert app.stop() < 1
+    assert app.process.returncode == 0
+    assert sessions_alive(*started) == []
+
+
+def test_requests_finish_and_new_ones_are_told(launch: Launch) -> None:
+    app = launch().up()
+    answers: list[str] = []
+    slow = threading.Thread(target=lambda: answers.append(app.get("/api/slow?ms=1500").text))
+    slow.start()
+    time.sleep(0.3)
+    app.process.send_signal(signal.SIGTERM)
+    app.logged("SIGTERM: stopping")
+    assert app.get("/").json()["status"] == "stopping"
+    slow.join()
+    assert answers == ["done"]
+    assert app.process.wait(5) == 0
+
+
+def test_streams_are_cut_after_five_seconds(launch: Launch) -> None:
+    app = launch().up()
+    stream = app.get("/api/sse", stream=True)
+    waiting = socket.create_connection(("127.0.0.1", app.port))
+    waiting.sendall(b"GET /api/slow?ms=60000 HTTP/1.1\r\nHost: x\r\n\r\n")
+    lines = stream.iter_lines()
+    next(lines)
+    began = time.monotonic()
+    app.process.send_signal(signal.SIGTERM)
+    try:
+        for _ in lines:
+            pass
+    except requests.RequestException:
+        pass
+    assert 4.5 < time.monotonic() - began < 6
+    assert app.process.wait(10) == 0
+    assert time.monotonic() - began < 10
+    waiting.close()
+
+
+def test_detached_children_that_ignore_sigterm_end_too(launch: Launch) -> None:
+    app = launch().up()
+    sid = app.get("/api/spawn").json()
+    assert len(sessions_alive(sid)) >= 2
+    assert app.stop() < 5
+    assert sessions_alive(sid) == []
+
+
+def test_children_of_a_killed_backend_end_before_the_next_one_starts(launch: Launch) -> None:
+    app = launch().up()
+    sid = app.get("/api/spawn").json()
+    backend = int(Path(f"/proc/{sid}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(backend, signal.SIGKILL)
+    app.away_at("/api/x")
+    app.up()
+    assert sessions_alive(sid, backend) == []
+    assert "The backend was ended by SIGKILL" in app.log
+
+
+def test_children_of_a_leader_that_is_gone_are_found_by_their_session(launch: Launch) -> None:
+    app = launch().up()
+    sid = app.get("/api/spawn").json()
+    os.kill(sid, signal.SIGKILL)
+    time.sleep(0.1)
+    assert sessions_alive(sid)
+    app.stop()
+    assert sessions_alive(sid) == []
+
+
+def test_nothing_outlives_a_killed_launcher(launch: Launch) -> None:
+    app = launch().up()
+    sid = app.get("/api/spawn").json()
+    started = services(app)
+    app.process.kill()
+    app.process.wait()
+    deadline = time.monotonic() + 5
+    while sessions_alive(sid, *started) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert sessions_alive(sid, *started) == []
+
+
+def test_stopping_while_it_starts(launch: Launch) -> None:
+    app = launch(migrate="setTimeout(() => {}, 60000);")
+    app.logged("Applying database migrations")
+    started = services(app)
+    assert app.stop() < 3
+    assert sessions_alive(*started) == []
+
+
+def test_stopping_between_two_attempts(launch: Launch) -> None:
+    app = launch(env={"PGHOST": None})
+    app.away()
+    assert app.stop() < 1
+    assert app.process.returncode == 0

@@ -1,0 +1,190 @@
+"""The proxy: everything goes through unchanged, nothing waits, and both ends notice when the other is gone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import time
+from collections.abc import Callable
+
+import pytest
+import requests
+from launcher_app import App
+
+Launch = Callable[..., App]
+
+
+@pytest.fixture
+def app(launch: Launch) -> App:
+    return launch().up()
+
+
+def raw(app: App, text: str, *, until: bytes = b"") -> bytes:
+    """Sends bytes as they are; reads to the end, or until something was seen."""
+    with socket.create_connection(("127.0.0.1", app.port), timeout=10) as s:
+        s.sendall(text.replace("\n", "\r\n").encode())
+        seen = b""
+        while chunk := s.recv(65536):
+            seen += chunk
+            if until and until in seen:
+                break
+        return seen
+
+
+@pytest.mark.parametrize(
+    ("path", "service", "url"),
+    [
+        ("/", "frontend", "/"),
+        ("/en/login?x=%2F&y", "frontend", "/en/login?x=%2F&y"),
+        ("/trpc", "backend", "/trpc/frontend"),
+        ("/trpc/a.b?batch=1", "backend", "/trpc/frontend/a.b?batch=1"),
+        ("/trpcs", "frontend", "/trpcs"),
+        ("/register?x", "backend", "/api/auth/register?x"),
+        ("/register/more", "frontend", "/register/more"),
+        ("/api/auth/get-session", "backend", "/api/auth/get-session"),
+        ("/API/auth", "frontend", "/API/auth"),
+        ("//trpc", "frontend", "//trpc"),
+    ],
+)
+def test_routes(app: App, path: str, service: str, url: str) -> None:
+    answer = raw(app, f"GET {path} HTTP/1.1\nHost: x\nConnection: close\n\n")
+    body = json.loads(answer[answer.index(b"{") : answer.rindex(b"}") + 1])
+    assert (body["service"], body["url"]) == (service, url)
+
+
+def test_absolute_targets_are_routed_like_others(app: App) -> None:
+    answer = raw(app, "GET http://x/trpc/y HTTP/1.1\nHost: x\nConnection: close\n\n")
+    assert b'"/trpc/frontend/y"' in answer
+
+
+def test_headers_tell_the_public_origin_and_keep_the_request_id(app: App) -> None:
+    given = {
+        "X-Forwarded-Host": "tiny.example.com",
+        "X-Request-Id": "id-1",
+        "X-Forwarded-Email": "me@example.com",
+        "X-Forwarded-For": "203.0.113.9",
+        "Connection": "X-Hop",
+        "X-Hop": "dropped",
+        "__proto__": "kept",
+    }
+    seen = app.get("/api/x", headers=given).json()["headers"]
+    assert seen["host"] == seen["x-forwarded-host"] == "tiny.example.com"
+    assert seen["x-forwarded-proto"] == "https"
+    assert (seen["x-request-id"], seen["x-forwarded-email"]) == ("id-1", "me@example.com")
+    assert seen["x-forwarded-for"] == "203.0.113.9"
+    assert "x-hop" not in seen
+    bare = app.get("/api/x").json()["headers"]
+    assert bare["host"] == f"127.0.0.1:{app.port}"
+    assert len(bare["x-request-id"]) == 36
+    assert (
+        app.get("/api/x", headers={"X-Forwarded-Proto": "http"}).json()["headers"]["x-forwarded-proto"]
+        == "http"
+    )
+    assert app.get("/api/x", headers={"X-Forwarded-Host": "a b/c"}).json()["headers"]["host"] == bare["host"]
+
+
+def test_answers_come_through_as_they_are(app: App) -> None:
+    answer = app.get("/api/cookies")
+    assert (answer.status_code, answer.reason) == (201, "Made")
+    assert answer.raw.headers.getlist("set-cookie") == ["a=1", "b=2"]
+    assert requests.head(f"{app.url}/api/x").status_code == 200
+    assert requests.options(f"{app.url}/api/x").json()["method"] == "OPTIONS"
+
+
+def test_bodies_of_any_kind(app: App) -> None:
+    assert requests.post(f"{app.url}/api/x", data="körper".encode()).json()["body"] == "körper"
+    data = bytes(range(256)) * 4096 * 50
+    expected = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    assert requests.put(f"{app.url}/api/hash", data=data).json() == expected
+    pieces = (data[i : i + 100_000] for i in range(0, len(data), 100_000))
+    assert requests.post(f"{app.url}/api/hash", data=pieces).json() == expected
+    chunked = (
+        "DELETE /api/x HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\nConnection: close\n\n3\nabc\n0\n\n"
+    )
+    assert b'"body":"abc"' in raw(app, chunked)
+    assert len(app.get("/api/big?mb=100").content) == 100 * 1024 * 1024
+
+
+def test_an_answer_before_the_body_ended(app: App) -> None:
+    answer = requests.post(f"{app.url}/api/early", data=b"x" * 3_000_000)
+    assert (answer.status_code, answer.text) == (413, "too big")
+
+
+def test_continue_is_asked_of_the_service(app: App) -> None:
+    with socket.create_connection(("127.0.0.1", app.port), timeout=10) as s:
+        s.sendall(b"POST /api/x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
+        assert s.recv(100).startswith(b"HTTP/1.1 100 Continue")
+        s.sendall(b"body")
+        seen = b""
+        while b'"body":"body"' not in seen and (more := s.recv(65536)):
+            seen += more
+        assert seen.startswith(b"HTTP/1.1 200")
+
+
+def test_events_arrive_at_once_and_a_client_that_leaves_is_noticed(app: App) -> None:
+    began = time.monotonic()
+    answer = app.get("/api/sse", stream=True)
+    assert time.monotonic() - began < 0.09, "the head waits for the first event"
+    lines = answer.iter_lines()
+    assert next(lines) == b"data: 0"
+    assert time.monotonic() - began < 0.4
+    answer.close()
+    app.until(lambda: app.get("/api/aborted").json() == 1)
+
+
+def test_an_answer_that_is_cut_off_looks_cut_off(app: App) -> None:
+    with pytest.raises(requests.RequestException):
+        app.get("/api/cut")
+    app.up()
+
+
+def test_websockets_in_both_directions(app: App) -> None:
+    from websockets.sync.client import connect
+
+    with connect(f"ws://127.0.0.1:{app.port}/api/socket", proxy=None) as ws:
+        for text in ("one", "two"):
+            ws.send(text)
+            assert ws.recv(timeout=5) == text
+
+
+HANDSHAKE = "Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\nSec-WebSocket-Version: 13\n"
+
+
+def test_a_refused_upgrade_ends_the_connection(app: App) -> None:
+    smuggled = "GET /api/x HTTP/1.1\nHost: x\n\n"
+    answer = raw(app, f"GET /api/refuse HTTP/1.1\nHost: x\n{HANDSHAKE}\n{smuggled}")
+    assert answer.startswith(b"HTTP/1.1 403")
+    assert answer.endswith(b"no")
+
+
+def test_other_upgrades_are_served_as_ordinary_requests(app: App) -> None:
+    offer = "Connection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHTTP2-Settings: AAMAAABkAAQAAP__\n"
+    answer = raw(app, f"GET /api/x HTTP/1.1\nHost: x\n{offer}\n")
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"h2c" not in answer.partition(b"\r\n\r\n")[2].lower().replace(b"http2-settings", b"")
+    with_body = raw(app, f"POST /api/x HTTP/1.1\nHost: x\nContent-Length: 1\n{offer}\nx")
+    assert with_body.startswith(b"HTTP/1.1 501")
+
+
+def test_nonsense_is_refused_and_the_port_lives_on(app: App) -> None:
+    assert raw(app, "NONSENSE\n\n").startswith(b"HTTP/1.1 400")
+    assert raw(app, f"GET / HTTP/1.1\nHost: x\nX: {'a' * 70_000}\n\n").startswith(b"HTTP/1.1 431")
+    both = "POST /api/x HTTP/1.1\nHost: x\nContent-Length: 3\nTransfer-Encoding: chunked\n\n0\n\n"
+    assert raw(app, both).startswith(b"HTTP/1.1 400")
+    app.up()
+    assert "Unexpected error" not in app.log
+
+
+def test_a_service_that_is_away_refuses_upgrades_in_json(app: App) -> None:
+    app.get("/api/die")
+    answer = raw(app, f"GET /api/socket HTTP/1.1\nHost: x\n{HANDSHAKE}\n")
+    assert answer.startswith(b"HTTP/1.1 503 Service Unavailable")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "backend_died"
+
+
+def test_connections_are_used_again_after_the_service_closed_idle_ones(app: App) -> None:
+    session = requests.Session()
+    for wait in (0, 0.1, 2.9, 3.1):
+        time.sleep(wait)
+        assert session.get(f"{app.url}/api/x").status_code == 200

@@ -1,0 +1,211 @@
+"""Archives and release.json: what is unpacked, what is refused, and that nothing is written for what is refused."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import subprocess
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import launcher_programs as programs
+import pytest
+import requests
+from launcher_app import LAUNCHER, App, archive
+
+Launch = Callable[..., App]
+EXTRACT = f"""
+import fs from "node:fs";
+import {{ extract }} from {json.dumps((LAUNCHER / "tar.mjs").as_uri())};
+const [, file, folder, size] = process.argv;
+const all = fs.readFileSync(file);
+async function* pieces() {{
+  for (let i = 0; i < all.length; i += Number(size)) yield all.subarray(i, i + Number(size));
+}}
+try {{
+  console.log(await extract(pieces(), folder));
+}} catch (error) {{
+  console.log(error.message);
+  process.exitCode = 1;
+}}
+"""
+
+
+@pytest.fixture
+def extract(node: Path, tmp_path: Path) -> Callable[..., tuple[bool, str, Path]]:
+    """Unpacks a plain tar in pieces of a size; tells whether it went well, what was said, and where it is."""
+
+    def run(data: bytes, size: int = 65536) -> tuple[bool, str, Path]:
+        file, folder = tmp_path / "a.tar", tmp_path / f"out-{size}"
+        file.write_bytes(data)
+        folder.mkdir()
+        argv = [node, "--input-type=module", "-e", EXTRACT, str(file), str(folder), str(size)]
+        done = subprocess.run(argv, capture_output=True, text=True)
+        assert done.stderr == ""
+        return done.returncode == 0, done.stdout.strip(), folder
+
+    return run
+
+
+def tar(*members: tuple[tarfile.TarInfo, bytes], form: int = tarfile.PAX_FORMAT) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=form) as t:
+        for info, data in members:
+            info.size = len(data)
+            t.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def member(
+    name: str, data: bytes = b"", *, mode: int = 0o644, **fields: object
+) -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(name)
+    info.mode = mode
+    for key, value in fields.items():
+        setattr(info, key, value)
+    return info, data
+
+
+LONG = "/".join(["folder-with-a-name"] * 12) + "/[[...slug]]-ümlaut-" + "x" * 120 + ".js"
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+@pytest.mark.parametrize("size", [1 << 20, 777, 512, 1])
+def test_names_modes_and_contents(
+    extract: Callable[..., tuple[bool, str, Path]], form: int, size: int
+) -> None:
+    contents = {
+        LONG: b"long",
+        "a/b.txt": bytes(range(256)) * 5,
+        "empty": b"",
+        "exact": b"x" * 512,
+        "x" * 100: b"hundred",
+    }
+    data = tar(
+        member("a", type=tarfile.DIRTYPE, mode=0o755),
+        *(member(name, content) for name, content in contents.items()),
+        member("run.sh", b"#!", mode=0o755),
+        form=form,
+    )
+    well, said, folder = extract(data, size)
+    assert (well, said) == (True, "6")
+    for name, content in contents.items():
+        assert (folder / name).read_bytes() == content
+    assert (folder / "run.sh").stat().st_mode & 0o111
+    assert not (folder / "exact").stat().st_mode & 0o111
+
+
+def test_ustar_prefix_names(extract: Callable[..., tuple[bool, str, Path]]) -> None:
+    name = "p" * 90 + "/" + "n" * 90
+    well, _, folder = extract(tar(member(name, b"data"), form=tarfile.USTAR_FORMAT))
+    assert well
+    assert (folder / name).read_bytes() == b"data"
+
+
+GOOD = tar(member("a", b"1"), member("b", b"2" * 1000))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (tar(member("../out", b"x")), "not a path below"),
+        (tar(member("a/../../out", b"x")), "not a path below"),
+        (tar(member("/etc/out", b"x")), "not a path below"),
+        (tar(member("link", type=tarfile.SYMTYPE, linkname="/etc")), "only files and folders"),
+        (tar(member("link", type=tarfile.LNKTYPE, linkname="a")), "only files and folders"),
+        (tar(member("pipe", type=tarfile.FIFOTYPE)), "only files and folders"),
+        (tar(member("a", b"1"), member("a", b"2")), "EEXIST"),
+        (tar(member("a", b"1"), member("a/b", b"2")), "EEXIST"),
+        (GOOD[:1500], "ends too early"),
+        (GOOD[:600], "ends too early"),
+        (b"", "ends too early"),
+        (b"\1" * 512 + GOOD, "a header of the archive"),
+        (GOOD[:512] + b"\0" * 0 + GOOD[1024:], "damaged"),
+        (GOOD + GOOD, "goes on after its end"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_refused(
+    extract: Callable[..., tuple[bool, str, Path]], tmp_path: Path, data: bytes, said: str
+) -> None:
+    well, text, _ = extract(data)
+    assert not well
+    assert said in text
+    assert not (tmp_path / "out").exists()
+
+
+def test_parts_that_are_there_are_kept_and_older_ones_removed(launch: Launch) -> None:
+    app = launch().up()
+    release = app.scratch / "metamcp-release"
+    kept = {p.name: p.stat().st_ino for p in release.iterdir()}
+    assert len(kept) == 3
+    app.stop()
+    (release / "older").mkdir()
+    (release / f"{next(iter(kept))}.partial-x1").mkdir()
+    again = launch().up()
+    assert "Unpacked" not in again.log
+    assert {p.name: p.stat().st_ino for p in release.iterdir()} == kept
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda folder: (folder / "frontend.tar.gz").write_bytes(b"other"), "part_altered"),
+        (lambda folder: (folder / "frontend.tar.gz").unlink(), "part_missing"),
+        (lambda folder: (folder / "release.json").unlink(), "release_invalid"),
+        (lambda folder: (folder / "release.json").write_text("{"), "release_invalid"),
+        (lambda folder: edit(folder, format=2), "release_invalid"),
+        (lambda folder: edit(folder, schema='x"; drop'), "release_invalid"),
+        (lambda folder: edit(folder, parts={}), "release_invalid"),
+        (lambda folder: replace(folder, b"no gzip"), "part_damaged"),
+        (lambda folder: replace(folder, gzip.compress(GOOD)[:-40]), "part_damaged"),
+        (lambda folder: replace(folder, archive({"other.js": ""})), "part_incomplete"),
+    ],
+)
+def test_a_release_that_is_not_whole(launch: Launch, change: Callable[[Path], object], code: str) -> None:
+    app = launch(prepare=change)
+    assert app.away().json()["code"] == code
+    app.logged("Not tried again")
+    assert not list((app.scratch).glob("metamcp-release/*.partial-*"))
+
+
+def edit(folder: Path, **fields: object) -> None:
+    file = folder / "release.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **fields}))
+
+
+def replace(folder: Path, data: bytes) -> None:
+    release = json.loads((folder / "release.json").read_text())
+    release["parts"]["frontend"]["sha256"] = hashlib.sha256(data).hexdigest()
+    (folder / "frontend.tar.gz").write_bytes(data)
+    edit(folder, parts=release["parts"])
+
+
+def test_the_port_answers_while_forty_megabytes_are_unpacked(launch: Launch) -> None:
+    import random
+
+    numbers = random.Random(1)
+    files: dict[str, str | bytes] = {
+        f"node_modules/p{i % 80}/f{i}.js": numbers.randbytes(2_000) + b"x" * 25_000 for i in range(1500)
+    }
+    files["apps/frontend/server.js"] = programs.FRONTEND
+
+    app = launch(prepare=lambda folder: replace(folder, archive(files)))
+    slowest = 0.0
+    session = requests.Session()
+    deadline = time.monotonic() + 20
+    while "MetaMCP is up" not in app.log and time.monotonic() < deadline:
+        began = time.monotonic()
+        try:
+            session.get(app.url, timeout=5)
+        except requests.ConnectionError:
+            continue
+        slowest = max(slowest, time.monotonic() - began)
+    line = next(line for line in app.log.splitlines() if "Unpacked frontend: 1501 files" in line)
+    milliseconds = int(line.split()[-2])
+    assert milliseconds < 2500, line
+    assert slowest < 0.5
