@@ -110,7 +110,8 @@ def _stages(
     from metamcp_deploy.stages import deploy as stages
 
     if plan:
-        planned = [vars(p) for p in stages.plan(run.project, names, wishes)]
+        with run.console.following():
+            planned = [vars(p) for p in stages.plan(run.project, names, wishes)]
         run.console.data({"stages": planned}, "\n".join(_planned(p) for p in planned))
         return
     with run.console.following(), stages.working(run.project):
