@@ -67,13 +67,27 @@ class _Preparation:
     @cached_property
     def pin(self) -> Pin:
         """What the ref stands for now. Asked once, though a run needs it twice."""
-        commit = refs.as_commit(self._ref)
-        pin = (
-            Pin(self._ref, "commit", commit) if commit else self.source.look_up().resolve(self._ref, self.url)
-        )
+        locked = self.project.settings.upstream.commit
+        try:
+            pin = self._resolved()
+        except DeployError as e:
+            # The lock says which commit it must be anyway; only a move would go unnoticed.
+            if e.code is not Code.UPSTREAM_UNREACHABLE or locked is None or not self._cached(locked):
+                raise
+            _unasked(e, self._ref, locked)
+            pin = Pin(self._ref, "commit", locked)
         refs.check_commit(pin.commit)
-        refs.check_lock(pin, self.project.settings.upstream.commit)
+        refs.check_lock(pin, locked)
         return pin
+
+    def _resolved(self) -> Pin:
+        commit = refs.as_commit(self._ref)
+        if commit:
+            return Pin(self._ref, "commit", commit)
+        return self.source.look_up().resolve(self._ref, self.url)
+
+    def _cached(self, commit: str) -> bool:
+        return self.project.use_cache and Mirror.of(self.url, resources.cache_folder()).has(commit)
 
     def valid(self, facts: pipeline.Facts) -> str | None:
         """Why the checkout of the last run will not do: touched by somebody, or the ref has moved."""
@@ -85,21 +99,9 @@ class _Preparation:
         except DeployError as e:
             if e.code is not Code.UPSTREAM_UNREACHABLE:
                 raise
-            events.emit(
-                events.Warned(
-                    f"{e.message} Whether {facts['ref']} moved is unknown; going on with {facts['commit'][:7]}.",
-                    e.hint,
-                )
-            )
+            _unasked(e, self._ref, before)
             return None
         return None if now == before else f"{self._ref} moved from {before[:7]} to {now[:7]}"
-
-    def _unasked(self, error: DeployError, commit: str) -> None:
-        text = f"{error.message} Whether {self._ref} moved is unknown; going on with {commit[:7]}."
-        events.emit(events.Warned(text, error.hint))
-
-    def _cached(self, commit: str) -> bool:
-        return self.project.use_cache and Mirror.of(self.url, resources.cache_folder()).has(commit)
 
     def run(self) -> pipeline.Facts:
         """Makes the checkout beside its place and puts it there when it is whole."""
@@ -159,6 +161,11 @@ def changed(upstream: Path, commit: str) -> str | None:
     if head.stdout.strip() != commit:
         return "checkout was changed: it is of another commit"
     return None
+
+
+def _unasked(error: DeployError, ref: str, commit: str) -> None:
+    text = f"{error.message} Whether {ref} moved is unknown; going on with {commit[:7]}."
+    events.emit(events.Warned(text, error.hint))
 
 
 def _copy(mirror: Mirror, commit: str, folder: Path) -> None:
