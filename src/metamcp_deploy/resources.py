@@ -39,11 +39,12 @@ def layered(name: str, user_folder: Path | None = None) -> list[Path]:
 
 
 def environment(user_templates: Path | None = None) -> jinja2.Environment:
-    """Jinja over the package's and the user's templates; an undefined name is an error, nothing is HTML-escaped."""
+    """Jinja over the package's and the user's templates; undefined names are errors, Python is out of reach."""
     import jinja2
+    from jinja2.sandbox import SandboxedEnvironment
 
     folders = layered("templates", user_templates)[::-1]
-    return jinja2.Environment(  # noqa: S701 -- TypeScript, SQL, YAML: HTML escaping would break them
+    return SandboxedEnvironment(  # noqa: S701 -- TypeScript, SQL, YAML: HTML escaping would break them
         loader=jinja2.FileSystemLoader(folders),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,

@@ -142,12 +142,22 @@ def _listing(run: Run) -> None:
         )
         return
     unknown = "-"
+
+    def own(packaged: bool) -> str:
+        return "" if packaged else " (yours)"
+
     run.console.table(
-        ["patch", "matches", "upstream", "what", "why"],
-        [[p.id, unknown if p.matches is None else p.matches, p.upstream, p.what, p.why] for p in patches],
+        ["patch", "matches", "belongs upstream", "what"],
+        [
+            [p.id + own(p.own), unknown if p.matches is None else p.matches, p.upstream, f"{p.what} {p.why}"]
+            for p in patches
+        ],
     )
     run.console.raw("")
     run.console.table(
         ["override", "does"],
-        [[o.path, {None: unknown, True: "replaces", False: "adds"}[o.replaces]] for o in overrides],
+        [
+            [o.path + own(o.own), {None: unknown, True: "replaces", False: "adds"}[o.replaces]]
+            for o in overrides
+        ],
     )
