@@ -120,7 +120,7 @@ def test_forwarded_headers_cannot_be_forged(world, app):
 
 
 def test_the_token_can_be_handed_on(tmp_path_factory, world):
-    from conftest import world_in
+    from embedded_world import world_in
 
     own = world_in(tmp_path_factory.mktemp("forwarding"), forward_authorization=True)
     try:
@@ -190,13 +190,16 @@ def test_a_body_that_breaks_off_is_not_taken_for_whole(world, app):
 
 def test_a_client_that_leaves_ends_the_apps_request(world, app):
     place = urlsplit(app.url)
-    with socket.create_connection((place.hostname, place.port)) as sock:
-        lines = [
-            "POST /digest HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n",
-            f"Authorization: {world.headers['Authorization']}\r\n\r\n",
-        ]
-        sock.sendall("".join(lines).encode() + b"half")
-    assert world.get(app, "/").text == "ok"
+    login = f"Host: x\r\nAuthorization: {world.headers['Authorization']}\r\n"
+    for request in (
+        f"POST /digest HTTP/1.1\r\n{login}Content-Length: 1000\r\n\r\nhalf",
+        f"GET /silence HTTP/1.1\r\n{login}\r\n",
+    ):
+        before = int(world.get(app, "/aborted").text)
+        with socket.create_connection((place.hostname, place.port)) as sock:
+            sock.sendall(request.encode())
+            time.sleep(0.2)  # so that the app has it
+        world.until(lambda before=before: int(world.get(app, "/aborted").text) == before + 1)
 
 
 def test_upgrades_pass(world, app):

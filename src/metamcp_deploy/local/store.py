@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from metamcp_deploy.errors import Code, DeployError
+
 FORMAT = 1
 
 
@@ -38,19 +40,31 @@ class Store:
 
     Attributes:
         folder: where everything of this workspace is.
-        data: `identity`, `ports`, `apps`, `scopes`, `lakebase`, `notebooks`.
+        data: `identity`, `ports`, `apps`, `scopes`, `projects`, `notebooks`.
+
+    Raises:
+        DeployError: LOCAL_FAILED, when there is a state that cannot be read.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / "state.json"
-        # A file that is there but cannot be read must not be taken for a new workspace and overwritten.
-        found = (
-            json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {"format": FORMAT}
-        )
-        if found.get("format") != FORMAT:
-            raise ValueError(f"{self.path} has format {found.get('format')}, this version reads {FORMAT}")
-        self.data: dict[str, Any] = found
+        self.data: dict[str, Any] = self._load() if self.path.exists() else {"format": FORMAT}
+
+    def _load(self) -> dict[str, Any]:
+        """What is there. A file that cannot be read must not be taken for a new workspace and overwritten."""
+        try:
+            found: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
+            problem = None if found["format"] == FORMAT else f"it has format {found['format']}, not {FORMAT}"
+        except (ValueError, KeyError, TypeError) as e:
+            problem = f"{type(e).__name__}: {e}"
+        if problem:
+            raise DeployError(
+                Code.LOCAL_FAILED,
+                f"The state of the embedded workspace, {self.path}, cannot be read: {problem}.",
+                hint="Put back the file, or give up the state: metamcp-deploy local reset",
+            )
+        return found
 
     def family(self, name: str) -> dict[str, Any]:
         """The resources of one family, by name; made when missing."""
