@@ -54,7 +54,7 @@ def test_ended_in_the_middle_of_a_fetch(
     marker = tmp_path / "fetching"
     # The first connection looks the ref up, the second fetches: that one tells and hangs.
     stuck = (
-        f"if [ -e {marker}.1 ]; then touch {marker}; echo $$ > {marker}.pid; exec sleep 60; fi; "
+        f"if [ -e {marker}.1 ]; then echo $$ > {marker}.new; mv {marker}.new {marker}; exec sleep 60; fi; "
         f"touch {marker}.1; exec $serve"
     )
     if there_before:
@@ -66,8 +66,7 @@ def test_ended_in_the_middle_of_a_fetch(
     child.send_signal(signum)
     child.wait(20)
     if signum is signal.SIGKILL:
-        until(lambda: (tmp_path / "fetching.pid").stat().st_size)
-        os.kill(int((tmp_path / "fetching.pid").read_text()), signal.SIGKILL)
+        os.kill(int(marker.read_text()), signal.SIGKILL)
 
     if there_before:
         assert prepared.schema == "first"
