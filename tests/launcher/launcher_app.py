@@ -22,7 +22,6 @@ import requests
 
 from metamcp_deploy.resources import PACKAGE
 
-
 LAUNCHER = PACKAGE / "launcher"
 CLIENT_SECRET = "client-secret-marked-1f0c"
 AUTH_SECRET = "auth-secret-marked-77aa"
@@ -95,7 +94,8 @@ class FakeWorkspace:
             def _answer(self, body: str) -> None:
                 fake.requests.append((self.command, self.path, dict(self.headers), body))
                 if self.path in fake.breaks_off:
-                    return self.connection.close()
+                    self.connection.close()
+                    return
                 status, value = fake.answers.get(self.path) or (200, fake.usual(self.path))
                 data = value.encode() if isinstance(value, str) else json.dumps(value).encode()
                 self.send_response(status)

@@ -1,5 +1,9 @@
 """The programs of a tiny release: what the launcher starts in place of the real backend, front end and migrator."""
 
+from __future__ import annotations
+
+import json
+
 BACKEND = r"""
 import http from "node:http";
 import { spawn, fork } from "node:child_process";
@@ -30,7 +34,7 @@ const json = (res, value) => {
 
 const routes = {
   "/health": (req, res) => json(res, { status: "ok" }),
-  "/env": (req, res) => json(res, { atStart: Object.keys(atStart), secret: atStart.BETTER_AUTH_SECRET, now: process.env }),
+  "/env": (req, res) => json(res, { secret: atStart.BETTER_AUTH_SECRET, now: process.env }),
   "/sse": (req, res) => {
     res.writeHead(200, { "content-type": "text/event-stream" });
     res.flushHeaders();
@@ -41,7 +45,11 @@ const routes = {
   "/aborted": (req, res) => json(res, aborted),
   "/slow": (req, res, url) => setTimeout(() => res.end("done"), Number(url.searchParams.get("ms"))),
   "/die": (req, res) => { console.log("last words"); process.exit(3); },
-  "/cut": (req, res) => { res.writeHead(200, { "content-length": "1000" }); res.write("part"); setTimeout(() => res.destroy(), 50); },
+  "/cut": (req, res) => {
+    res.writeHead(200, { "content-length": "1000" });
+    res.write("part");
+    setTimeout(() => res.destroy(), 50);
+  },
   "/early": (req, res) => { res.writeHead(413); res.end("too big"); },
   "/cookies": (req, res) => { res.setHeader("set-cookie", ["a=1", "b=2"]); res.writeHead(201, "Made"); res.end(); },
   "/hash": (req, res) => {
@@ -64,7 +72,8 @@ const routes = {
   // An MCP server that ignores the end of its input and SIGTERM, in a session of its own, with a child of its own.
   "/spawn": (req, res) => {
     const script = "trap '' TERM; (trap '' TERM; while :; do sleep 1; done) & while :; do sleep 1; done";
-    const child = spawn("sh", ["-c", script], { detached: true, stdio: ["pipe", "ignore", "ignore"], env: { PATH: process.env.PATH } });
+    const stdio = ["pipe", "ignore", "ignore"];
+    const child = spawn("sh", ["-c", script], { detached: true, stdio, env: { PATH: process.env.PATH } });
     child.unref();
     child.once("spawn", () => json(res, child.pid));
   },
@@ -84,12 +93,14 @@ const server = http.createServer((req, res) => {
   if (routes[path]) return routes[path](req, res, url);
   let body = "";
   req.on("data", (c) => (body += c));
-  req.on("end", () => json(res, { service: "backend", method: req.method, url: req.url, headers: req.headers, raw: req.rawHeaders, body }));
+  req.on("end", () => json(res, { service: "backend", method: req.method, url: req.url, headers: req.headers, body }));
 });
 server.on("upgrade", (req, socket) => {
   if (req.url.includes("refuse")) return socket.end("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
-  const key = createHash("sha1").update(req.headers["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest("base64");
-  socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${key}\r\n\r\n`);
+  const asked = `${req.headers["sec-websocket-key"]}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`;
+  const key = createHash("sha1").update(asked).digest("base64");
+  const head = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"];
+  socket.write(`${head.join("\r\n")}\r\nSec-WebSocket-Accept: ${key}\r\n\r\n`);
   // Echoes one masked text frame after the other, unmasked; frames of the test are shorter than 126 bytes.
   socket.on("data", (frame) => {
     if ((frame[0] & 15) !== 1) return socket.end(Buffer.from([0x88, 0]));
@@ -127,11 +138,8 @@ process.send({ id, want: "database-password" });
 
 def migrate_failing(code: str, *, heals: bool) -> str:
     """A migrator whose result is a failure."""
-    heal = "true" if heals else "false"
-    return f"""
-console.log(JSON.stringify({{ migrate: {{ ok: false, code: "{code}", message: "It failed.", detail: "evidence", heals: {heal} }} }}));
-process.exitCode = 1;
-"""
+    result = {"ok": False, "code": code, "message": "It failed.", "detail": "evidence", "heals": heals}
+    return f"console.log(JSON.stringify({json.dumps({'migrate': result})})); process.exitCode = 1;"
 
 
 MIGRATE_WITHOUT_RESULT = "console.error('boom'); process.exit(7);"

@@ -20,14 +20,14 @@ Launch = Callable[..., App]
 def sessions_alive(*sids: int) -> list[int]:
     """Processes in the sessions, zombies aside."""
     found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
             try:
-                fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
             except OSError:
                 continue
             if fields[0] != "Z" and int(fields[3]) in sids:
-                found.append(int(entry))
+                found.append(int(entry.name))
     return found
 
 

@@ -148,7 +148,11 @@ def test_websockets_in_both_directions(app: App) -> None:
             assert ws.recv(timeout=5) == text
 
 
-HANDSHAKE = "Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\nSec-WebSocket-Version: 13\n"
+HANDSHAKE = """Connection: Upgrade
+Upgrade: websocket
+Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==
+Sec-WebSocket-Version: 13
+"""
 
 
 def test_a_refused_upgrade_ends_the_connection(app: App) -> None:

