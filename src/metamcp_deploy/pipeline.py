@@ -56,7 +56,7 @@ def recorded(state: Path, stage: str) -> dict[str, Any] | None:
     """The record of a stage's last good run: {fingerprint: {label: value}, facts}. None without one (or if broken)."""
     try:
         record: dict[str, Any] = json.loads((state / f"{stage}.json").read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
         return None
     return record if isinstance(record.get("fingerprint"), dict) and "facts" in record else None
 
@@ -106,13 +106,13 @@ def execute(step: Step, state: Path, *, force: str | None = None) -> Outcome:
         return Outcome(step.name, False, "up to date", record["facts"] if record else {}, 0.0)
     events.emit(events.StageStarted(step.name, reason))
     started = time.monotonic()
-    path = state / f"{step.name}.json"
-    if not step.converges:
-        path.unlink(missing_ok=True)
+    # The last run's record stays until this one has ended: its outputs stay too, and `valid` tells if they do not.
     found = step.run()
     if absent := [o for o in step.outputs if not o.exists()]:
         raise RuntimeError(f"stage {step.name} ended without its output {absent[0]}")
-    write_atomically(path, json.dumps({"fingerprint": _labels(step), "facts": found}, indent=1))
+    write_atomically(
+        state / f"{step.name}.json", json.dumps({"fingerprint": _labels(step), "facts": found}, indent=1)
+    )
     seconds = time.monotonic() - started
     events.emit(events.StageFinished(step.name, seconds, step.summary(found)))
     return Outcome(step.name, True, reason, found, seconds)

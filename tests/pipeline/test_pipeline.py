@@ -67,10 +67,12 @@ def test_a_missing_output_is_a_reason(step: Step, state: Path) -> None:
 @pytest.mark.parametrize("error", [DeployError(Code.BUILD_FAILED, "m", hint="h"), KeyboardInterrupt()])
 def test_a_failed_run_is_not_recorded_and_runs_again(step: Step, state: Path, error: BaseException) -> None:
     execute(step, state)
-    changed = replace(failing(step, error), params={})
+    changed = replace(failing(step, error), inputs={"lockfile": "def"})
     with pytest.raises(type(error)):
         execute(changed, state)
-    assert why(step, state) == "first run"
+    assert why(changed, state) == "lockfile changed"
+    assert why(step, state) is None
+    assert pipeline.facts(state, "build", "bundle-deploy") == {"size": 4}
 
 
 def test_a_broken_record_counts_as_none(step: Step, state: Path) -> None:

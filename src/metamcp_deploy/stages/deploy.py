@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.health import Report
-from metamcp_deploy.stages import operate
+
+if TYPE_CHECKING:
+    from metamcp_deploy.health import Report
 
 # Stage name → module below `stages` whose `step(project, ...)` describes it. Loaded when needed: some are heavy.
 MODULES = {
@@ -92,6 +94,8 @@ def healthy(project: Project, wait: float) -> Report:
     Raises:
         DeployError: UNHEALTHY, with what was asked and answered.
     """
+    from metamcp_deploy.stages import operate
+
     events.emit(events.StageStarted("health", "proves that it serves"))
     started = time.monotonic()
     report = operate.healthy(project, wait)

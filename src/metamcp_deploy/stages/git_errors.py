@@ -1,4 +1,4 @@
-"""What git's complaints mean: a table of texts, since git has no codes. Texts as of git 2.39 to 2.51, LC_ALL=C."""
+"""What git's complaints mean: a table of texts, since git has no codes. Texts as of git 2.39, LC_ALL=C."""
 
 from __future__ import annotations
 
