@@ -71,7 +71,7 @@ class Database(FakeWorkspace):
         with psycopg.connect(uri, autocommit=True) as connection:
             if principal:
                 connection.execute(f'SET ROLE "{PRINCIPAL}"')
-            cursor = connection.execute(text)  # type: ignore[arg-type]
+            cursor = connection.execute(text)
             return cursor.fetchall() if cursor.description else []
 
     def close(self) -> None:

@@ -9,7 +9,8 @@ from launcher_app import App
 
 FRONTEND = r"""
 import http from "node:http";
-const origins = ["http://localhost", "https://localhost", "http://127.0.0.1", "http://[::1]"].map((o) => `${o}:${process.env.PORT}`);
+const hosts = ["http://localhost", "https://localhost", "http://127.0.0.1", "http://[::1]"];
+const origins = hosts.map((host) => `${host}:${process.env.PORT}`);
 const places = {
   ...Object.fromEntries(origins.map((origin, n) => [`/own/${n}`, `${origin}/en/login?next=%2F`])),
   "/bare": origins[0],

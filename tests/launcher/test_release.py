@@ -43,7 +43,7 @@ def extract(node: Path, tmp_path: Path) -> Callable[..., tuple[bool, str, Path]]
         file, folder = tmp_path / "a.tar", tmp_path / f"out-{size}"
         file.write_bytes(data)
         folder.mkdir()
-        argv = [node, "--input-type=module", "-e", EXTRACT, str(file), str(folder), str(size)]
+        argv = [str(node), "--input-type=module", "-e", EXTRACT, str(file), str(folder), str(size)]
         done = subprocess.run(argv, capture_output=True, text=True)
         assert done.stderr == ""
         return done.returncode == 0, done.stdout.strip(), folder

@@ -8,6 +8,7 @@ _NAMES = {
     "DATABASE_URL": "it is made from the database's credential, which changes every hour",
     "HOSTNAME": "the launcher binds the services to this machine's own address",
     "LAKEBASE_ENDPOINT": "it is the database resource's path",
+    "METAMCP_APP_ENV": "it lists the variables that the services get",
     "METAMCP_BACKEND_PORT": "the launcher chooses the port",
     "METAMCP_SECRET_ENV": "it lists the variables that are secrets",
     "NODE_ENV": "the launcher starts the services for production",

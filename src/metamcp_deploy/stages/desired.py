@@ -75,6 +75,8 @@ def environment(settings: Settings, app_url: str | None) -> list[EnvVar]:
     secret_names = sorted(
         {AUTH_SECRET, *(n for n, v in settings.app.env.items() if isinstance(v, SecretReference))}
     )
+    # The launcher hands the services these names and no others of the platform's environment.
+    plain_names = sorted(n for n, v in settings.app.env.items() if not isinstance(v, SecretReference))
     variables = {
         "TRANSFORM_LOCALHOST_TO_DOCKER_INTERNAL": EnvVar(
             "TRANSFORM_LOCALHOST_TO_DOCKER_INTERNAL", value="false"
@@ -90,6 +92,7 @@ def environment(settings: Settings, app_url: str | None) -> list[EnvVar]:
         EnvVar(AUTH_SECRET, value_from=AUTH_RESOURCE),
         EnvVar("LAKEBASE_ENDPOINT", value_from=DATABASE_RESOURCE),
         EnvVar("METAMCP_SECRET_ENV", value=",".join(secret_names)),
+        *([EnvVar("METAMCP_APP_ENV", value=",".join(plain_names))] if plain_names else []),
         *variables.values(),
     ]
 
