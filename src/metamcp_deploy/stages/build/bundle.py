@@ -14,10 +14,10 @@ from typing import Any
 from metamcp_deploy import __version__, events, fingerprint, resources
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.pipeline import Facts
-from metamcp_deploy.stages.build import manifests, programs, release, upstream
+from metamcp_deploy.stages.build import leftovers, manifests, programs, release, upstream
 from metamcp_deploy.stages.build.node import Node
 from metamcp_deploy.stages.build.release import Origin
-from metamcp_deploy.stages.build.work import Work, dependencies_key
+from metamcp_deploy.stages.build.work import Work, built_key, dependencies_key
 
 _PACKED = "packed"
 _LOG = "build.log"
@@ -61,6 +61,7 @@ def make(project: Project, plan: Plan, *, clean: bool = False) -> Facts:
         DeployError: as installing, building, packing and checking do.
     """
     work = Work.of(project)
+    leftovers.end(work.folder)
     fresh = project.build / ".bundle.new"
     _restore(project.bundle, fresh)
     if clean:
@@ -100,7 +101,7 @@ def changed(bundle: Path, contents: Mapping[str, str] | None) -> str | None:
 def _app(project: Project, plan: Plan, work: Work, app: Path, seconds: dict[str, float]) -> None:
     """The app's source folder: the release that is there, if it was made from the same, else a new one."""
     installed = dependencies_key(project.patched, [plan.node.version, plan.pnpm, str(project.use_cache)])
-    built = fingerprint.of_value([installed, plan.origin.patched])
+    built = built_key(project.patched, installed)
     key = fingerprint.of_value([built, plan.sources, plan.app_yaml, astuple(plan.origin), __version__])
     packed: dict[str, Any] = work.recall(_PACKED) or {}
     here = project.bundle / "app"
@@ -109,7 +110,7 @@ def _app(project: Project, plan: Plan, work: Work, app: Path, seconds: dict[str,
         for name in packed["contents"]:
             shutil.copy2(here / name, app / name)
         return
-    env, log = upstream.environment(project), project.logs / _LOG
+    env, log = leftovers.marked(upstream.environment(project), work.folder), project.logs / _LOG
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("")
     pnpm, env = work.pnpm(plan.node, plan.pnpm, env)

@@ -11,7 +11,7 @@ from metamcp_deploy.errors import Code, DeployError
 
 _SCRIPT = Path(__file__).with_name("bundle.mjs")
 _LAUNCHER = resources.PACKAGE / "launcher"
-_BACKEND = "apps/backend"
+BACKEND = "apps/backend"
 
 # `pg-native` is an optional native driver that `pg` asks for only when told to. Names are kept as upstream's tsup does.
 _UPSTREAM = {"commonjs": True, "external": ["pg-native"], "keepNames": True}
@@ -34,8 +34,8 @@ def bundle(tree: Path, out: Path, env: Mapping[str, str], log: Path) -> dict[str
     """
     # Folder and file in it: esbuild writes file names, relative to the folder, into what it makes.
     entries = {
-        "index.mjs": (tree, f"{_BACKEND}/src/index.ts", _UPSTREAM),
-        "migrate.mjs": (tree, f"{_BACKEND}/src/databricks/migrate.ts", _UPSTREAM),
+        "index.mjs": (tree, f"{BACKEND}/src/index.ts", _UPSTREAM),
+        "migrate.mjs": (tree, f"{BACKEND}/src/databricks/migrate.ts", _UPSTREAM),
         "preload.mjs": (_LAUNCHER, "preload.mjs", {}),
         "start.mjs": (_LAUNCHER, "start.mjs", {}),
     }
@@ -50,7 +50,7 @@ def bundle(tree: Path, out: Path, env: Mapping[str, str], log: Path) -> dict[str
         {"absWorkingDir": str(folder), "entry": entry, "outfile": str(out / name), **options}
         for name, (folder, entry, options) in entries.items()
     ]
-    question = {"from": str(tree / _BACKEND / "node_modules" / "tsup" / "package.json"), "jobs": jobs}
+    question = {"from": str(tree / BACKEND / "node_modules" / "tsup" / "package.json"), "jobs": jobs}
     process.run(
         ["node", _SCRIPT],
         cwd=tree,

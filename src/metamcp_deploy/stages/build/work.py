@@ -18,7 +18,7 @@ from typing import Any
 
 from metamcp_deploy import events, fingerprint, pipeline, resources
 from metamcp_deploy.config.project import Project
-from metamcp_deploy.stages.build import frontend, upstream
+from metamcp_deploy.stages.build import frontend, programs, upstream
 from metamcp_deploy.stages.build.node import Node
 from metamcp_deploy.stages.build.toolchain import Pnpm, make_bin, ready_pnpm
 
@@ -74,7 +74,11 @@ class Work:
         self._layer("dependencies", key, self.tree / "node_modules" / ".modules.yaml", make)
 
     def built(self, key: str, patched: Path, env: dict[str, str], log: Path) -> None:
-        """Runs upstream's build in a tree that holds nothing but the patched tree and its dependencies."""
+        """Runs upstream's build in a tree that holds nothing but the patched tree and its dependencies.
+
+        The backend's sources are brought up to date in any case: the release bundles them, not what the build makes
+        of them, so that they are not part of the key.
+        """
 
         def make() -> None:
             mirror(patched, self.tree)
@@ -83,6 +87,7 @@ class Work:
             frontend.check_built(self.tree)
 
         self._layer("built", key, self.tree / frontend.APP / ".next" / "standalone" / frontend.ENTRY, make)
+        mirror(patched / programs.BACKEND, self.tree / programs.BACKEND)
 
     def recall(self, name: str) -> Any:
         """What `remember` was told under this name; None without."""
@@ -116,6 +121,18 @@ def dependencies_key(patched: Path, toolchain: list[str]) -> str:
     return fingerprint.of_value(
         [toolchain, machine, [[str(p), fingerprint.of_file(patched / p)] for p in found]]
     )
+
+
+def built_key(patched: Path, dependencies: str) -> str:
+    """Of what upstream's build makes for the release: everything but the backend, which nothing else imports."""
+    backend = patched / programs.BACKEND
+    around = [p for p in patched.iterdir() if p not in backend.parents]
+    beside = [p for p in backend.parent.glob("*") if p != backend]
+    digests = {
+        p.relative_to(patched).as_posix(): fingerprint.of_tree(p) if p.is_dir() else fingerprint.of_file(p)
+        for p in (*around, *beside)
+    }
+    return fingerprint.of_value([dependencies, digests])
 
 
 def mirror(source: Path, to: Path) -> None:

@@ -1,0 +1,42 @@
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from metamcp_deploy import process
+from metamcp_deploy.stages.build import leftovers
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="this system has no /proc")
+def test_what_a_killed_build_left_running_ends_and_nothing_else(tmp_path: Path) -> None:
+    def started(work: Path) -> int:
+        env = leftovers.marked(process.base_environment(), work)
+        # A child of the first program in the same group must end with it.
+        return process.detach(["sh", "-c", "sleep 300 & wait"], cwd=tmp_path, env=env, log=tmp_path / "log")
+
+    ours, other = started(tmp_path / "a"), started(tmp_path / "ab")
+    try:
+        deadline = time.monotonic() + 10
+        while len(group(ours)) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        leftovers.end(tmp_path / "a")
+        assert group(ours) == []
+        assert group(other)
+    finally:
+        process.end_group(ours)
+        process.end_group(other)
+
+
+def group(pid: int) -> list[str]:
+    """Commands of the living programs in a process group."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = stat.read_text().rpartition(")")
+        except OSError:
+            continue
+        state, _, pgrp = rest.split()[:3]
+        if int(pgrp) == pid and state != "Z" and pid != os.getpgid(0):
+            found.append(name)
+    return found
