@@ -267,6 +267,27 @@ def test_a_secret_resource_lets_the_app_read_its_scope(world):
     assert world.as_app(app).secrets.get_secret(name, "key").value == "dg=="
 
 
+def test_fields_without_an_effect_are_refused(world):
+    with pytest.raises(NotImplementedByServer, match="user_api_scopes"):
+        world.client.apps.create(App(name=world.name(), user_api_scopes=["sql"]), no_compute=True)
+    app = world.create(world.name())
+    body = {"source_code_path": "/Shared", "health_check": {"path": "/"}}
+    with pytest.raises(NotImplementedByServer, match="health_check"):
+        world.client.api_client.do("POST", f"/api/2.0/apps/{app.name}/deployments", body=body)
+
+
+def test_the_disk_is_new_at_each_start(world):
+    name = world.name()
+    script = "ls -A $HOME; touch $HOME/left; exec node server.mjs"
+    source = world.upload(f"/Workspace/Shared/{name}", world.web())
+    world.create(name)
+    for _ in range(2):
+        world.deploy(name, source, command=["sh", "-c", script])
+    log = (world.project.local / "apps" / name / "app.log").read_text()
+    assert "[APP] tmp" in log
+    assert "[APP] left" not in log
+
+
 def test_permissions(world):
     name = world.name()
     apps = world.client.apps

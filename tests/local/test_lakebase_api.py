@@ -1,5 +1,7 @@
 """Lakebase through the real client, and what its credentials open in the real Postgres."""
 
+import time
+
 import psycopg
 import pytest
 from databricks.sdk.errors import (
@@ -20,6 +22,7 @@ from databricks.sdk.service.postgres import (
     Project,
     ProjectSpec,
 )
+from embedded_world import world_in
 
 from metamcp_deploy import local
 
@@ -38,16 +41,10 @@ def database(world, project, identifier, postgres_name):
     )
 
 
-def connect(world, name, user, password):
+def connect(world, name, user, password, **options):
     facts = local.status(world.project)["postgres"]
-    return psycopg.connect(
-        host=facts["host"],
-        port=facts["port"],
-        dbname=name,
-        user=user,
-        password=password,
-        sslmode=facts["sslmode"],
-    )
+    given = {"host": facts["host"], "port": facts["port"], "sslmode": facts["sslmode"]} | options
+    return psycopg.connect(dbname=name, user=user, password=password, **given)
 
 
 def test_a_project_brings_branch_endpoint_and_database(world, project):
@@ -183,3 +180,62 @@ def test_deleting_takes_the_data(world, project):
     world.client.postgres.delete_project(project)
     with pytest.raises(NotFound):
         world.client.postgres.get_project(project)
+
+
+USER = "developer@example.com"
+ENDPOINT = "projects/own/branches/production/endpoints/primary"
+
+
+@pytest.fixture
+def short(tmp_path):
+    """A workspace whose credentials live a second, and whose Postgres speaks TLS only."""
+    made = world_in(tmp_path, token_ttl=1.0, tls=True)
+    made.client.postgres.create_project(Project(), "own").wait()
+    yield made
+    local.down(made.project)
+
+
+def test_credentials_end_for_new_logins_only_and_tls_can_be_verified(short):
+    verified = {"sslmode": "verify-full", "sslrootcert": str(short.project.local / "tls" / "ca.pem")}
+    credential = short.client.postgres.generate_database_credential(ENDPOINT)
+    with pytest.raises(psycopg.OperationalError):
+        connect(short, "databricks_postgres", USER, credential.token, sslmode="disable")
+    with connect(short, "databricks_postgres", USER, credential.token, **verified) as connection:
+        time.sleep(1.1)  # the real lifetime of a real credential
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            connect(short, "databricks_postgres", USER, credential.token, **verified)
+    app = App(name="tls", resources=[AppResource.from_dict(resource("projects/own", "databricks-postgres"))])
+    short.client.apps.create(app)
+    short.until(lambda: short.compute("tls") == "ACTIVE")
+    short.deploy("tls", short.upload("/Workspace/Shared/tls", short.web()))
+    made = short.client.apps.get("tls")
+    env = short.get(made, "/env").json()
+    assert {k: v for k, v in env.items() if k.startswith("PG")} == {
+        "PGAPPNAME": "tls",
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(local.status(short.project)["postgres"]["port"]),
+        "PGDATABASE": "databricks_postgres",
+        "PGUSER": made.service_principal_client_id,
+        "PGSSLMODE": "require",
+    }
+    assert env["NODE_EXTRA_CA_CERTS"] == verified["sslrootcert"]
+
+
+def test_what_a_person_made_first_is_not_the_apps(world, project):
+    """The trap of migrating by hand: the app's principal meets 42501."""
+    postgres_name = f"first_{project[-3:].replace('-', '_')}"
+    database(world, project, "first", postgres_name).wait()
+    made = world.client.apps.create(
+        App(name=world.name(), resources=[AppResource.from_dict(resource(project, "first"))]), no_compute=True
+    ).response
+    endpoint = f"{project}/branches/production/endpoints/primary"
+    token = world.client.postgres.generate_database_credential(endpoint).token
+    with connect(world, postgres_name, USER, token) as connection:
+        connection.execute("CREATE SCHEMA metamcp_app CREATE TABLE t (n int)")
+    token = world.as_app(made).postgres.generate_database_credential(endpoint).token
+    with (
+        connect(world, postgres_name, made.service_principal_client_id, token) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied for schema metamcp_app"),
+    ):
+        connection.execute("SELECT * FROM metamcp_app.t")

@@ -20,7 +20,36 @@ from metamcp_deploy.local.site import Site
 _log = logging.getLogger(__name__)
 _NAME = re.compile(r"[a-z][a-z0-9-]{1,29}")
 _MOST = 100
-SETTABLE = ("description", "resources", "compute_size", "user_api_scopes")
+SETTABLE = ("description", "resources", "compute_size")
+# What GET gives and nobody sets: clients send it back with PATCH, and the platform ignores it.
+_READ_ONLY = frozenset(
+    {
+        *(
+            "name",
+            "id",
+            "url",
+            "creator",
+            "updater",
+            "create_time",
+            "update_time",
+            "default_source_code_path",
+        ),
+        *("app_status", "compute_status", "active_deployment", "pending_deployment"),
+        *("service_principal_client_id", "service_principal_id", "service_principal_name"),
+    }
+)
+
+
+def settable(data: dict[str, Any]) -> dict[str, Any]:
+    """What a client wants of an app.
+
+    Raises:
+        ApiError: 501 for fields that would have no effect here.
+    """
+    if unknown := [k for k in data if k not in SETTABLE and k not in _READ_ONLY]:
+        fields = ", ".join(sorted(unknown))
+        raise ApiError(501, "NOT_IMPLEMENTED", f"The embedded workspace does not imitate {fields} of apps.")
+    return {k: data[k] for k in SETTABLE if k in data}
 
 
 class Apps:
@@ -105,7 +134,7 @@ class Apps:
             )
         if len(self.records) >= _MOST:
             raise ApiError(400, "RESOURCE_LIMIT_EXCEEDED", f"A workspace holds at most {_MOST} apps.")
-        spec = {k: data[k] for k in SETTABLE if k in data}
+        spec = settable(data)
         self._check(spec)
         now = stamp(time.time())
         self.records[name] = record = {

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from metamcp_deploy.local.answers import ApiError, answer, body, flag, invalid, missing, page, text
-from metamcp_deploy.local.apps import SETTABLE, Apps
+from metamcp_deploy.local.apps import SETTABLE, Apps, settable
 from metamcp_deploy.local.identity import Principal
 
 _LEVELS = {"CAN_USE": "Can use the app", "CAN_MANAGE": "Can manage the app"}
@@ -91,7 +91,7 @@ class AppsApi:
     async def _replace(self, request: web.Request) -> web.Response:
         """PATCH replaces everything and clears what it does not name: the platform's quirk, and a trap."""
         name, data = self._name(request), await body(request)
-        await self.apps.update(name, {k: data[k] for k in SETTABLE if k in data}, request["principal"].name)
+        await self.apps.update(name, settable(data), request["principal"].name)
         return answer(self.shown(name))
 
     async def _update(self, request: web.Request) -> web.Response:
@@ -101,7 +101,7 @@ class AppsApi:
         fields = SETTABLE if mask == "*" else mask.split(",")
         if unknown := [f for f in fields if f not in SETTABLE]:
             raise invalid(f"update_mask names {', '.join(unknown)}, which cannot be changed")
-        wanted: dict[str, Any] = data.get("app") or {}
+        wanted = settable(data.get("app") or {})
         spec = dict(self.apps.record(name)["spec"])
         for field in fields:
             spec.pop(field, None)
@@ -141,6 +141,8 @@ class AppsApi:
             raise ApiError(
                 501, "NOT_IMPLEMENTED", f"The embedded workspace does not imitate mode {data['mode']}."
             )
+        if "health_check" in data:
+            raise ApiError(501, "NOT_IMPLEMENTED", "The embedded workspace does not imitate health_check.")
         _check_env(data.get("env_vars") or [])
         hosted = self.apps.hosted[name]
         made = hosted.accept(data, request["principal"].name)

@@ -162,13 +162,18 @@ class Hosted:
         await self.runtime.stop()
         if self._closed or self.record["compute"] != "ACTIVE":
             raise FailedDeploymentError("The app was stopped during the deployment.")
-        await asyncio.to_thread((self.runtime.scratch / "tmp").mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(self._clear_scratch)
         self.log.add("SYSTEM", f"Starting app with command: {command}")
         await self.runtime.start(command, source, env, port)
         if not await self.runtime.listening():
             raise FailedDeploymentError(self._why())
         self.state = ("RUNNING", "App is running.")
         self.log.add("SYSTEM", "App started successfully")
+
+    def _clear_scratch(self) -> None:
+        """The disk of an app is new at each start."""
+        shutil.rmtree(self.runtime.scratch, ignore_errors=True)
+        (self.runtime.scratch / "tmp").mkdir(parents=True)
 
     def _why(self) -> str:
         if self.runtime.running:

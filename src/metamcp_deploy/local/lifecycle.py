@@ -15,12 +15,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy import events, process
-from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
+
+if TYPE_CHECKING:
+    from metamcp_deploy.config.project import Project
 
 START_SECONDS = 90.0
 STOP_SECONDS = 60.0

@@ -146,7 +146,10 @@ async def _watch(ledger: processes.Ledger) -> None:
     while True:
         await asyncio.sleep(_LOOK_SECONDS)
         if ledger.roots or ledger.seen:
-            await asyncio.to_thread(ledger.look)
+            try:
+                await asyncio.to_thread(ledger.look)
+            except Exception:  # one look less, not an end to looking
+                _log.exception("cannot look after processes")
 
 
 def describe(site: Site) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ def write_private(path: Path, data: Any) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as out:
-            json.dump(data, out, indent=1)
+            out.write(json.dumps(data))
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -49,6 +50,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / "state.json"
+        self._saving = threading.Lock()  # of two threads, the later writes what both changed
         self.data: dict[str, Any] = self._load() if self.path.exists() else {"format": FORMAT}
 
     def _load(self) -> dict[str, Any]:
@@ -73,4 +75,5 @@ class Store:
 
     def save(self) -> None:
         """Makes the present state survive a kill -9."""
-        write_private(self.path, self.data)
+        with self._saving:
+            write_private(self.path, self.data)
