@@ -14,6 +14,7 @@ from typing import Any
 
 from metamcp_deploy.local import ports
 from metamcp_deploy.local.answers import ApiError, conflict, exists, invalid, missing, stamp
+from metamcp_deploy.local.attachments import Attachments
 from metamcp_deploy.local.hosted import Hosted
 from metamcp_deploy.local.site import Site
 
@@ -58,6 +59,7 @@ class Apps:
     def __init__(self, site: Site) -> None:
         self.site = site
         self.records = site.store.family("apps")
+        self.attachments = Attachments(site)
         self.hosted: dict[str, Hosted] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -135,7 +137,7 @@ class Apps:
         if len(self.records) >= _MOST:
             raise ApiError(400, "RESOURCE_LIMIT_EXCEEDED", f"A workspace holds at most {_MOST} apps.")
         spec = settable(data)
-        self._check(spec)
+        self.attachments.check(spec)
         now = stamp(time.time())
         self.records[name] = record = {
             "name": name,
@@ -157,7 +159,7 @@ class Apps:
         }
         self.hosted[name] = Hosted(self.site, record)
         await self.hosted[name].open()
-        await self._attach(record)
+        await self.attachments.apply(record)
         if compute:
             self.start(name)
         self.site.store.save()
@@ -170,57 +172,11 @@ class Apps:
             ApiError: 400, 404.
         """
         record = self.record(name)
-        self._check(spec)
+        self.attachments.check(spec)
         before = record["spec"]
         record |= {"spec": spec, "updater": updater, "update_time": stamp(time.time())}
-        await self._attach(record, before)
+        await self.attachments.apply(record, before)
         self.site.store.save()
-
-    def _check(self, spec: dict[str, Any]) -> None:
-        seen = set()
-        for resource in spec.get("resources") or []:
-            name = str(resource.get("name") or "")
-            if not name or name in seen:
-                raise invalid(f"App resource name {name!r} is missing or used twice.")
-            seen.add(name)
-            if "postgres" in resource:
-                self.site.databases.attachment(resource["postgres"])
-            elif "secret" in resource:
-                wanted = resource["secret"]
-                self.site.secrets.value(str(wanted.get("scope")), str(wanted.get("key")))
-            else:
-                kind = next((k for k in resource if k not in ("name", "description")), "nothing")
-                raise ApiError(
-                    501,
-                    "NOT_IMPLEMENTED",
-                    f"The embedded workspace does not imitate app resources of kind {kind}.",
-                )
-
-    async def _attach(self, record: dict[str, Any], before: dict[str, Any] | None = None) -> None:
-        """Gives the app's principal what its resources say, and takes away what they no longer do."""
-        databases, principal = self.site.databases, record["principal"]["client_id"]
-        wanted = self._physical(record["spec"])
-        for physical in self._physical(before or {}) - wanted:
-            await databases.lakebase.revoke(principal, physical)
-        if wanted:
-            await databases.lakebase.ensure_role(principal)
-        for physical in wanted:
-            await databases.lakebase.grant(principal, physical)
-        for resource in record["spec"].get("resources") or []:
-            if "secret" in resource:
-                self.site.secrets.grant(
-                    resource["secret"]["scope"], principal, resource["secret"]["permission"]
-                )
-
-    def _physical(self, spec: dict[str, Any]) -> set[str]:
-        found = set()
-        for resource in spec.get("resources") or []:
-            if "postgres" in resource:
-                try:
-                    found.add(self.site.databases.attachment(resource["postgres"])["physical"])
-                except ApiError:
-                    continue  # the database is gone
-        return found
 
     def start(self, name: str) -> dict[str, Any]:
         """Starts the compute; what was deployed last runs again.
@@ -267,9 +223,7 @@ class Apps:
     async def _delete(self, name: str) -> None:
         hosted = self.hosted[name]
         await hosted.close()
-        # The role goes without its objects: what it owns stays, and a new app of that name is another principal.
-        for physical in self._physical(hosted.record["spec"]):
-            await self.site.databases.lakebase.revoke(hosted.record["principal"]["client_id"], physical)
+        await self.attachments.withdraw(hosted.record)
         await asyncio.to_thread(shutil.rmtree, hosted.folder, ignore_errors=True)
         del self.hosted[name], self.records[name]
         self.site.store.family("ports").pop(f"app:{name}", None)

@@ -13,6 +13,7 @@ from typing import Any
 from metamcp_deploy.errors import DeployError
 from metamcp_deploy.local import deployment, ports
 from metamcp_deploy.local.answers import ApiError, conflict, stamp
+from metamcp_deploy.local.attachments import Attachments
 from metamcp_deploy.local.deployment import FailedDeploymentError
 from metamcp_deploy.local.logs import Log
 from metamcp_deploy.local.proxy import Proxy
@@ -31,6 +32,7 @@ class Hosted:
         self.record = record
         self.name: str = record["name"]
         self.folder: Path = site.folder / "apps" / self.name
+        self.attachments = Attachments(site)
         self.log = Log(self.folder / "app.log")
         self.runtime = Runtime(self.name, self.folder, self.log, site.ledger, self._exited)
         self.proxy = Proxy(site, record, self.log, self.runtime)
@@ -194,41 +196,12 @@ class Hosted:
             "DATABRICKS_CLIENT_ID": principal["client_id"],
             "DATABRICKS_CLIENT_SECRET": principal["client_secret"],
         }
-        own = deployment.resolved(deployment.overlaid(manifest.env, given), self._values())
-        return deployment.base(self.runtime.scratch) | platform | self._database() | own
-
-    def _resources(self, kind: str) -> list[dict[str, Any]]:
-        return [r for r in self.record["spec"].get("resources") or [] if kind in r]
-
-    def _database(self) -> dict[str, str]:
-        """PG* of the first postgres resource (further ones get none, as on the platform); never a password."""
-        lakebase = self.site.databases.lakebase
-        for resource in self._resources("postgres")[:1]:
-            database = self.site.databases.attachment(resource["postgres"])
-            trust = lakebase.ca_file
-            return {
-                "PGAPPNAME": self.name,
-                "PGHOST": lakebase.host,
-                "PGPORT": str(lakebase.port),
-                "PGDATABASE": database["physical"],
-                "PGUSER": self.record["principal"]["client_id"],
-                "PGSSLMODE": lakebase.sslmode,
-                # The platform's certificate is publicly trusted; the one here is made so for Node.
-                **({"NODE_EXTRA_CA_CERTS": str(trust)} if trust else {}),
-            }
-        return {}
-
-    def _values(self) -> dict[str, str]:
-        """What `valueFrom` each resource gives."""
-        values = {
-            r["name"]: self.site.databases.endpoint_of(r["postgres"]["branch"])
-            for r in self._resources("postgres")
-        }
-        for resource in self._resources("secret"):
-            values[resource["name"]] = self.site.secrets.value(
-                resource["secret"]["scope"], resource["secret"]["key"]
-            )
-        return values
+        own = deployment.resolved(
+            deployment.overlaid(manifest.env, given), self.attachments.values(self.record)
+        )
+        return (
+            deployment.base(self.runtime.scratch) | platform | self.attachments.environment(self.record) | own
+        )
 
     async def restart(self) -> None:
         """Runs the last good deployment again: after `start`, and after the server came up again."""

