@@ -61,7 +61,7 @@ class Lakebase:
         try:
             answer = self._api.call("GET", f"{_ROOT}/{branch}/roles")
         except DeployError as e:
-            if e.code in (Code.NOT_FOUND, Code.PERMISSION_DENIED, Code.WORKSPACE_ANSWER):
+            if e.code in (Code.NOT_FOUND, Code.PERMISSION_DENIED):
                 return None  # the platform then takes the caller as owner
             raise
         for role in answer.get("roles", []):
