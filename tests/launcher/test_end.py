@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import requests
-from launcher_app import App
+from launcher_app import LAUNCHER, App
 
 Launch = Callable[..., App]
 
@@ -136,3 +137,14 @@ def test_stopping_between_two_attempts(launch: Launch) -> None:
     app.away()
     assert app.stop() < 1
     assert app.process.returncode == 0
+
+
+def test_how_long_a_service_that_dies_is_waited_for(node: Path) -> None:
+    module = json.dumps((LAUNCHER / "service.mjs").as_uri())
+    cases = [[], [1], [1, 2], [1, 2, 3], [1, 2, 3, 4], [1, 2, 3, 4, 5], [1, 2, 3, 4, 400_000]]
+    code = f"import {{ backoff }} from {module};"
+    code += f"console.log(JSON.stringify({cases}.map((deaths) => backoff(deaths, deaths.at(-1) ?? 0))));"
+    done = subprocess.run(
+        [node, "--input-type=module", "-e", code], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == [1000, 1000, 2000, 4000, 8000, 60_000, 1000]

@@ -84,6 +84,15 @@ def test_headers_tell_the_public_origin_and_keep_the_request_id(app: App) -> Non
     assert app.get("/api/x", headers={"X-Forwarded-Host": "a b/c"}).json()["headers"]["host"] == bare["host"]
 
 
+def test_connection_cannot_take_away_what_frames_the_body(app: App) -> None:
+    inner = "GET /api/smuggled HTTP/1.1\nHost: x\n\n"
+    head = "Connection: close, Content-Length, X-Forwarded-Email\nX-Forwarded-Email: me@example.com"
+    answer = raw(app, f"GET /api/x HTTP/1.1\nHost: x\n{head}\nContent-Length: {len(inner) + 3}\n\n{inner}")
+    seen = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert seen["body"].startswith("GET /api/smuggled")
+    assert seen["headers"]["x-forwarded-email"] == "me@example.com"
+
+
 def test_answers_come_through_as_they_are(app: App) -> None:
     answer = app.get("/api/cookies")
     assert (answer.status_code, answer.reason) == (201, "Made")

@@ -5,12 +5,14 @@ import { randomUUID } from "node:crypto";
 const HOP_BY_HOP = new Set(
   "connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer transfer-encoding upgrade".split(" "),
 );
+// A client may not have these taken away by naming them in Connection: they frame the body, or say who asks.
+const KEPT = /^(content-length|host|x-forwarded-.*|x-real-ip|x-request-id)$/;
 const HOST = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$/;
 
 /** Name-value pairs of a message's raw headers without those of this hop, order and repetition kept. */
 function endToEnd(message) {
   const named = (message.headers.connection ?? "").toLowerCase().split(",").map((name) => name.trim());
-  const dropped = new Set([...HOP_BY_HOP, ...named]);
+  const dropped = new Set([...HOP_BY_HOP, ...named.filter((name) => !KEPT.test(name))]);
   const pairs = [];
   for (let i = 0; i < message.rawHeaders.length; i += 2) {
     if (!dropped.has(message.rawHeaders[i].toLowerCase())) pairs.push([message.rawHeaders[i], message.rawHeaders[i + 1]]);

@@ -7,6 +7,9 @@ const SHORTEST_SECRET = 6; // shorter values occur by chance in ordinary words
 const LONGEST_LINE = 64 * 1024;
 const concealed = new Set();
 
+// Whoever read the log may be gone; that is no reason to end, nor one to complain about on the same broken pipe.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+
 /** From now on the value prints as stars wherever it occurs. Tokens that were renewed are let go with `reveal`. */
 export function conceal(value) {
   if (typeof value === "string" && value.length >= SHORTEST_SECRET) concealed.add(value);
