@@ -23,10 +23,9 @@ from typing import Any
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local import wire
+from metamcp_deploy.local.pipe import GONE, Pipe, exactly, splice, wrap
 
 _log = logging.getLogger(__name__)
-_CHUNK = 65_536
-_GONE = (OSError, asyncio.IncompleteReadError, ssl.SSLError)
 
 
 @dataclass
@@ -35,19 +34,6 @@ class Counters:
 
     ok: int = 0
     failed: int = 0
-
-
-@dataclass(frozen=True)
-class _Pipe:
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    def close(self) -> None:
-        self.writer.close()
-
-    async def send(self, data: bytes) -> None:
-        self.writer.write(data)
-        await self.writer.drain()
 
 
 class Door:
@@ -145,7 +131,7 @@ class Door:
             self._spawn(self._serve(client))
 
     async def _serve(self, sock: socket.socket) -> None:
-        pipes: list[_Pipe] = []
+        pipes: list[Pipe] = []
         self._waiting += 1
         waiting = True
         try:
@@ -154,15 +140,15 @@ class Door:
             self._waiting -= 1
             waiting = False
             if ends:
-                await _splice(*ends)
+                await splice(*ends)
         except TimeoutError:
             _log.info("a client did not log in within %g s", self._seconds)
         except wire.ProtocolError as e:
             _log.info("refused: %s", str(e).encode("unicode_escape").decode())  # one line
             if pipes and e.answer:
-                with suppress(*_GONE):
+                with suppress(*GONE):
                     await pipes[0].send(e.answer)
-        except _GONE as e:
+        except GONE as e:
             _log.debug("connection lost: %r", e)
         finally:
             self._waiting -= waiting
@@ -171,7 +157,7 @@ class Door:
             if not pipes:
                 sock.close()
 
-    async def _log_in(self, sock: socket.socket, pipes: list[_Pipe]) -> tuple[_Pipe, _Pipe] | None:
+    async def _log_in(self, sock: socket.socket, pipes: list[Pipe]) -> tuple[Pipe, Pipe] | None:
         """Takes a client to an open session; None when it only cancelled a query, or was refused."""
         client, packet = await self._greet(sock, pipes)
         if self._waiting > self._most_waiting:
@@ -196,7 +182,7 @@ class Door:
         backend = await self._connect(pipes)
         return (client, backend) if await self._enter(client, backend, startup) else None
 
-    async def _greet(self, sock: socket.socket, pipes: list[_Pipe]) -> tuple[_Pipe, bytes]:
+    async def _greet(self, sock: socket.socket, pipes: list[Pipe]) -> tuple[Pipe, bytes]:
         """Answers requests for encryption; returns the client and its first real packet.
 
         Read from the socket without a buffer, so that nothing sent in clear can be taken for part of what follows TLS
@@ -204,12 +190,12 @@ class Door:
         """
         loop = asyncio.get_running_loop()
         offered = {wire.GSSENC_REQUEST: b"N", wire.SSL_REQUEST: b"S" if self._tls else b"N"}
-        head = await _exactly(sock, 8)
+        head = await exactly(sock, 8)
         answer: bytes | None = None
         while answer != b"S" and (answer := offered.pop(struct.unpack("!II", head)[1], None)):
             await loop.sock_sendall(sock, answer)
-            head = b"" if answer == b"S" else await _exactly(sock, 8)
-        client = await _wrap(sock, None if head else self._tls)
+            head = b"" if answer == b"S" else await exactly(sock, 8)
+        client = await wrap(sock, None if head else self._tls)
         pipes.append(client)
         head = head or await client.reader.readexactly(8)
         length = struct.unpack_from("!I", head)[0]
@@ -217,9 +203,9 @@ class Door:
             raise wire.ProtocolError("invalid length of startup packet")
         return client, head + await client.reader.readexactly(length - 8)
 
-    async def _connect(self, pipes: list[_Pipe]) -> _Pipe:
+    async def _connect(self, pipes: list[Pipe]) -> Pipe:
         try:
-            backend = _Pipe(*await asyncio.open_unix_connection(str(self._behind())))
+            backend = Pipe(*await asyncio.open_unix_connection(str(self._behind())))
         except (OSError, DeployError) as e:
             _log.error("the cluster behind the door cannot be reached: %s", e)
             raise wire.ProtocolError(
@@ -228,7 +214,7 @@ class Door:
         pipes.append(backend)
         return backend
 
-    async def _enter(self, client: _Pipe, backend: _Pipe, startup: wire.Startup) -> bool:
+    async def _enter(self, client: Pipe, backend: Pipe, startup: wire.Startup) -> bool:
         """Logs in behind; passes the cluster's own refusal (no such database, no CONNECT) on to the client."""
         await backend.send(startup.packet)
         while True:
@@ -251,7 +237,7 @@ class Door:
         return wire.ProtocolError(text, wire.error("28P01", text))
 
     async def _cancel(self, packet: bytes) -> None:
-        pipes: list[_Pipe] = []
+        pipes: list[Pipe] = []
         backend = await self._connect(pipes)
         try:
             await backend.send(packet)
@@ -260,7 +246,7 @@ class Door:
             backend.close()
 
 
-async def _ask_password(client: _Pipe) -> str | None:
+async def _ask_password(client: Pipe) -> str | None:
     """The client's password; None when it hangs up, as psql does to ask its user."""
     await client.send(wire.authentication(wire.AUTH_CLEARTEXT))
     try:
@@ -271,43 +257,3 @@ async def _ask_password(client: _Pipe) -> str | None:
         text = f"expected password response, got message type {kind[0]}"
         raise wire.ProtocolError(text, wire.error("08P01", text))
     return body.removesuffix(b"\0").decode(errors="replace")
-
-
-async def _exactly(sock: socket.socket, count: int) -> bytes:
-    loop = asyncio.get_running_loop()
-    data = b""
-    while len(data) < count:
-        chunk = await loop.sock_recv(sock, count - len(data))
-        if not chunk:
-            raise asyncio.IncompleteReadError(data, count)
-        data += chunk
-    return data
-
-
-async def _wrap(sock: socket.socket, tls: ssl.SSLContext | None) -> _Pipe:
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=_CHUNK)
-    protocol = asyncio.StreamReaderProtocol(reader)
-    transport, _ = await loop.connect_accepted_socket(lambda: protocol, sock, ssl=tls)
-    return _Pipe(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
-
-
-async def _splice(client: _Pipe, backend: _Pipe) -> None:
-    """Passes bytes both ways, no faster than the receiver reads, until the cluster's side ends."""
-    upwards = asyncio.ensure_future(_upwards(client, backend))
-    try:
-        while data := await backend.reader.read(_CHUNK):
-            await client.send(data)
-    finally:
-        upwards.cancel()
-        with suppress(asyncio.CancelledError):
-            await upwards
-
-
-async def _upwards(client: _Pipe, backend: _Pipe) -> None:
-    try:
-        while data := await client.reader.read(_CHUNK):
-            await backend.send(data)
-        backend.writer.write_eof()  # the client may still read the rest of an answer
-    except _GONE:
-        backend.writer.transport.abort()

@@ -49,10 +49,12 @@ class Trust:
         """
         if ca_bundle is not None:
             return cls(tuple(_read(ca_bundle.expanduser(), "network.ca_bundle")))
-        named: list[str] = []
+        # Often all of them name one file, and checking a whole store takes 50 ms.
+        origins: dict[str, str] = {}
         for name in _VARIABLES:
             if environ.get(name):
-                named += _read(Path(environ[name]), f"The environment variable {name}")
+                origins.setdefault(environ[name], f"The environment variable {name}")
+        named = [c for path, origin in origins.items() for c in _read(Path(path), origin)]
         return cls(tuple(dict.fromkeys(named)))
 
     def combined(self) -> Path:
@@ -76,6 +78,7 @@ def _kept(certificates: Iterable[str]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as partial:
             partial.write(content)
+        Path(partial.name).chmod(0o644)
         Path(partial.name).replace(path)
     return path
 

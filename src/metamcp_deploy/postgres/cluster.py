@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -17,13 +16,12 @@ from urllib.parse import quote
 from metamcp_deploy import process
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.postgres import binaries
+from metamcp_deploy.postgres import binaries, making
+from metamcp_deploy.postgres.making import SUPERUSER
 from metamcp_deploy.postgres.place import Place
 
-SUPERUSER = "postgres"
 _START_SECONDS = 120.0  # recovery after a crash included
 _LOG_LIMIT = 5_000_000  # bytes; an older log is kept once, as .1
-_LONGEST_SOCKET_FOLDER = 80  # bytes; the system allows 103 (macOS) for folder and `/.s.PGSQL.5432`
 
 # Passwords here are random and long: the many rounds that protect a person's password would only slow each login.
 _SETTINGS = {
@@ -55,7 +53,9 @@ class Cluster:
     @classmethod
     def throwaway(cls) -> Cluster:
         """A cluster in a temporary folder; leaving its `with` block deletes it."""
-        cluster = cls(Path(tempfile.mkdtemp(prefix="metamcp-pg-home-", dir=_short_folder())), durable=False)
+        cluster = cls(
+            Path(tempfile.mkdtemp(prefix="metamcp-pg-home-", dir=making.short_folder())), durable=False
+        )
         cluster._remove_after = True
         return cluster
 
@@ -108,8 +108,8 @@ class Cluster:
             programs = binaries.install_for(self._place.user) / "bin"
             postmaster.clear(self.data)
             if not self.data.exists():
-                self._initialise(programs)
-            self._check_version()
+                making.initialise(self._place, programs, durable=self._durable)
+            making.check_version(self._place)
             self._launch(programs)
 
     def stop(self) -> None:
@@ -158,50 +158,10 @@ class Cluster:
             fcntl.flock(f, fcntl.LOCK_EX)
             yield
 
-    def _initialise(self, programs: Path) -> None:
-        fresh = self.data.with_name("data.new")
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(mode=0o700)
-        self._place.give(fresh)
-        secret_folder = self._temporary_folder()
-        try:
-            password_file = secret_folder / "password"
-            password_file.touch(mode=0o600)
-            password_file.write_text(self.password().reveal(), encoding="utf-8")
-            self._place.give(password_file)
-            process.run(
-                [
-                    programs / "initdb",
-                    *("-D", fresh, "-U", SUPERUSER, "-E", "UTF8", "--locale=C", "--auth=password"),
-                    f"--pwfile={password_file}",
-                    *(() if self._durable else ("--no-sync",)),
-                ],
-                cwd=Path("/"),
-                env=self._environment(),
-                user=self._place.user,
-                log=self.log,
-                code=Code.POSTGRES_FAILED,
-                hint=f"Look at the output below and in {self.log}, then run the same command again.",
-            )
-            fresh.rename(self.data)
-        finally:
-            shutil.rmtree(secret_folder, ignore_errors=True)
-            shutil.rmtree(fresh, ignore_errors=True)
-
-    def _check_version(self) -> None:
-        file = self.data / "PG_VERSION"
-        found = file.read_text(encoding="utf-8").strip() if file.is_file() else "unknown"
-        if found != binaries.MAJOR:
-            raise DeployError(
-                Code.POSTGRES_FAILED,
-                f"The data in {self.data} are of PostgreSQL {found}; this tool has version {binaries.MAJOR}.",
-                hint=f"Give up these data (rm -r {self.home}), or use the version of this tool that made them.",
-            )
-
     def _launch(self, programs: Path) -> None:
         if self.log.exists() and self.log.stat().st_size > _LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".log.1"))
-        folder = self._temporary_folder()
+        folder = making.temporary_folder(self._place)
         settings = {
             **_SETTINGS,
             **({} if self._durable else _THROWAWAY),
@@ -211,7 +171,7 @@ class Cluster:
         for name, value in settings.items():
             words += ["-c", f"{name}={value}"]
         pid = process.detach(
-            words, cwd=Path("/"), env=self._environment(), log=self.log, user=self._place.user
+            words, cwd=Path("/"), env=making.ENVIRONMENT, log=self.log, user=self._place.user
         )
         try:
             self._await_ready(pid)
@@ -253,24 +213,6 @@ class Cluster:
             hint=f"Look at the last lines below; to start with empty data: rm -r {self.home}",
             detail="\n".join(text.splitlines()[-20:]) or None,
         )
-
-    def _temporary_folder(self) -> Path:
-        from metamcp_deploy.postgres import postmaster
-
-        folder = Path(tempfile.mkdtemp(prefix=postmaster.SOCKET_PREFIX, dir=_short_folder()))
-        self._place.give(folder)
-        return folder
-
-    def _environment(self) -> dict[str, str]:
-        return {"PATH": os.defpath, "LANG": "C", "LC_ALL": "C"}
-
-
-def _short_folder() -> Path:
-    """A temporary folder whose path fits into a socket's address, needs no quoting, and is open to all users."""
-    chosen = Path(tempfile.gettempdir())
-    fits = len(os.fsencode(chosen)) <= _LONGEST_SOCKET_FOLDER - 20 and re.fullmatch(r"[\w./+-]+", str(chosen))
-    usable = fits and binaries.reachable(chosen / "x", binaries.account())
-    return chosen if usable else Path("/tmp")  # noqa: S108 -- mkdtemp makes private folders in it
 
 
 @contextmanager

@@ -54,8 +54,8 @@ class Place:
         if aside.exists():
             postmaster.clear(aside / "data")
             shutil.rmtree(aside)
-        aside.mkdir(mode=0o700)
-        self.give(aside)
+        aside.mkdir()
+        aside.chmod(0o711)  # the caller's, like the home: only `data` in it is given away
         self._remember(aside / "data")
 
     def remove(self) -> None:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import psutil
 
-SOCKET_PREFIX = "metamcp-pg-"
+from metamcp_deploy.postgres import making
+
 _FAST_SECONDS = 10.0
 _IMMEDIATE_SECONDS = 8.0  # the server itself kills what ignores it after 5
 
@@ -82,7 +83,7 @@ def clear(data: Path, ended: Postmaster | None = None) -> None:
     # PostgreSQL would refuse to start if another program of its user had that number by now.
     (data / "postmaster.pid").unlink(missing_ok=True)
     folder = server.socket_folder
-    if folder and folder.name.startswith(SOCKET_PREFIX) and not folder.is_symlink():
+    if folder and folder.name.startswith(making.SOCKET_PREFIX) and not folder.is_symlink():
         shutil.rmtree(folder, ignore_errors=True)
 
 
