@@ -10,6 +10,7 @@ import dataclasses
 import json
 import re
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -51,6 +52,7 @@ class Console:
         self._progress: events.Progress | None = None
         self._since = time.monotonic()
         self._lines: deque[str] = deque(maxlen=_OUTPUT_LINES)
+        self._lock = threading.RLock()  # events come from the threads that read other programs' output
 
     def hide(self, values: Iterable[str]) -> None:
         """Replaces these texts by stars wherever another program's output or an error repeats them."""
@@ -82,6 +84,10 @@ class Console:
 
     def event(self, event: events.Event) -> None:
         """Shows one event."""
+        with self._lock:
+            self._show(event)
+
+    def _show(self, event: events.Event) -> None:
         if self.log_format == "json":
             fields = {k: self._clean(v) if isinstance(v, str) else v for k, v in vars(event).items()}
             line = {"time": round(time.time(), 3), "event": _snake(type(event).__name__), **fields}
@@ -128,7 +134,7 @@ class Console:
         return f"  [dim]{escape(event.text)}[/]"
 
     def _printed(self, source: str, line: str) -> str | None:
-        line = self._clean(_plain(line)).rstrip()
+        line = self._clean(plain(line)).rstrip()
         if not line:
             return None
         if self._live:
@@ -198,7 +204,7 @@ class Console:
         else:
             self._err.print(f"[bold red]✗ {escape(shown['message'] or '')}[/] [dim]\\[{shown['code']}][/]")
             for line in (shown["detail"] or "").splitlines():
-                self._err.print(f"  [dim]│ {escape(_plain(line))}[/]")
+                self._err.print(f"  [dim]│ {escape(plain(line))}[/]")
             self._err.print(f"  [bold]Next:[/] {escape(shown['hint'] or '')}")
         if self.output == "json":
             self.raw(json.dumps({"error": shown}, indent=2, ensure_ascii=False))
@@ -224,8 +230,8 @@ def as_dict(value: Any) -> Any:
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")
 
 
-def _plain(line: str) -> str:
-    """Without escape sequences: another program's output must not steer the terminal."""
+def plain(line: str) -> str:
+    """A line without escape sequences: another program's output must not steer the terminal."""
     return _CONTROL.sub("", line)
 
 

@@ -27,10 +27,10 @@ def guarded(command: Callable[[], object], argv: Sequence[str]) -> int:
     try:
         result = command()
     except typer.Exit as e:
-        return e.exit_code
+        # typer turns a Ctrl-C into this exit code itself.
+        return _interrupted() if e.exit_code == INTERRUPTED else e.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        print("\nInterrupted. Run the same command again to go on.", file=sys.stderr)  # noqa: T201
-        return INTERRUPTED
+        return _interrupted()
     except TyperException as e:
         return _usage(e, argv)
     except DeployError as e:
@@ -44,6 +44,11 @@ def guarded(command: Callable[[], object], argv: Sequence[str]) -> int:
     except Exception:
         return _bug(argv)
     return result if isinstance(result, int) else DONE
+
+
+def _interrupted() -> int:
+    print("\nInterrupted. Run the same command again to go on.", file=sys.stderr)  # noqa: T201
+    return INTERRUPTED
 
 
 def _usage(error: TyperException, argv: Sequence[str]) -> int:

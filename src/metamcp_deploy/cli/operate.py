@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,9 +14,6 @@ from metamcp_deploy.cli.options import AppOption, Run, common
 if TYPE_CHECKING:
     from metamcp_deploy.events import LogLine
     from metamcp_deploy.health import Report
-
-# An app's output must not steer the terminal: escape sequences and control characters, tabs aside.
-_STEERING = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class Source(StrEnum):
@@ -93,9 +89,11 @@ def _json_line(line: LogLine) -> str:
 
 
 def _text_line(line: LogLine) -> str:
+    from metamcp_deploy.console import plain
+
     time = (
         f"{datetime.fromtimestamp(line.timestamp):%H:%M:%S.%f}"[:-3]
         if line.timestamp is not None
         else " " * 12
     )
-    return f"{time} {line.source:<6} {_STEERING.sub('', line.message)}"
+    return f"{time} {line.source:<6} {plain(line.message)}"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Clean = Annotated[bool, typer.Option("--clean", help="Build from nothing.")]
 Redeploy = Annotated[bool, typer.Option("--redeploy", help="Deploy although nothing changed.")]
+ForceLock = Annotated[bool, typer.Option("--force-lock", help="Take the lock from whoever holds it.")]
 Message = Annotated[str | None, typer.Option("-m", "--message", help="Kept in the deployment's record.")]
 Wait = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for a healthy answer.")]
 
@@ -53,17 +54,25 @@ def build(run: Run, plan: Plan = False, clean: Clean = False, no_cache: NoCache 
 
 
 @common
-def bundle_deploy(run: Run, plan: Plan = False) -> None:
+def bundle_deploy(run: Run, plan: Plan = False, force_lock: ForceLock = False) -> None:
     """Make database, app and secret, and upload the release."""
-    _stages(run, ["bundle-deploy"], plan)
+    from metamcp_deploy.stages.deploy import Wishes
+
+    _stages(run, ["bundle-deploy"], plan, Wishes(force_lock=force_lock))
 
 
 @common
-def app_deploy(run: Run, plan: Plan = False, redeploy: Redeploy = False, message: Message = None) -> None:
+def app_deploy(
+    run: Run,
+    plan: Plan = False,
+    redeploy: Redeploy = False,
+    message: Message = None,
+    force_lock: ForceLock = False,
+) -> None:
     """Deploy the uploaded release and follow it until it runs."""
     from metamcp_deploy.stages.deploy import Wishes
 
-    _stages(run, ["app-deploy"], plan, Wishes(redeploy=redeploy, message=message))
+    _stages(run, ["app-deploy"], plan, Wishes(False, redeploy, message, force_lock))
 
 
 @common
@@ -75,6 +84,7 @@ def deploy(
     clean: Clean = False,
     redeploy: Redeploy = False,
     message: Message = None,
+    force_lock: ForceLock = False,
     wait: Wait = 120,
     no_cache: NoCache = False,
 ) -> None:
@@ -82,7 +92,7 @@ def deploy(
     from metamcp_deploy.stages.deploy import STAGES, Wishes
 
     run.with_flags(not no_cache, upstream__url=url, upstream__ref=ref)
-    _stages(run, STAGES, plan, Wishes(clean, redeploy, message), wait=wait)
+    _stages(run, STAGES, plan, Wishes(clean, redeploy, message, force_lock), wait=wait)
 
 
 @common

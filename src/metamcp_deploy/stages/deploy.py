@@ -37,11 +37,13 @@ class Wishes:
         clean: build from nothing.
         redeploy: deploy although release and settings are the same.
         message: kept in the deployment's record.
+        force_lock: take the workspace's lock from whoever holds it.
     """
 
     clean: bool = False
     redeploy: bool = False
     message: str | None = None
+    force_lock: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,10 @@ def step(project: Project, stage: str, wishes: Wishes) -> pipeline.Step:
     make: Callable[..., pipeline.Step] = import_module(f"metamcp_deploy.stages.{MODULES[stage]}").step
     if stage == "build":
         return make(project, clean=wishes.clean)
+    if stage == "bundle-deploy":
+        return make(project, force_lock=wishes.force_lock)
     if stage == "app-deploy":
-        return make(project, redeploy=wishes.redeploy, message=wishes.message)
+        return make(project, redeploy=wishes.redeploy, message=wishes.message, force_lock=wishes.force_lock)
     return make(project)
 
 
