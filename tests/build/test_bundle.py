@@ -153,6 +153,20 @@ def test_a_changed_setting_renders_again_and_leaves_the_release(
     assert not [e for e in emitted if isinstance(e, events.Output)]
 
 
+def test_a_change_of_the_backend_alone_builds_no_front_end(
+    workshop: Project, write: Write, emitted: list[events.Event]
+) -> None:
+    before = release(workshop)
+    source = workshop.patched / "apps/backend/src/index.ts"
+    write(source.parent, {source.name: source.read_text() + "\nconsole.log('one more line');\n"})
+    assert run(workshop).reason == "patched tree changed"
+    assert [e.text for e in emitted if isinstance(e, events.Progress)] == ["Packing the release"]
+    after = release(workshop)
+    assert after["id"] != before["id"]
+    assert after["parts"]["backend"]["sha256"] != before["parts"]["backend"]["sha256"]
+    assert after["parts"]["migrations"] == before["parts"]["migrations"]
+
+
 @pytest.mark.parametrize(
     ("harm", "reason"),
     [
