@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from typing import Annotated
@@ -52,4 +53,10 @@ def main() -> None:
     """Entry point: runs the words of the command line and exits with the code of `boundary`."""
     # A pipeline that is cancelled sends SIGTERM: locks are released and children ended as on Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(boundary.guarded(lambda: app(standalone_mode=False), sys.argv[1:]))
+    code = boundary.guarded(lambda: app(standalone_mode=False), sys.argv[1:])
+    if code == boundary.INTERRUPTED:
+        # A Ctrl-C inside an import makes CPython end itself by SIGINT at exit, whatever the code: pipelines see -2.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
