@@ -120,5 +120,9 @@ def client_for(host: str, client_id: str, client_secret: str) -> WorkspaceClient
 def world_in(folder: Path, **options: Any) -> World:
     project = project_in(folder)
     running = local.up(project, **options)
-    client = client_for(running.url, running.client_id, running.client_secret.reveal())
+    try:
+        client = client_for(running.url, running.client_id, running.client_secret.reveal())
+    except BaseException:
+        local.down(project)
+        raise
     return World(project, running, client)

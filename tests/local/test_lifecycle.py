@@ -1,6 +1,7 @@
 """up, down, status, reset: what stays, what goes, and what a kill -9 may leave."""
 
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -216,6 +217,20 @@ def test_reset_deletes_everything(own):
     assert list(fresh.client.secrets.list_scopes()) == []
     with pytest.raises(NotFound):
         fresh.client.postgres.get_project("projects/kept")
+
+
+@pytest.mark.parametrize("waiting", [True, False])
+def test_a_deleted_state_ends_the_workspace(own, waiting):
+    app = own.serve(RUNAWAY)
+    left = own.get(app, "/").json()
+    shutil.rmtree(own.project.local)
+    if waiting:
+        own.until(lambda: not alive(own.running.pid))
+    else:
+        assert local.down(own.project) is True
+    assert not [pid for pid in [*left, own.running.pid] if alive(pid)]
+    assert processes_with(str(own.project.local)) == []
+    assert not own.project.local.exists()
 
 
 def test_several_run_side_by_side(own, tmp_path_factory):

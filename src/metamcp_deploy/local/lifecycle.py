@@ -115,7 +115,7 @@ def down(project: Project) -> bool:
     Raises:
         DeployError: EXTRA_MISSING.
     """
-    if not project.local.is_dir():
+    if _nothing(project.local):
         return False
     _need_extra()
     with _locked(project.local):
@@ -136,16 +136,22 @@ def reset(project: Project) -> bool:
     Raises:
         DeployError: EXTRA_MISSING, FILE_ACCESS.
     """
-    if not project.local.is_dir():
+    if _nothing(project.local):
         return False
     _need_extra()
     from metamcp_deploy.postgres import Cluster
 
     with _locked(project.local):
         _down(project.local)
-        Cluster(project.local / "postgres").remove()
-        shutil.rmtree(project.local)
+        if project.local.is_dir():
+            Cluster(project.local / "postgres").remove()
+            shutil.rmtree(project.local)
     return True
+
+
+def _nothing(folder: Path) -> bool:
+    """Neither state nor a daemon whose state somebody deleted."""
+    return not folder.is_dir() and (find_spec("psutil") is None or not remains.daemons(folder))
 
 
 def status(project: Project, *, with_credentials: bool = False) -> dict[str, Any]:

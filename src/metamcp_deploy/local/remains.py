@@ -17,7 +17,7 @@ def end_rest(folder: Path) -> bool:
     from metamcp_deploy.postgres import Cluster
 
     found = False
-    for pid in _daemons(folder):
+    for pid in daemons(folder):
         end(pid, patience=5.0)
         found = True
     found = processes.clean(folder / "processes.json", folder / "apps") > 0 or found
@@ -29,7 +29,8 @@ def end_rest(folder: Path) -> bool:
     return found
 
 
-def _daemons(folder: Path) -> list[int]:
+def daemons(folder: Path) -> list[int]:
+    """Process ids of servers on this state folder."""
     import psutil
 
     found = []

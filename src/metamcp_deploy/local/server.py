@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -49,6 +50,7 @@ class Server:
         self.options = options
         self.store = Store(folder)
         self.lakebase = Lakebase(folder, tls=options.tls)
+        self.stopped = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Site]:
@@ -66,7 +68,7 @@ class Server:
             apps = Apps(site)
             stack.push_async_callback(apps.close)
             await apps.resume()
-            watching = asyncio.create_task(_watch(site.ledger))
+            watching = asyncio.create_task(self._watch(site.ledger))
             stack.callback(watching.cancel)
             runner = web.AppRunner(self._application(site, apps), access_log=None, shutdown_timeout=2.0)
             await runner.setup()
@@ -118,6 +120,19 @@ class Server:
             application.add_routes(routes)
         return application
 
+    async def _watch(self, ledger: processes.Ledger) -> None:
+        """Keeps the list of what the apps run, for the case that this process is killed; ends without its folder."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if not await asyncio.to_thread(self.store.path.exists):
+                self.stopped.set()
+                return
+            if ledger.roots or ledger.seen:
+                try:
+                    await asyncio.to_thread(ledger.look)
+                except Exception:  # one look less, not an end to looking
+                    _log.exception("cannot look after processes")
+
     async def _status(self, _: web.Request, site: Site, api: AppsApi) -> web.Response:
         """What `local status` shows; not part of the platform."""
         apps = [api.shown(name) for name in sorted(api.apps.records)]
@@ -141,17 +156,6 @@ class Server:
         return [d["physical"] for b in branches for d in b["databases"].values()]
 
 
-async def _watch(ledger: processes.Ledger) -> None:
-    """Keeps the list of what the apps run, for the case that this process is killed."""
-    while True:
-        await asyncio.sleep(_LOOK_SECONDS)
-        if ledger.roots or ledger.seen:
-            try:
-                await asyncio.to_thread(ledger.look)
-            except Exception:  # one look less, not an end to looking
-                _log.exception("cannot look after processes")
-
-
 def describe(site: Site) -> dict[str, Any]:
     """The content of `workspace.json`."""
     data = site.identity.data
@@ -168,22 +172,29 @@ def describe(site: Site) -> dict[str, Any]:
 
 
 async def serve(folder: Path, options: Options) -> None:
-    """Runs until SIGTERM or SIGINT."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, stopped.set)
+    """Runs until SIGTERM or SIGINT, or until somebody deletes the state: then nothing of it is left, either.
+
+    Raises:
+        DeployError: as Server.
+    """
     left = await asyncio.to_thread(processes.clean, folder / "processes.json", folder / "apps")
     if left:
         _log.warning("ended %d processes that a killed workspace had left", left)
     processes.become_subreaper()
-    async with Server(folder, options).running() as site:
+    server = Server(folder, options)
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, server.stopped.set)
+    async with server.running() as site:
         write_private(folder / "workspace.json", describe(site))
         _log.info("serving at %s", site.url)
-        await stopped.wait()
-        _log.info("stopping")
+        await server.stopped.wait()
+        deleted = not await asyncio.to_thread(server.store.path.exists)
+        _log.info("stopping%s", ", as the state was deleted" if deleted else "")
     await asyncio.to_thread(processes.kill, processes.descendants(os.getpid()))
     await asyncio.to_thread((folder / "workspace.json").unlink, missing_ok=True)
+    if deleted:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
 def main() -> int:
