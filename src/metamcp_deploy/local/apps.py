@@ -21,6 +21,7 @@ from metamcp_deploy.local.site import Site
 _log = logging.getLogger(__name__)
 _NAME = re.compile(r"[a-z][a-z0-9-]{1,29}")
 _MOST = 100
+_DELETE_SECONDS = 1.0  # minutes on the platform; long enough that clients meet an app that is DELETING
 SETTABLE = ("description", "resources", "compute_size")
 # What GET gives and nobody sets: clients send it back with PATCH, and the platform ignores it.
 _READ_ONLY = frozenset(
@@ -223,6 +224,7 @@ class Apps:
     async def _delete(self, name: str) -> None:
         hosted = self.hosted[name]
         await hosted.close()
+        await asyncio.sleep(_DELETE_SECONDS)
         await self.attachments.withdraw(hosted.record)
         await asyncio.to_thread(shutil.rmtree, hosted.folder, ignore_errors=True)
         del self.hosted[name], self.records[name]
