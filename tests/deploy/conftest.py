@@ -23,7 +23,7 @@ def base(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Iterat
         project = Project(tmp_path_factory.mktemp("deploy"), settings())
         local.up(project)
         yield project
-        local.down(project)
+        local.reset(project)
 
 
 _count = 0

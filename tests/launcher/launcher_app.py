@@ -116,7 +116,9 @@ class FakeWorkspace:
         if path.endswith("/credentials"):
             self.issued.append(f"db-credential-marked-{len(self.issued)}")
             ends = datetime.now(UTC) + timedelta(seconds=self.ttl)
-            return {"token": self.issued[-1], "expiration_time": ends.isoformat().replace("+00:00", "Z")}
+            # The SDK's two credential types name it differently.
+            name = "expire_time" if "/postgres/" in path else "expiration_time"
+            return {"token": self.issued[-1], name: ends.isoformat().replace("+00:00", "Z")}
         if path == "/api/2.0/apps/tiny":
             return {"name": "tiny", "url": "https://tiny.example.com"}
         return {}

@@ -14,6 +14,7 @@ import psycopg
 from launcher_app import FakeWorkspace
 
 from metamcp_deploy.local.lakebase import Lakebase
+from metamcp_deploy.postgres import Cluster
 
 DATABASE, PRINCIPAL = "metamcp_app", "00000000-0000-0000-0000-00000000000a"
 
@@ -25,7 +26,7 @@ class Database(FakeWorkspace):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
-        self.lakebase = Lakebase(folder, tls=tls)
+        self.lakebase = Lakebase(folder, tls=tls, cluster=Cluster(folder / "postgres", durable=False))
         self.wait(self.lakebase.start())
         self.wait(self.lakebase.ensure_role(PRINCIPAL))
         self.fresh()
@@ -47,7 +48,7 @@ class Database(FakeWorkspace):
             return super().usual(path)
         token, expires = self.lakebase.issue_credential(PRINCIPAL, self.ttl)
         self.issued.append(token.reveal())
-        return {"token": token.reveal(), "expiration_time": datetime.fromtimestamp(expires, UTC).isoformat()}
+        return {"token": token.reveal(), "expire_time": datetime.fromtimestamp(expires, UTC).isoformat()}
 
     @property
     def env(self) -> dict[str, str]:
@@ -76,6 +77,7 @@ class Database(FakeWorkspace):
 
     def close(self) -> None:
         self.wait(self.lakebase.stop())
+        self.lakebase.cluster.remove()
         self.loop.call_soon_threadsafe(self.loop.stop)
         super().close()
 

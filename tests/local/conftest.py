@@ -17,7 +17,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Itera
         patched.setenv("METAMCP_CACHE_DIR", str(shared_cache))
         made = world_in(tmp_path_factory.mktemp("workspace"))
     yield made
-    local.down(made.project)
+    local.reset(made.project)
 
 
 @pytest.fixture
@@ -25,4 +25,4 @@ def own(tmp_path: Path) -> Iterator[World]:
     """A workspace of the test's own, for what stops or kills it."""
     made = world_in(tmp_path)
     yield made
-    local.down(made.project)
+    local.reset(made.project)

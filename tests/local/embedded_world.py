@@ -123,6 +123,6 @@ def world_in(folder: Path, **options: Any) -> World:
     try:
         client = client_for(running.url, running.client_id, running.client_secret.reveal())
     except BaseException:
-        local.down(project)
+        local.reset(project)
         raise
     return World(project, running, client)

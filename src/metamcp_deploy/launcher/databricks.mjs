@@ -60,7 +60,8 @@ export class Workspace {
       headers: { authorization: `Bearer ${bearer}`, "content-type": "application/json" },
       body: JSON.stringify(body),
     });
-    const { token, expiration_time: expires } = answer.body;
+    // `expire_time` of autoscaling credentials, `expiration_time` of provisioned ones.
+    const { token, expire_time: expires = answer.body.expiration_time } = answer.body;
     if (typeof token !== "string" || !token) {
       complain("Database credential response missing token");
       throw new Failure("credential", "credential_missing", "The workspace answered without a database credential.", { heals: true });
