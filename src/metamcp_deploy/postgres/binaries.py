@@ -105,7 +105,8 @@ def install_for(user: str | None) -> Path:
         for part in parts:
             if part.is_dir():
                 shutil.copytree(part, partial / part.relative_to(site), symlinks=True)
-        partial.chmod(0o755)
+        for folder in (partial, *(p for p in partial.rglob("*") if p.is_dir() and not p.is_symlink())):
+            folder.chmod(0o755)  # whatever the umask is: the daemon's is 077
         try:
             partial.rename(copy)
         except OSError:  # another process was faster
