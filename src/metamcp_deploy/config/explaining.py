@@ -74,6 +74,8 @@ def _leaves(model: BaseModel, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tu
 def _row(settings: Settings, tree: Node, path: tuple[str, ...], value: Any) -> Row:
     key = ".".join(path)
     node = at(tree, path)
+    if value is None and key == "app.sign_up":
+        return Row(key, settings.sign_up, str(DEFAULT))
     if value is None and key in ("database.project", "secrets.scope"):
         return Row(key, settings.app.name, "default: app.name")
     if node is None or (node.value is None and value is None):
@@ -92,7 +94,11 @@ def _shown(path: tuple[str, ...], value: Any) -> str | None:
     if isinstance(value, SecretReference):
         return f"secret {value.secret}"
     if isinstance(value, tuple):
-        return ", ".join(" ".join(str(v) for v in item.model_dump().values() if v) for item in value) or None
+        return ", ".join(_item(item) for item in value) or None
     if path[:2] == ("app", "env") and _SECRET_NAME.search(path[2]):
         return _STARS
     return masked(str(value))
+
+
+def _item(item: BaseModel | str) -> str:
+    return item if isinstance(item, str) else " ".join(str(v) for v in item.model_dump().values() if v)

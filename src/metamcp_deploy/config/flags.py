@@ -17,6 +17,7 @@ _OPTIONS = {
     "app.name": "--app",
     "workspace.profile": "--profile",
 }
+_LISTS = ("app.permissions", "app.child_env", "app.operators")
 
 
 def layer(flags: Mapping[str, str], sets: Sequence[str]) -> Node | None:
@@ -60,7 +61,7 @@ def _node(word: str, problems: list[Problem]) -> Node | None:
     known = shape.settable()
     if key.startswith("app.env.") and key != "app.env.":
         return Node(value, origin)
-    if key == "app.permissions":
+    if key in _LISTS:
         return _structured(value, origin)
     if key not in known or key == "app.env":
         problems.append(Problem(origin, _unknown(key, known)))

@@ -115,6 +115,17 @@ EnvName = Annotated[
     Expected("a variable name: letters, digits and _, the first no digit"),
     AfterValidator(_free_name),
 ]
+Email = Annotated[
+    str,
+    BeforeValidator(lambda value: value.strip().lower() if isinstance(value, str) else value),
+    StringConstraints(pattern=r"^[^\s@,\"']+@[^\s@,\"']+$", max_length=254),
+    Expected("an e-mail address"),
+]
+ChildName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"),
+    Expected("the name of a variable: letters, digits and _, the first no digit"),
+]
 SecretKey = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,128}$"),

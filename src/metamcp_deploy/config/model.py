@@ -9,8 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from metamcp_deploy.config.kinds import (
     AppName,
     AsWritten,
+    ChildName,
     Commit,
     DatabaseName,
+    Email,
     EnvName,
     Expected,
     File,
@@ -94,6 +96,32 @@ class App(Model):
         default_factory=dict,
         description="variables of the services: a text, or {secret: key of the scope}",
     )
+    child_env: Annotated[tuple[ChildName, ...], Section(tuple)] = Field(
+        default=(),
+        description="names in app.env that the settings of MCP servers may use as ${NAME}; no others resolve",
+    )
+    operators: Annotated[tuple[Email, ...], Section(tuple)] = Field(
+        default=(), description="e-mail addresses of those who operate the app"
+    )
+    sign_up: Literal["closed", "operators", "users", "open"] | None = Field(
+        default=None,
+        description="who may make an account with a password, for their own address; default: operators, "
+        "in an embedded workspace users",
+    )
+    inspector: Literal["closed", "operators", "open"] = Field(
+        default="closed",
+        description="who may start commands from the UI's inspector (remote servers can always be inspected)",
+    )
+    allow_instances: Flag = Field(
+        default=False, description="accept an app scaled to several instances, each with sessions of its own"
+    )
+
+    @model_validator(mode="after")
+    def _child_env_is_there(self) -> Self:
+        for name in self.child_env:
+            if name not in self.env:
+                raise ValueError(f"child_env names `{name}`, which app.env does not set")
+        return self
 
     @field_validator("env")
     @classmethod
@@ -166,6 +194,11 @@ class Settings(Model):
     overrides: Folder | None = None
     patches: Folder | None = None
     templates: Folder | None = None
+
+    @property
+    def sign_up(self) -> str:
+        """Who may make an account: on this machine whoever comes may try everything, for their own address."""
+        return self.app.sign_up or ("users" if self.embedded else "operators")
 
     @property
     def project_id(self) -> str:

@@ -93,8 +93,24 @@ def environment(settings: Settings, app_url: str | None) -> list[EnvVar]:
         EnvVar("LAKEBASE_ENDPOINT", value_from=DATABASE_RESOURCE),
         EnvVar("METAMCP_SECRET_ENV", value=",".join(secret_names)),
         *([EnvVar("METAMCP_APP_ENV", value=",".join(plain_names))] if plain_names else []),
+        *access(settings),
         *variables.values(),
     ]
+
+
+def access(settings: Settings) -> list[EnvVar]:
+    """What the launcher is told about who may do what, and what MCP servers may be given."""
+    app = settings.app
+    given = {
+        "METAMCP_SIGN_UP": settings.sign_up,
+        "METAMCP_OPERATORS": ",".join(operators),
+        "METAMCP_CONTACT": app.contact or "",
+        "METAMCP_INSPECTOR": "" if app.inspector == "closed" else app.inspector,
+        "METAMCP_CHILD_ENV": ",".join(app.child_env),
+        "METAMCP_COMPUTE_SIZE": app.compute_size,
+        "METAMCP_ALLOW_INSTANCES": "true" if app.allow_instances else "",
+    }
+    return [EnvVar(name, value=value) for name, value in given.items() if value]
 
 
 def app_resources(settings: Settings) -> list[dict[str, Any]]:
