@@ -103,8 +103,7 @@ def access(settings: Settings) -> list[EnvVar]:
     app = settings.app
     given = {
         "METAMCP_SIGN_UP": settings.sign_up,
-        "METAMCP_OPERATORS": ",".join(operators),
-        "METAMCP_CONTACT": app.contact or "",
+        "METAMCP_OPERATORS": ",".join(app.operators),
         "METAMCP_INSPECTOR": "" if app.inspector == "closed" else app.inspector,
         "METAMCP_CHILD_ENV": ",".join(app.child_env),
         "METAMCP_COMPUTE_SIZE": app.compute_size,
