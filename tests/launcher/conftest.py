@@ -68,6 +68,8 @@ def launch(node: Path, tmp_path: Path, workspace: FakeWorkspace) -> Iterator[Cal
             "LOG_LEVEL": "info",
             "METAMCP_SECRET_ENV": "BETTER_AUTH_SECRET,OIDC_CLIENT_SECRET",
             "METAMCP_APP_ENV": "LOG_LEVEL",
+            "METAMCP_OPERATORS": "oncall@example.com, Second@example.com",
+            "METAMCP_CONTACT": "#metamcp-help",
             "FOREIGN_TOKEN": "foreign-marked-5511",
             **(env or {}),
         }

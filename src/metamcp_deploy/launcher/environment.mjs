@@ -4,7 +4,7 @@ import { Failure } from "./failure.mjs";
 
 // Names whose values may stand in a log.
 const PRINTABLE =
-  /^(PG(APPNAME|DATABASE|HOST|PORT|SSLMODE|SSLROOTCERT|USER)|DATABRICKS_(APP_(NAME|PORT)|HOST|WORKSPACE_ID|CLIENT_ID)|LAKEBASE_(ENDPOINT|INSTANCE_NAME)|APP_URL|METAMCP_(APP|SECRET)_ENV|TRANSFORM_LOCALHOST_TO_DOCKER_INTERNAL|LOG_LEVEL|NODE_(ENV|EXTRA_CA_CERTS)|PATH|HOME|TMPDIR|LANG|LC_ALL|TZ|PWD|USER)$/;
+  /^(PG(APPNAME|DATABASE|HOST|PORT|SSLMODE|SSLROOTCERT|USER)|DATABRICKS_(APP_(NAME|PORT)|HOST|WORKSPACE_ID|CLIENT_ID)|LAKEBASE_(ENDPOINT|INSTANCE_NAME)|APP_URL|METAMCP_(APP_ENV|CONTACT|OPERATORS|SECRET_ENV)|TRANSFORM_LOCALHOST_TO_DOCKER_INTERNAL|LOG_LEVEL|NODE_(ENV|EXTRA_CA_CERTS)|PATH|HOME|TMPDIR|LANG|LC_ALL|TZ|PWD|USER)$/;
 
 // What programs in general need, MCP servers included (upstream hands them HOME, PATH and the like, and proxies).
 const PASSED =
@@ -42,11 +42,11 @@ function display(name, env, secrets) {
   return JSON.stringify(env[name].replace(/\/\/[^/@\s]*@/, "//********@"));
 }
 
-/** The workspace's origin; the platform gives it with or without the scheme. */
+/** The workspace's origin, "" when there is none; the platform gives it with or without the scheme. */
 export function workspaceHost(env) {
   const host = (env.DATABRICKS_HOST ?? "").trim();
-  if (!host) return "";
-  return new URL(host.includes("://") ? host : `https://${host}`).origin;
+  const url = host.includes("://") ? host : `https://${host}`;
+  return host && URL.canParse(url) ? new URL(url).origin : "";
 }
 
 /** Where to listen: everywhere, as the platform wants it, except below an embedded workspace on this machine. */

@@ -4,9 +4,11 @@ import path from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { operators } from "./caller.mjs";
 import { credentialsFor } from "./credentials.mjs";
 import { Workspace } from "./databricks.mjs";
 import * as environment from "./environment.mjs";
+import { evidenceOf } from "./evidence.mjs";
 import { Failure } from "./failure.mjs";
 import { complain, conceal, say } from "./log.mjs";
 import { migrate } from "./migration.mjs";
@@ -37,11 +39,14 @@ export class Launcher {
   #credentials = null;
   #workspace = null;
   #ports = null;
+  #environment = []; // as it was logged, masked
 
   constructor({ env, secrets, withheld, root }) {
     Object.assign(this, { env, secrets, withheld, root });
     Object.values(secrets).forEach(conceal);
-    this.proxy = new Proxy((target) => this.#find(target));
+    const workspace = environment.workspaceHost(env);
+    const tell = this.#telling(operators(env), env.METAMCP_CONTACT ?? "");
+    this.proxy = new Proxy((target) => this.#find(target), { tell, workspace });
   }
 
   /** Holds the port and brings the app up, again and again while that can help. Throws only when it cannot bind. */
@@ -50,11 +55,12 @@ export class Launcher {
     const host = environment.bindAddress(this.env);
     await this.proxy.listen(port, host);
     say(`Listening on ${host}:${port} with Node ${process.version}`);
-    for (const line of environment.describe(this.env, this.secrets, this.withheld)) say(line);
+    this.#environment = environment.describe(this.env, this.secrets, this.withheld);
+    this.#environment.forEach((line) => say(line));
     for (let attempt = 0; !this.#stop.signal.aborted; attempt++) {
       const failure = await this.#attempt();
       if (!failure || this.#stop.signal.aborted) return;
-      if (!failure.heals) return complain("Not tried again: this needs a change and a new deployment");
+      if (!failure.heals) return complain("Not tried again: this needs a change, and then a new deployment or start");
       const wait = RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)];
       say(`Trying again in ${wait / 1000} s`);
       await sleep(wait, undefined, { signal: this.#stop.signal }).catch(() => {});
@@ -83,11 +89,19 @@ export class Launcher {
     } catch (error) {
       const failure = Failure.from(error, this.#state.step);
       if (this.#stop.signal.aborted) return failure;
-      const { step, code, message, detail } = failure;
+      const { step, code, message, detail, heals } = failure;
       complain(`Start failed at step ${step} (${code}): ${message}${detail ? ` ${detail}` : ""}`);
-      this.#state = { status: "failed", step, code, message };
+      this.#state = { status: "failed", step, code, message, detail, heals };
       return failure;
     }
+  }
+
+  /** What the launcher's own answers add: whom to ask, and for operators the evidence. */
+  #telling(isOperator, contact) {
+    return (request, away) => {
+      const evidence = away.status === "failed" && isOperator(request) ? evidenceOf(away, this.#environment) : null;
+      return { contact, evidence };
+    };
   }
 
   async #bringUp() {

@@ -5,7 +5,10 @@ import { StringDecoder } from "node:string_decoder";
 const PREFIX = "[MetaMCP][Databricks] ";
 const SHORTEST_SECRET = 6; // shorter values occur by chance in ordinary words
 const LONGEST_LINE = 64 * 1024;
+const RECENT_LINES = 40;
+const LONGEST_RECENT = 2_000; // characters of a line
 const concealed = new Set();
+const last = new Map(); // source → its last lines
 
 // Whoever read the log may be gone; that is no reason to end, nor one to complain about on the same broken pipe.
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
@@ -26,17 +29,32 @@ export function redact(text) {
   return clean;
 }
 
+/** The last lines of the launcher and of each service, by source. */
+export function recent() {
+  // Once more: what was no secret when it was printed may have become one since.
+  return Object.fromEntries([...last].map(([source, lines]) => [source, lines.map(redact)]));
+}
+
+function remember(source, line) {
+  if (!last.has(source)) last.set(source, []);
+  const lines = last.get(source);
+  lines.push(redact(line.slice(0, LONGEST_RECENT)));
+  if (lines.length > RECENT_LINES) lines.shift();
+}
+
 /** A line of the launcher's own. The old runbook greps for the prefix and for several of the texts. */
-export function say(text) {
-  process.stdout.write(redact(`${PREFIX}${text}\n`));
+export function say(text, stream = process.stdout) {
+  remember("launcher", text);
+  stream.write(redact(`${PREFIX}${text}\n`));
 }
 
 export function complain(text) {
-  process.stderr.write(redact(`${PREFIX}${text}\n`));
+  say(text, process.stderr);
 }
 
 /** A line of a service, marked with its name. */
 export function passOn(name, line, stream = process.stdout) {
+  remember(name, line);
   stream.write(redact(`[${name}] ${line}\n`));
 }
 

@@ -2,13 +2,14 @@
 
 import http from "node:http";
 
+import { answerOf, send, sendRaw } from "./answers.mjs";
+import { sort } from "./bearers.mjs";
 import { answerHeaders, forwardHeaders, requestId } from "./headers.mjs";
+import { relay } from "./relay.mjs";
 
 const IDLE_SERVICE_MS = 3_000; // below the 5 s after which Node's servers close an idle connection
 const IDLE_CLIENT_MS = 75_000; // above what proxies in front usually keep (60 s), so that they close first
 const MAX_HEADER = 64 * 1024; // the platform adds access tokens
-const AFTER_STARTING_S = 2;
-const AFTER_FAILED_S = 10;
 
 export class Proxy {
   #agent = new http.Agent({ keepAlive: true, timeout: IDLE_SERVICE_MS, maxFreeSockets: 64, noDelay: true });
@@ -17,10 +18,12 @@ export class Proxy {
 
   /**
    * @param find function of a request target: {port, path, protocol} of the service to ask, or
-   *   {away: {status, step, code, message}} when it cannot be asked now
+   *   {away: {status, step, code, message, detail?, heals?}} when it cannot be asked now
+   * @param tell function of a request and what is away: {contact, evidence}, as answers.mjs takes them
+   * @param workspace origin of the workspace, whose tokens go no further
    */
-  constructor(find) {
-    this.find = find;
+  constructor(find, { tell, workspace }) {
+    Object.assign(this, { find, tell, workspace });
     this.server = http.createServer({
       requestTimeout: 0, // big bodies over slow lines
       keepAliveTimeout: IDLE_CLIENT_MS,
@@ -73,7 +76,7 @@ export class Proxy {
   #handle(request, response, waiting) {
     const id = requestId(request);
     const found = this.find(targetOf(request));
-    if (found.away) return refuse(response, found.away, id);
+    if (found.away) return this.#refuse(request, response, found.away, id);
     const entry = { stream: false, end: () => response.destroy() };
     response.once("close", this.#track(entry));
     this.#send(request, response, { found, id, waiting, entry });
@@ -82,20 +85,21 @@ export class Proxy {
   #send(request, response, exchange) {
     const { found, id, waiting, entry } = exchange;
     const headers = forwardHeaders(request, id, found.protocol);
+    const sorted = sort(headers, found.path, this.workspace);
     if (!waiting) delete headers.expect;
     const hasBody = request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"]) > 0;
     const onward = http.request({
       host: "127.0.0.1",
       port: found.port,
       method: request.method,
-      path: found.path,
+      path: sorted.path,
       headers,
       agent: this.#agent,
       maxHeaderSize: MAX_HEADER,
     });
     const abandoned = () => onward.destroy();
     response.once("close", abandoned);
-    onward.on("response", (answer) => relay(answer, response, { entry, port: found.port }));
+    onward.on("response", (answer) => relay(answer, response, { entry, port: found.port, sorted }));
     onward.on("error", () => {
       response.off("close", abandoned);
       request.unpipe(onward);
@@ -107,7 +111,7 @@ export class Proxy {
       }
       request.resume();
       const away = this.find(targetOf(request)).away ?? brokenOff();
-      refuse(response, away, id);
+      this.#refuse(request, response, away, id);
     });
     onward.on("close", () => {
       request.unpipe(onward);
@@ -127,10 +131,11 @@ export class Proxy {
     const id = requestId(request);
     if ((request.headers.upgrade ?? "").toLowerCase() !== "websocket") return this.#notUpgraded(request, socket);
     const found = this.find(targetOf(request));
-    if (found.away) return refuseRaw(socket, found.away, id);
+    if (found.away) return this.#refuseRaw(request, socket, found.away, id);
     const headers = forwardHeaders(request, id, found.protocol);
+    const { path } = sort(headers, found.path, this.workspace);
     Object.assign(headers, { connection: "Upgrade", upgrade: "websocket" });
-    const onward = http.request({ host: "127.0.0.1", port: found.port, method: request.method, path: found.path, headers, agent: false });
+    const onward = http.request({ host: "127.0.0.1", port: found.port, method: request.method, path, headers, agent: false });
     const release = this.#track({ stream: true, end: () => socket.destroy() });
     socket.once("close", () => {
       release();
@@ -148,7 +153,7 @@ export class Proxy {
       answer.pipe(socket);
       answer.on("error", () => socket.destroy());
     });
-    onward.on("error", () => refuseRaw(socket, this.find(targetOf(request)).away ?? brokenOff(), id));
+    onward.on("error", () => this.#refuseRaw(request, socket, this.find(targetOf(request)).away ?? brokenOff(), id));
     onward.end();
   }
 
@@ -161,7 +166,15 @@ export class Proxy {
     const body = request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"]) > 0;
     if (!body) return this.#handle(request, response, false);
     const away = { http: 501, status: "refused", step: "proxy", code: "upgrade_with_body", message: "Send the body without Upgrade." };
-    return refuse(response, away, requestId(request));
+    return this.#refuse(request, response, away, requestId(request));
+  }
+
+  #refuse(request, response, away, id) {
+    send(response, answerOf(request, away, { id, ...this.tell(request, away) }));
+  }
+
+  #refuseRaw(request, socket, away, id) {
+    sendRaw(socket, answerOf(request, away, { id, ...this.tell(request, away) }));
   }
 
   #clientError(error, socket) {
@@ -169,15 +182,6 @@ export class Proxy {
     const status = error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
     return socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
   }
-}
-
-function relay(answer, response, { entry, port }) {
-  entry.stream = (answer.headers["content-type"] ?? "").startsWith("text/event-stream");
-  response.writeHead(answer.statusCode, answer.statusMessage, answerHeaders(answer, port));
-  // A stream's head must not wait for its first event; of other answers the body follows, and one packet is enough.
-  if (answer.headers["content-length"] === undefined) response.flushHeaders();
-  answer.pipe(response);
-  answer.on("error", () => response.destroy()); // cut off: the client must see that, not a short answer
 }
 
 function splice(one, other) {
@@ -199,35 +203,7 @@ function targetOf(request) {
 
 function brokenOff() {
   const message = "The service ended the connection before it answered.";
-  return { http: 502, status: "failed", step: "proxy", code: "service_broke_off", message };
-}
-
-/** The JSON answer of the launcher itself. */
-function ownAnswer(away, id) {
-  const { status, step, code, message } = away;
-  const body = `${JSON.stringify({ status, step, code, message, request_id: id })}\n`;
-  const headers = {
-    "content-type": "application/json; charset=utf-8",
-    "content-length": String(Buffer.byteLength(body)),
-    "cache-control": "no-store",
-    "x-request-id": id,
-  };
-  if (!away.http) headers["retry-after"] = String(status === "starting" ? AFTER_STARTING_S : AFTER_FAILED_S);
-  return { http: away.http ?? 503, headers, body };
-}
-
-function refuse(response, away, id) {
-  const answer = ownAnswer(away, id);
-  if (away.status === "stopping") answer.headers.connection = "close";
-  response.writeHead(answer.http, answer.headers);
-  response.end(answer.body);
-}
-
-function refuseRaw(socket, away, id) {
-  if (!socket.writable || socket.bytesWritten) return socket.destroy();
-  const answer = ownAnswer(away, id);
-  const lines = Object.entries({ ...answer.headers, connection: "close" }).map(([name, value]) => `${name}: ${value}`);
-  return socket.end(`HTTP/1.1 ${answer.http} ${http.STATUS_CODES[answer.http]}\r\n${lines.join("\r\n")}\r\n\r\n${answer.body}`);
+  return { status: "failed", step: "proxy", code: "service_broke_off", message };
 }
 
 function rawHead(answer, port, extra) {

@@ -1,0 +1,16 @@
+// What an operator is shown about a failure: its text, what is known about it, the masked environment, the last lines.
+
+import { diagnose } from "./diagnoses.mjs";
+import { redact, recent } from "./log.mjs";
+
+/**
+ * @param away {step, code, message, detail?}
+ * @param environment lines, masked
+ * @returns {error, cause, fix, environment, log: {source: [lines]}}; cause and fix are null when the failure is not known
+ */
+export function evidenceOf(away, environment) {
+  const log = recent();
+  const known = diagnose(away, log[away.step]);
+  const error = redact([away.message, away.detail].filter(Boolean).join(" "));
+  return { error, cause: known?.cause ?? null, fix: known?.fix ?? null, environment: environment.map(redact), log };
+}

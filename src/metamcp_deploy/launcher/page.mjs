@@ -1,0 +1,66 @@
+// The launcher's page for people: one file without anything from elsewhere, light and dark, readable without styles.
+
+const TITLES = {
+  starting: "MetaMCP is starting",
+  stopping: "MetaMCP is stopping",
+  failed: "MetaMCP is not available",
+  refused: "MetaMCP did not accept this request",
+};
+const STYLE = `:root{color-scheme:light dark}body{font:1rem/1.5 system-ui,sans-serif;margin:0}
+main{max-width:46rem;margin:auto;padding:2rem 1rem}h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2rem}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.3rem 1.2rem}dt{font-weight:600}dd{margin:0;overflow-wrap:anywhere}
+pre{overflow:auto;padding:.8rem;border:1px solid;border-radius:.3rem;font-size:.85rem;white-space:pre-wrap;overflow-wrap:anywhere}`;
+
+/**
+ * @param facts {status, step, code, message, request_id, contact?}
+ * @param evidence as in answers.mjs, or null
+ * @param refresh seconds after which the page asks again; 0 never
+ */
+export function render(facts, { evidence, refresh }) {
+  const title = TITLES[facts.status] ?? TITLES.failed;
+  const rows = [["Step", facts.step], ["Code", facts.code], ["Request", facts.request_id], ["Contact", facts.contact]];
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">${refresh ? `\n<meta http-equiv="refresh" content="${refresh}">` : ""}
+<title>${title}</title>
+<style>${STYLE}</style>
+</head>
+<body>
+<main>
+<h1>${title}</h1>
+<p role="status">${escaped(facts.message)}</p>
+${list(rows)}
+${refresh ? `<p>This page asks again every ${refresh} seconds.</p>\n` : ""}${evidence ? details(evidence) : ""}</main>
+</body>
+</html>
+`;
+}
+
+function details({ error, cause, fix, environment, log }) {
+  const sources = Object.entries(log).filter(([, lines]) => lines.length);
+  return [
+    section("For operators", list([["Error", error], ["Likely cause", cause], ["What ends it", fix]])),
+    ...sources.map(([name, lines]) => section(`Last lines of ${name}`, block(lines, `Last lines of ${name}`))),
+    section("Environment", block(environment, "Environment")),
+  ].join("");
+}
+
+function section(title, content) {
+  return `<section>\n<h2>${escaped(title)}</h2>\n${content}\n</section>\n`;
+}
+
+function list(rows) {
+  const shown = rows.filter(([, value]) => value);
+  return `<dl>\n${shown.map(([name, value]) => `<dt>${name}</dt><dd>${escaped(value)}</dd>`).join("\n")}\n</dl>`;
+}
+
+function block(lines, label) {
+  return `<pre tabindex="0" aria-label="${escaped(label)}">${escaped(lines.join("\n"))}</pre>`; // focusable: it can be scrolled by keys
+}
+
+function escaped(text) {
+  const names = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
+  return String(text).replace(/[&<>"']/g, (character) => names[character]);
+}
