@@ -6,18 +6,16 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from metamcp_deploy import __version__, fingerprint
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages.build import archive, frontend, routes
+from metamcp_deploy.stages.build import archive, frontend, reproducible, routes
 from metamcp_deploy.stages.build.archive import Entry
 
 _DRIZZLE = Path("apps/backend/drizzle")
-_BUILT_IN = "/metamcp"  # stands for the folder it was built in, which says who built it and where
 
 ENTRIES = {"backend": "index.mjs", "frontend": frontend.ENTRY, "migrations": "migrate.mjs"}
 
@@ -55,10 +53,10 @@ def assemble(tree: Path, programs: Mapping[str, bytes], app_yaml: str, origin: O
     Raises:
         DeployError: BUNDLE_INVALID or BUILD_FAILED, naming the file.
     """
-    renamed = _renames(tree, origin)
+    canonical = reproducible.Canonical.of(tree, fingerprint.of_value([origin.commit, origin.patched])[:21])
     parts = {
         "backend": [Entry(n, programs[n]) for n in ("index.mjs", "preload.mjs")],
-        "frontend": [_renamed(e, renamed) for e in frontend.entries(tree)],
+        "frontend": list(canonical.entries(frontend.entries(tree))),
         "migrations": [Entry("migrate.mjs", programs["migrate.mjs"]), *_migrations(tree / _DRIZZLE)],
     }
     for part, entries in parts.items():
@@ -82,7 +80,7 @@ def write(release: Release, origin: Origin, app: Path) -> None:
         (app / entry.path).write_bytes(entry.content)
     with ThreadPoolExecutor(min(3, os.cpu_count() or 1)) as pool:
         packed = dict(zip(release.parts, pool.map(archive.pack, release.parts.values()), strict=True))
-    described = {}
+    described: dict[str, dict[str, Any]] = {}
     for part, content in packed.items():
         path = app / f"{part}.tar.gz"
         path.write_bytes(content)
@@ -93,6 +91,7 @@ def write(release: Release, origin: Origin, app: Path) -> None:
             "sha256": fingerprint.of_bytes(content),
             "bytes": len(content),
         }
+    described["frontend"]["keys"] = reproducible.placeholders_in(release.parts["frontend"])
     manifest = {
         "format": 1,
         "id": release.id,
@@ -127,29 +126,4 @@ def _migration_error(what: str) -> DeployError:
         Code.BUNDLE_INVALID,
         f"{what}; the database could not be migrated.",
         hint="`metamcp-deploy patch` makes the tree anew; see `overrides/` if you replace migrations.",
-    )
-
-
-def _renames(tree: Path, origin: Origin) -> list[tuple[bytes, bytes]]:
-    """What differs between two builds of the same tree, and what it becomes: Next's random build id, the folder."""
-    built = tree / frontend.APP / ".next"
-    build_id = (built / "BUILD_ID").read_text().strip()
-    stable = fingerprint.of_value([origin.commit, origin.patched])[:21]
-    # Asked of the build, not of `tree`: the folder may have been moved since, or be reached through a link.
-    app = str(json.loads((built / "required-server-files.json").read_text())["appDir"])
-    root = app.removesuffix(f"/{frontend.APP}")
-    pairs = [(build_id, stable), (root, _BUILT_IN), (quote(root, safe=""), quote(_BUILT_IN, safe=""))]
-    # A short text could be any word; Next's own build id has 21 characters.
-    return [(a.encode(), b.encode()) for a, b in pairs if len(a) >= 16]
-
-
-def _renamed(entry: Entry, pairs: list[tuple[bytes, bytes]]) -> Entry:
-    path, content = entry.path, entry.content
-    for before, after in pairs:
-        path = path.replace(before.decode(), after.decode())
-        content = content.replace(before, after)
-    return (
-        entry
-        if content is entry.content and path == entry.path
-        else replace(entry, path=path, content=content)
     )

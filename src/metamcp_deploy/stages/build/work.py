@@ -18,7 +18,7 @@ from typing import Any
 
 from metamcp_deploy import events, fingerprint, pipeline, resources
 from metamcp_deploy.config.project import Project
-from metamcp_deploy.stages.build import frontend, programs, upstream
+from metamcp_deploy.stages.build import frontend, programs, reproducible, upstream
 from metamcp_deploy.stages.build.node import Node
 from metamcp_deploy.stages.build.toolchain import Pnpm, make_bin, ready_pnpm
 
@@ -82,6 +82,7 @@ class Work:
 
         def make() -> None:
             mirror(patched, self.tree)
+            reproducible.wrap(self.tree)
             events.emit(events.Progress("Building"))
             upstream.build(self.tree, env, log)
             frontend.check_built(self.tree)
@@ -132,7 +133,7 @@ def built_key(patched: Path, dependencies: str) -> str:
         p.relative_to(patched).as_posix(): fingerprint.of_tree(p) if p.is_dir() else fingerprint.of_file(p)
         for p in (*around, *beside)
     }
-    return fingerprint.of_value([dependencies, digests])
+    return fingerprint.of_value([dependencies, digests, fingerprint.of_file(reproducible.SCRIPT)])
 
 
 def mirror(source: Path, to: Path) -> None:
