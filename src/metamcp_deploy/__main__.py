@@ -1,6 +1,19 @@
-"""`python -m metamcp_deploy`."""
+"""Entry point of `metamcp-deploy` and `python -m metamcp_deploy`: a Ctrl-C while the command line loads is one, too."""
 
-from metamcp_deploy.cli import main
+import os
+import sys
+
+
+def main() -> None:
+    """Runs the command line and exits."""
+    try:
+        from metamcp_deploy import cli
+    except KeyboardInterrupt:
+        sys.stderr.write("\nInterrupted.\n")
+        sys.stderr.flush()
+        os._exit(130)  # at the end of an interrupted import, CPython would end itself by SIGINT
+    cli.main()
+
 
 if __name__ == "__main__":
     main()

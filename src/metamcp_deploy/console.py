@@ -58,7 +58,8 @@ class Console:
         """Replaces these texts by stars wherever another program's output or an error repeats them."""
         self._hidden += [v for v in values if len(v) >= 4]
 
-    def _clean(self, text: str) -> str:
+    def clean(self, text: str) -> str:
+        """The text with what is hidden as stars."""
         for value in self._hidden:
             text = text.replace(value, "********")
         return text
@@ -89,7 +90,7 @@ class Console:
 
     def _show(self, event: events.Event) -> None:
         if self.log_format == "json":
-            fields = {k: self._clean(v) if isinstance(v, str) else v for k, v in vars(event).items()}
+            fields = {k: self.clean(v) if isinstance(v, str) else v for k, v in vars(event).items()}
             line = {"time": round(time.time(), 3), "event": _snake(type(event).__name__), **fields}
             print(json.dumps(line, default=str), file=sys.stderr, flush=True)  # noqa: T201
             return
@@ -117,13 +118,13 @@ class Console:
             case events.LogLine():
                 return self._printed(event.source, event.message)
             case events.Note():
-                return f"  {escape(self._clean(event.text))}"
+                return f"  {escape(self.clean(event.text))}"
             case events.Changed():
                 style = _ACTION_STYLE.get(event.action, "cyan")
                 return f"  [{style}]{event.action:<8}[/] {escape(event.kind)} {escape(event.name)}"
             case events.Warned():
                 hint = f"\n    [dim]{escape(event.hint)}[/]" if event.hint else ""
-                return f"[bold yellow]![/] {escape(self._clean(event.text))}{hint}"
+                return f"[bold yellow]![/] {escape(self.clean(event.text))}{hint}"
         return None
 
     def _progressed(self, event: events.Progress) -> str | None:
@@ -134,7 +135,7 @@ class Console:
         return f"  [dim]{escape(event.text)}[/]"
 
     def _printed(self, source: str, line: str) -> str | None:
-        line = self._clean(plain(line)).rstrip()
+        line = self.clean(plain(line)).rstrip()
         if not line:
             return None
         if self._live:
@@ -198,7 +199,7 @@ class Console:
 
     def error(self, error: DeployError) -> None:
         """An expected failure: on stderr for people; with `-o json` the one document on stdout."""
-        shown = {k: self._clean(v) if v else v for k, v in error.as_dict().items()}
+        shown = {k: self.clean(v) if v else v for k, v in error.as_dict().items()}
         if self.log_format == "json":
             print(json.dumps({"time": round(time.time(), 3), "event": "error", **shown}), file=sys.stderr)  # noqa: T201
         else:

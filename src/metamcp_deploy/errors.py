@@ -15,6 +15,7 @@ class Code(StrEnum):
     # the command line itself
     USAGE = "usage"
     BUG = "bug"
+    INTERRUPTED = "interrupted"
     # configuration
     CONFIG_INVALID = "config_invalid"
     CONFIG_CONFLICT = "config_conflict"
@@ -50,6 +51,8 @@ class Code(StrEnum):
     LOCKFILE_MISMATCH = "lockfile_mismatch"
     BUILD_FAILED = "build_failed"
     BUNDLE_INVALID = "bundle_invalid"
+    RELEASE_UNHEALTHY = "release_unhealthy"
+    RELEASE_UNKNOWN = "release_unknown"
     # workspace
     AUTH_FAILED = "auth_failed"
     HOST_MISMATCH = "host_mismatch"

@@ -56,9 +56,27 @@ def recorded(state: Path, stage: str) -> dict[str, Any] | None:
     """The record of a stage's last good run: {fingerprint: {label: value}, facts}. None without one (or if broken)."""
     try:
         record: dict[str, Any] = json.loads((state / f"{stage}.json").read_text())
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
-    return record if isinstance(record.get("fingerprint"), dict) and "facts" in record else None
+    whole = isinstance(record, dict) and all(
+        isinstance(record.get(k), dict) for k in ("fingerprint", "facts")
+    )
+    return record if whole else None
+
+
+class _Recorded(dict[str, Any]):
+    """Facts of a stage's record; one that is missing there, as somebody edited the file, is no bug."""
+
+    def __init__(self, found: Facts, path: Path) -> None:
+        super().__init__(found)
+        self._path = path
+
+    def __missing__(self, key: str) -> Any:
+        raise DeployError(
+            Code.STAGE_MISSING,
+            f"{self._path} holds no `{key}`: it is not what `{self._path.stem}` wrote.",
+            hint=f"Delete that file and run `metamcp-deploy {self._path.stem}` again.",
+        )
 
 
 def facts(state: Path, stage: str, wanted_by: str) -> Facts:
@@ -74,8 +92,7 @@ def facts(state: Path, stage: str, wanted_by: str) -> Facts:
             f"`{wanted_by}` needs `{stage}`, which has not run in {state.parent.parent}.",
             hint=f"Run `metamcp-deploy {stage}` first, or `metamcp-deploy deploy` for all stages.",
         )
-    found: Facts = record["facts"]
-    return found
+    return _Recorded(record["facts"], state / f"{stage}.json")
 
 
 def why(step: Step, state: Path) -> str | None:

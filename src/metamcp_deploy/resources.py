@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable
 from functools import cache
@@ -24,12 +25,26 @@ def shipped(name: str) -> Path:
 
 
 def cache_folder() -> Path:
-    """The user's cache folder for this tool (METAMCP_CACHE_DIR, else the system's custom); made when missing."""
+    """The user's cache folder for this tool (METAMCP_CACHE_DIR, else the system's custom); made when missing.
+
+    Raises:
+        DeployError: FILE_ACCESS, when it cannot be made.
+    """
     from platformdirs import user_cache_path
 
     chosen = os.environ.get("METAMCP_CACHE_DIR")
     folder = Path(chosen).absolute() if chosen else user_cache_path("metamcp-deploy")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        if e.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        named = " (METAMCP_CACHE_DIR)" if chosen else ""
+        raise DeployError(
+            Code.FILE_ACCESS,
+            f"The cache folder {folder}{named} cannot be made: {e.strerror}.",
+            hint="Let METAMCP_CACHE_DIR name a folder that you can write to, or use --no-cache.",
+        ) from e
     return folder
 
 

@@ -1,5 +1,9 @@
 import errno
 import json
+import os
+import shlex
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +59,29 @@ def test_an_interruption_ends_with_130_and_no_traceback(capsys: pytest.CaptureFi
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_a_report_of_a_bug_is_private_and_holds_no_credentials(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    url = "https://user:swordfish@proxy.example.com"
+    assert failing(ValueError(f"no way to {url}"), argv=("deploy", "--set", f"network.proxy={url}")) == 3
+    err = capsys.readouterr().err
+    path = Path(next(word for word in err.split() if word.endswith(".log")))
+    assert "swordfish" not in err + path.read_text()
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_bug_is_told_even_where_the_cache_cannot_be_written(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("METAMCP_CACHE_DIR", "/proc/no-such-folder")
+    monkeypatch.setattr(boundary.tempfile, "gettempdir", lambda: str(tmp_path))
+    assert failing(ZeroDivisionError("surprise")) == 3
+    assert str(tmp_path) in capsys.readouterr().err
+    monkeypatch.setattr(boundary.tempfile, "gettempdir", lambda: "/proc/no-such-folder")
+    assert failing(ZeroDivisionError("surprise")) == 3
+    assert "Traceback" in capsys.readouterr().err
+
+
 def test_a_bug_leaves_its_traceback_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert failing(ZeroDivisionError("surprise"), argv=("deploy", "-t", "dev")) == 3
     err = capsys.readouterr().err
@@ -66,7 +93,10 @@ def test_a_bug_leaves_its_traceback_in_a_file(capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(errno.ENOSPC, "disk_full"), (errno.EACCES, "file_access"), (errno.EROFS, "file_access")],
+    [
+        (errno.ENOSPC, "disk_full"),
+        *((e, "file_access") for e in (errno.EACCES, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)),
+    ],
 )
 def test_the_machines_own_failures_are_expected(
     capsys: pytest.CaptureFixture[str], number: int, code: str
@@ -101,6 +131,61 @@ def test_an_unknown_command_is_usage(folder: Path) -> None:
     done = command("deplyo", folder=folder)
     assert done.returncode == 2
     assert "deploy" in done.stderr
+
+
+def interrupted(folder: Path, *words: str) -> tuple[int, str, str]:
+    """What a command tells when Ctrl-C meets it while it waits for a server that says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/upstream.git"
+        child = subprocess.Popen(
+            [sys.executable, "-m", "metamcp_deploy", "prepare", "--url", url, *words],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        silent.settimeout(60)
+        held, _ = silent.accept()
+        with held:
+            os.killpg(child.pid, signal.SIGINT)
+            out, err = child.communicate(timeout=60)
+    return child.returncode, out, err
+
+
+def test_ctrl_c_is_told_to_people_and_to_programs(folder: Path) -> None:
+    code, out, err = interrupted(folder)
+    assert (code, out) == (130, ""), err
+    assert "Run the same command again" in err
+    code, out, _ = interrupted(folder, "-o", "json")
+    assert code == 130
+    assert json.loads(out)["error"]["code"] == "interrupted"
+    code, out, err = interrupted(folder, "--log-format", "json")
+    assert (code, out) == (130, "")
+    assert [json.loads(line)["event"] for line in err.splitlines()][-1] == "error"
+
+
+@pytest.mark.parametrize("words", [("--help",), ("config", "schema"), ("config", "show")])
+@pytest.mark.parametrize("redirection", ["| true", ">&-", "2>&-", "2>&1 | true"])
+def test_a_reader_that_has_gone_is_no_failure(folder: Path, words: tuple[str, ...], redirection: str) -> None:
+    line = shlex.join([sys.executable, "-m", "metamcp_deploy", *words])
+    script = f"set -o pipefail; {line} {redirection}"
+    done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_file_where_a_folder_belongs(folder: Path) -> None:
+    (folder / "build").write_text("in the way")
+    done = command("prepare", "--url", str(folder), folder=folder)
+    assert done.returncode == 1
+    assert f"{folder}/build cannot be used: File exists" in done.stderr
+    assert (folder / "build").read_text() == "in the way"
+
+
+def test_a_demo_is_of_this_machine_alone(folder: Path) -> None:
+    done = command("demo", "-t", "dev", "-o", "json", folder=folder)
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["code"] == "usage"
 
 
 HEAVY = (

@@ -89,7 +89,7 @@ def test_the_users_own_patches_overrides_and_templates(sample: Path, folder: Pat
     )
     folders = {name: f"mine/{name}" for name in ("overrides", "patches", "templates")}
     project = prepared(folder, sample, TAG, **folders)
-    assert {(o.path, o.replaces) for o in patch.listed_overrides(project) if not o.own} == {
+    assert {(o.path, o.replaces) for o in patch.listed_overrides(project) if not o.packaged} == {
         ("README.md", None),
         ("apps/frontend/public/logo.svg", None),
     }
@@ -99,14 +99,14 @@ def test_the_users_own_patches_overrides_and_templates(sample: Path, folder: Pat
         "metamcpSchema /* ours */ .table(" in (project.patched / "apps/backend/src/db/schema.ts").read_text()
     )
     assert (project.patched / "README.md").read_text() == "Ours\n"
-    assert {(o.path, o.replaces) for o in patch.listed_overrides(project) if not o.own} == {
+    assert {(o.path, o.replaces) for o in patch.listed_overrides(project) if not o.packaged} == {
         ("README.md", True),
         ("apps/frontend/public/logo.svg", False),
     }
     rows = {r.id: r for r in patch.listed(project)}
-    assert (rows["title"].own, rows["title"].matches) == (False, 1)
+    assert (rows["title"].packaged, rows["title"].matches) == (False, 1)
     assert rows["title"].files == ("apps/frontend/next.config.js",)
-    assert rows["schema"].own
+    assert rows["schema"].packaged
 
 
 def test_the_list_before_a_run(folder: Path, sample: Path) -> None:

@@ -77,8 +77,17 @@ def test_a_failed_run_is_not_recorded_and_runs_again(step: Step, state: Path, er
 
 def test_a_broken_record_counts_as_none(step: Step, state: Path) -> None:
     execute(step, state)
-    (state / "build.json").write_text('{"fingerprint": ')
-    assert why(step, state) == "first run"
+    for broken in (b'{"fingerprint": ', b"[1]", b"null", b'{"fingerprint": {}, "facts": 3}', b"\xff\xfe"):
+        (state / "build.json").write_bytes(broken)
+        assert why(step, state) == "first run"
+
+
+def test_a_record_without_what_is_asked_of_it_names_itself(step: Step, state: Path) -> None:
+    execute(step, state)
+    (state / "build.json").write_text('{"fingerprint": {}, "facts": {}}')
+    with pytest.raises(DeployError, match=r"build\.json holds no `size`") as e:
+        pipeline.facts(state, "build", "bundle-deploy")["size"]
+    assert e.value.code is Code.STAGE_MISSING
 
 
 def test_facts_of_a_stage_that_has_not_run_name_the_next_step(state: Path) -> None:

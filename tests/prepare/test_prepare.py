@@ -272,3 +272,13 @@ def test_the_real_upstream(prepared: Prepared, test_upstream: Path, ref: str) ->
 
     assert pinned.run().facts["commit"] == pinned.head()
     assert not pinned.run().ran
+
+
+def test_without_the_cache_nothing_is_left_in_it(
+    prepared: Prepared, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import certifi
+
+    monkeypatch.setenv("SSL_CERT_FILE", certifi.where())
+    prepared.without_cache().run()
+    assert not cache.exists()

@@ -171,6 +171,31 @@ def test_disk_full(prepared: Prepared, tmp_path: Path, monkeypatch: pytest.Monke
     assert not prepared.tree.exists()
 
 
+def test_disk_full_at_the_checkout(
+    prepared: Prepared, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There git does not say why it could not write a file; and a mirror that is whole must not be thrown away."""
+    prepared.run()
+    shutil.rmtree(prepared.tree)
+    (mirror,) = (cache / "mirrors").glob("*.git")
+    made = mirror.stat().st_ino
+    real = shutil.which("git")
+    (tmp_path / "bin").mkdir()
+    fake = tmp_path / "bin" / "git"
+    fake.write_text(
+        f'#!/bin/sh\ncase " $* " in *" clone "*) echo "error: unable to write file turbo.json" >&2; exit 128;; '
+        f'esac\nexec {real} "$@"\n'
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+
+    with pytest.raises(DeployError) as error:
+        prepared.run()
+
+    assert error.value.code is Code.DISK_FULL
+    assert mirror.stat().st_ino == made
+
+
 def test_no_git(prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
 

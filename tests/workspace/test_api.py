@@ -48,6 +48,7 @@ HTML = {"Content-Type": "text/html"}
         ),
         (Answer(502, b"<html>bad gateway</html>", HTML), Code.WORKSPACE_ANSWER, "HTML page"),
         (Answer(200, b"<html>Welcome</html>", HTML), Code.WORKSPACE_ANSWER, "HTML page"),
+        (Answer(200, []), Code.WORKSPACE_ANSWER, "no JSON object"),
         (
             Answer(302, b"", {"Location": "https://login.example.com/x?next=1"}),
             Code.AUTH_FAILED,
@@ -65,6 +66,14 @@ def test_errors_in_words(host: FakeHost, connect: Connect, answer: Answer, code:
     assert "GET /api/2.0/apps/x" in caught.value.message
     assert host.url in caught.value.message
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("answer", [Answer(200, b""), Answer(200, {}), Answer(200, {"name": "y"})])
+def test_an_answer_that_is_another_thing(host: FakeHost, connect: Connect, answer: Answer) -> None:
+    host.on("GET", APP, answer)
+    with pytest.raises(DeployError, match="not that app") as caught:
+        connect().apps.get("x")
+    assert caught.value.code is Code.WORKSPACE_ANSWER
 
 
 def test_what_is_not_there_is_none(host: FakeHost, connect: Connect) -> None:

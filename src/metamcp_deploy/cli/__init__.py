@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -51,6 +52,9 @@ app.add_typer(local.app, rich_help_panel=AROUND)
 
 def main() -> None:
     """Entry point: runs the words of the command line and exits with the code of `boundary`."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # started with a closed one (`>&-`)
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
     # A pipeline that is cancelled sends SIGTERM: locks are released and children ended as on Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     code = boundary.guarded(lambda: app(standalone_mode=False), sys.argv[1:])

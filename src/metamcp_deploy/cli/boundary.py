@@ -5,9 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import itertools
 import os
+import shlex
+import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -16,10 +21,18 @@ from pathlib import Path
 import typer
 from typer.exceptions import TyperException
 
+from metamcp_deploy import pipeline, resources
 from metamcp_deploy.cli import options
 from metamcp_deploy.errors import Code, DeployError
 
 DONE, FAILED, USAGE, BUG, INTERRUPTED = 0, 1, 2, 3, 130
+# What is wrong with a path of the user's machine, and no mistake of this program.
+_OF_THE_MACHINE = frozenset(
+    {
+        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY),
+        *(errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ETXTBSY),
+    }
+)
 
 
 def guarded(command: Callable[[], object], argv: Sequence[str]) -> int:
@@ -27,36 +40,62 @@ def guarded(command: Callable[[], object], argv: Sequence[str]) -> int:
     try:
         result = command()
     except typer.Exit as e:
-        # typer turns a Ctrl-C into this exit code itself.
-        return _interrupted() if e.exit_code == INTERRUPTED else e.exit_code
+        return e.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        return _interrupted()
+        return _interrupted(argv)
     except TyperException as e:
         return _usage(e, argv)
     except DeployError as e:
         return _expected(e)
     except BrokenPipeError:
-        # The reader of stdout has gone (`| head`): not a failure; nothing more may be flushed to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
+        return _unread()
+    except SystemExit as e:
+        # typer exits with 1 by itself when the reader has gone.
+        return _unread() if isinstance(e.__context__, BrokenPipeError) else USAGE
     except OSError as e:
         return _system(e)
     except Exception:
         return _bug(argv)
-    return result if isinstance(result, int) else DONE
+    # typer turns a Ctrl-C, as every `Exit`, into a result.
+    return _interrupted(argv) if result == INTERRUPTED else result if isinstance(result, int) else DONE
 
 
-def _interrupted() -> int:
-    print("\nInterrupted. Run the same command again to go on.", file=sys.stderr)  # noqa: T201
+def _unread() -> int:
+    """The reader of stdout has gone (`| head`): not a failure; nothing more may be flushed to it."""
+    with Path(os.devnull).open("wb") as nowhere:
+        for stream in (sys.__stdout__, sys.__stderr__):
+            if stream is not None:
+                os.dup2(nowhere.fileno(), stream.fileno())
+    return DONE
+
+
+def _interrupted(argv: Sequence[str]) -> int:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not cut short what the first is told
+    error = DeployError(Code.INTERRUPTED, "Interrupted.", hint="Run the same command again to go on.")
+    run = _asked(argv)
+    if run.streams:  # `logs -o json`: its end is the end of the stream
+        run.output = options.Format.text
+    if options.Format.json in (run.output, run.log_format):
+        run.console.error(error)
+    else:
+        print(f"\n{error.message} {error.hint}", file=sys.stderr)  # noqa: T201
     return INTERRUPTED
 
 
-def _usage(error: TyperException, argv: Sequence[str]) -> int:
+def _asked(argv: Sequence[str]) -> options.Run:
+    """The run, with the forms that the words ask for where parsing did not come to an end."""
+    run = options.current
     if wants_json(argv):
-        options.current.output = options.Format.json
-        options.current.console.error(
-            DeployError(Code.USAGE, error.format_message(), hint="metamcp-deploy --help")
-        )
+        run.output = options.Format.json
+    if wants_json(argv, "--log-format"):
+        run.log_format = options.Format.json
+    return run
+
+
+def _usage(error: TyperException, argv: Sequence[str]) -> int:
+    run = _asked(argv)
+    if options.Format.json in (run.output, run.log_format):
+        run.console.error(DeployError(Code.USAGE, error.format_message(), hint="metamcp-deploy --help"))
     else:
         # The parser's own errors show usage with themselves.
         getattr(error, "show", lambda: print(error.format_message(), file=sys.stderr))()  # noqa: T201
@@ -79,47 +118,57 @@ def _system(error: OSError) -> int:
                 Code.DISK_FULL, f"No space left for {where}.", hint="Free some disk space and run it again."
             )
         )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if error.errno in _OF_THE_MACHINE and error.filename:
         return _expected(
             DeployError(
                 Code.FILE_ACCESS,
-                f"{where} cannot be accessed: {error.strerror}.",
-                hint=f"Check who owns it: ls -ld {where}",
+                f"{where} cannot be used: {error.strerror}.",
+                hint=f"Look at what is there, and whose it is: ls -ld {shlex.quote(where)}",
             )
         )
     return _bug(sys.argv[1:])
 
 
 def _bug(argv: Sequence[str]) -> int:
-    from metamcp_deploy import __version__, resources
+    from metamcp_deploy import __version__
+    from metamcp_deploy.config.origin import masked
 
-    text = traceback.format_exc()
-    words = " ".join(argv)
-    path = resources.cache_folder() / "logs" / f"bug-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
-        f"metamcp-deploy {__version__}, Python {sys.version.split()[0]}\n$ metamcp-deploy {words}\n\n{text}"
-    )
-    if options.current.debug:
+    clean = options.current.console.clean
+    text = masked(clean(traceback.format_exc()))
+    words = masked(clean(shlex.join(argv)))
+    head = f"metamcp-deploy {__version__}, Python {sys.version.split()[0]}\n$ metamcp-deploy {words}\n\n"
+    path = _reported(head + text)
+    if options.current.debug or path is None:
         sys.stderr.write(text)
     _bug_shown(path, text.strip().splitlines()[-1])
     return BUG
 
 
-def _bug_shown(path: Path, last: str) -> None:
+def _reported(text: str) -> Path | None:
+    """Where a bug's report was written: the cache, else the system's folder for temporary files; None if nowhere."""
+    name = f"bug-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    with contextlib.suppress(OSError, DeployError):
+        path = resources.cache_folder() / "logs" / name
+        pipeline.write_atomically(path, text, 0o600)
+        return path
+    with contextlib.suppress(OSError):
+        path = Path(tempfile.gettempdir(), name)
+        pipeline.write_atomically(path, text, 0o600)
+        return path
+    return None
+
+
+def _bug_shown(path: Path | None, last: str) -> None:
+    report = f"the file {path} (read it first: it holds your command line)" if path else "the lines above"
     options.current.console.error(
-        DeployError(
-            Code.BUG,
-            f"This is a bug in metamcp-deploy: {last}",
-            hint=f"Report it with the file {path} (read it first: it holds your command line).",
-        )
+        DeployError(Code.BUG, f"This is a bug in metamcp-deploy: {last}", hint=f"Report it with {report}.")
     )
 
 
-def wants_json(argv: Sequence[str]) -> bool:
+def wants_json(argv: Sequence[str], option: str = "--output") -> bool:
     """Whether the words ask for JSON, where parsing them failed."""
-    pairs = zip(argv, [*argv[1:], ""], strict=True)
+    names = ("-o", option) if option == "--output" else (option,)
     return any(
-        (a in ("-o", "--output") and b == "json") or a in ("-ojson", "--output=json", "-o=json")
-        for a, b in pairs
+        (a in names and b == "json") or a in [f"{n}=json" for n in names] or (a == "-ojson" and "-o" in names)
+        for a, b in itertools.pairwise([*argv, ""])
     )

@@ -61,7 +61,7 @@ def logs(
     """Show the app's log."""
     from metamcp_deploy.stages import operate
 
-    run.app = app
+    run.app, run.streams = app, True
     wanted = source.value if source else None
     for line in operate.logs(run.project, follow=follow, last=lines, source=wanted, grep=grep):
         run.console.raw(_json_line(line) if run.output == "json" else _text_line(line))

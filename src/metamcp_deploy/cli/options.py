@@ -79,6 +79,7 @@ class Run:
     app: str | None = None
     flags: dict[str, str] = field(default_factory=dict)
     use_cache: bool = True
+    streams: bool = False  # `logs`: one object a line instead of one document
 
     @functools.cached_property
     def console(self) -> Console:

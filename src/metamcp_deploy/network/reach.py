@@ -33,15 +33,19 @@ class Network:
     _environ: Mapping[str, str] = field(repr=False)
 
     @classmethod
-    def of(cls, settings: model.Network, environ: Mapping[str, str] | None = None) -> Network:
+    def of(
+        cls, settings: model.Network, environ: Mapping[str, str] | None = None, *, kept: Path | None = None
+    ) -> Network:
         """Merges the settings with the environment (the process's own when None) and checks all of it.
+
+        `kept` is the folder for files of certificates; None is the user's cache.
 
         Raises:
             DeployError: CONFIG_INVALID naming the setting or variable that cannot be used.
         """
         values = _callers_environment() if environ is None else dict(environ)
         return cls(
-            trust=Trust.of(settings.ca_bundle, values),
+            trust=Trust.of(settings.ca_bundle, values, kept),
             proxies=Proxies.of(settings.proxy, settings.no_proxy, values),
             npm_registry=npm.checked_registry(settings.npm_registry, values),
             _settings=settings,

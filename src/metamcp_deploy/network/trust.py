@@ -36,26 +36,30 @@ _SYSTEM_STORES = (
 
 @dataclass(frozen=True)
 class Trust:
-    """Certificates that were named, in PEM; `named` is empty when each tool's own store is enough."""
+    """Certificates that were named, in PEM; `named` is empty when each tool's own store is enough.
+
+    `kept` is the folder for the files made of them; None is the user's cache.
+    """
 
     named: tuple[str, ...]
+    kept: Path | None = None
 
     @classmethod
-    def of(cls, ca_bundle: Path | None, environ: Mapping[str, str]) -> Trust:
+    def of(cls, ca_bundle: Path | None, environ: Mapping[str, str], kept: Path | None = None) -> Trust:
         """Reads the bundle of the settings, else those that the usual variables name.
 
         Raises:
             DeployError: CONFIG_INVALID naming the setting or variable, and what is wrong with its file.
         """
         if ca_bundle is not None:
-            return cls(tuple(_read(ca_bundle.expanduser(), "network.ca_bundle")))
+            return cls(tuple(_read(ca_bundle.expanduser(), "network.ca_bundle")), kept)
         # Often all of them name one file, and checking a whole store takes 50 ms.
         origins: dict[str, str] = {}
         for name in _VARIABLES:
             if environ.get(name):
                 origins.setdefault(environ[name], f"The environment variable {name}")
         named = [c for path, origin in origins.items() for c in _read(Path(path), origin)]
-        return cls(tuple(dict.fromkeys(named)))
+        return cls(tuple(dict.fromkeys(named)), kept)
 
     def combined(self) -> Path:
         """A file with Mozilla's, the system's and the named certificates, for tools whose setting replaces all."""
@@ -64,23 +68,23 @@ class Trust:
         default = ssl.get_default_verify_paths()
         stores = [certifi.where(), default.openssl_cafile, *_SYSTEM_STORES]
         found = [c for s in stores if Path(s).is_file() for c in _certificates(Path(s))]
-        return _kept((*found, *self.named))
+        return self._file((*found, *self.named))
 
     def extra(self) -> Path | None:
         """A file with the named certificates alone, for tools that add it to their own; None when none are named."""
-        return _kept(self.named) if self.named else None
+        return self._file(self.named) if self.named else None
 
-
-def _kept(certificates: Iterable[str]) -> Path:
-    content = "\n".join(dict.fromkeys(certificates)).encode() + b"\n"
-    path = resources.cache_folder() / "certificates" / f"{hashlib.sha256(content).hexdigest()[:16]}.pem"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as partial:
-            partial.write(content)
-        Path(partial.name).chmod(0o644)
-        Path(partial.name).replace(path)
-    return path
+    def _file(self, certificates: Iterable[str]) -> Path:
+        content = "\n".join(dict.fromkeys(certificates)).encode() + b"\n"
+        folder = self.kept or resources.cache_folder() / "certificates"
+        path = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.pem"
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=folder, delete=False) as partial:
+                partial.write(content)
+            Path(partial.name).chmod(0o644)
+            Path(partial.name).replace(path)
+        return path
 
 
 def _certificates(path: Path) -> list[str]:

@@ -21,7 +21,7 @@ def connect(project: Project) -> Workspace:
     from metamcp_deploy.workspace import Workspace
 
     settings = project.settings
-    network = Network.of(settings.network)
+    network = Network.of(settings.network, kept=project.certificates)
     if not settings.embedded:
         return Workspace.connect(settings, network)
     from metamcp_deploy import local

@@ -69,8 +69,16 @@ def step(project: Project, stage: str, wishes: Wishes) -> pipeline.Step:
 def run(
     project: Project, stages: Sequence[str] = STAGES, wishes: Wishes | None = None
 ) -> list[pipeline.Outcome]:
-    """Runs stages in their order, each only when it has a reason to."""
+    """Runs stages in their order, each only when it has a reason to.
+
+    Raises:
+        DeployError: EXTRA_MISSING before anything runs, where the last ones would need the extra; those of the stages.
+    """
     wishes = wishes or Wishes()
+    if project.settings.embedded and not {"bundle-deploy", "app-deploy"}.isdisjoint(stages):
+        from metamcp_deploy import local
+
+        local.need_extra()
     outcomes = []
     for stage in stages:
         force = "--clean" if stage == "build" and wishes.clean else None

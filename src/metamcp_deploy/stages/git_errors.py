@@ -19,8 +19,9 @@ class _Meaning:
 _DISK_FULL = _Meaning(
     r"no space left on device|disk quota exceeded|out of disk",
     Code.DISK_FULL,
-    "The disk is full: git could not write what it received.",
-    "Free some space (the cache is in METAMCP_CACHE_DIR or your user cache folder), then run it again.",
+    "The disk is full: git could not write a file.",
+    "Free some space, in the working folder and in the cache (METAMCP_CACHE_DIR, or your user cache folder), then "
+    "run it again.",
 )
 # The first that matches counts.
 _NETWORK = (
@@ -118,7 +119,8 @@ def silent(url: str, seconds: float) -> DeployError:
 
 def on_this_machine(text: str, command: str, returncode: int) -> DeployError:
     """The error for a failed command that needs no network."""
-    if re.search(_DISK_FULL.pattern, text, re.IGNORECASE):
+    # A checkout does not tell why it could not go on writing a file that it had opened.
+    if re.search(f"{_DISK_FULL.pattern}|unable to write file", text, re.IGNORECASE):
         return DeployError(_DISK_FULL.code, _DISK_FULL.message, hint=_DISK_FULL.hint, detail=_last(text))
     return DeployError(
         Code.PROCESS_FAILED,

@@ -25,7 +25,7 @@ class ListedPatch:
     why: str
     upstream: str
     verified: str
-    own: bool
+    packaged: bool
     source: str
     files: tuple[str, ...]
     matches: int | None
@@ -37,7 +37,7 @@ class ListedOverride:
 
     path: str
     source: str
-    own: bool
+    packaged: bool
     replaces: bool | None
 
 
@@ -96,7 +96,7 @@ def listed(project: Project) -> list[ListedPatch]:
             why=p.why,
             upstream=p.upstream,
             verified=p.verified,
-            own=p.own,
+            packaged=p.own,
             source=str(p.source),
             files=tuple(found.get(p.id, {}).get("files", p.files)),
             matches=found.get(p.id, {}).get("matches"),

@@ -61,8 +61,9 @@ class _Preparation:
     def source(self) -> Source:
         from metamcp_deploy.network import Network
 
-        settings = Network.of(self.project.settings.network).git_environment()
-        return Source(self.url, for_network(settings, self.url))
+        project = self.project
+        network = Network.of(project.settings.network, kept=project.certificates)
+        return Source(self.url, for_network(network.git_environment(), self.url))
 
     @cached_property
     def pin(self) -> Pin:

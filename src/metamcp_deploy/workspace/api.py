@@ -76,6 +76,7 @@ class Api:
         session: makes an HTTP session; called once in each thread that makes requests.
         headers: gives fresh authentication headers.
         clock: of the pauses between tries.
+        read_seconds: how long a host that took a request may be silent.
     """
 
     def __init__(
@@ -84,8 +85,10 @@ class Api:
         session: Callable[[], requests.Session],
         headers: Callable[[], Mapping[str, str]],
         clock: Clock | None = None,
+        read_seconds: float = READ_SECONDS,
     ) -> None:
         self.host = host
+        self._timeout = (CONNECT_SECONDS, read_seconds)
         self.clock = clock or Clock()
         self._make_session = session
         self._headers = headers
@@ -174,7 +177,7 @@ class Api:
             self.host + path,
             auth=signed,
             allow_redirects=False,
-            timeout=(CONNECT_SECONDS, READ_SECONDS),
+            timeout=self._timeout,
             **request,
         )
         took = 1000 * (self.clock.now() - began)
@@ -185,18 +188,21 @@ class Api:
         if not response.content:
             return {}
         try:
-            return response.json()
+            document = response.json()
         except ValueError:
-            what = "an HTML page" if _is_html(response) else "something that is not JSON"
-            raise ApiError(
-                Code.WORKSPACE_ANSWER,
-                f"{method} {path} on {self.host} answered with {what}: this is not a workspace's API.",
-                hint="Check workspace.host (or the profile's host): it is the origin of a workspace, as in "
-                "https://dev.example.com.",
-                detail=response.text[:300],
-                status=response.status_code,
-                error_code="",
-            ) from None
+            document = None
+        if isinstance(document, dict):  # as every answer of every call here
+            return document
+        what = "an HTML page" if _is_html(response) else "something that is no JSON object"
+        raise ApiError(
+            Code.WORKSPACE_ANSWER,
+            f"{method} {path} on {self.host} answered with {what}: this is not a workspace's API.",
+            hint="Check workspace.host (or the profile's host): it is the origin of a workspace, as in "
+            "https://dev.example.com.",
+            detail=response.text[:300],
+            status=response.status_code,
+            error_code="",
+        )
 
     def _error(self, method: str, path: str, response: requests.Response) -> ApiError:
         status = response.status_code

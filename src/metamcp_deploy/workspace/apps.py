@@ -112,11 +112,19 @@ class Apps:
     def find(self, name: str) -> App | None:
         """The app, None when there is none of that name."""
         try:
-            return App(self._api.call("GET", f"/api/2.0/apps/{name}"))
+            found = self._api.call("GET", f"/api/2.0/apps/{name}")
         except DeployError as e:
             if e.code is Code.NOT_FOUND:
                 return None
             raise
+        if found.get("name") != name:
+            raise DeployError(
+                Code.WORKSPACE_ANSWER,
+                f"{self._api.host} was asked for the app {name} and answered with something that is not that app.",
+                hint="Check workspace.host (or the profile's host): it is the origin of a workspace.",
+                detail=str(found)[:300],
+            )
+        return App(found)
 
     def get(self, name: str) -> App:
         """The app.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from metamcp_deploy.network import Network
 
 _SDK_TRY_SECONDS = 8  # of its first question to the host, which it may leave unanswered
+_PROBE_SECONDS = 15.0  # of ours: with the SDK's, silence is noticed well within 30 s
 _TOKEN_SECONDS = (
     60.0  # the SDK's token request has no limit of its own; a browserless `databricks auth token` is slow
 )
@@ -214,7 +215,7 @@ def _probe(host: str, reach: _Reach) -> bool:
     Raises:
         DeployError: WORKSPACE_UNREACHABLE, after well under 30 s.
     """
-    call = api.Api(host, reach.network.requests_session, dict, reach.clock)
+    call = api.Api(host, reach.network.requests_session, dict, reach.clock, read_seconds=_PROBE_SECONDS)
     try:
         call.call("GET", "/.well-known/databricks-config")
     except api.ApiError:

@@ -60,7 +60,7 @@ def environment(project: Project) -> dict[str, str]:
     """What install and build see: the basics, how to reach the registry, and quiet; no secret of the caller's."""
     from metamcp_deploy.network import Network
 
-    network = Network.of(project.settings.network).node_environment()
+    network = Network.of(project.settings.network, kept=project.certificates).node_environment()
     return {**process.base_environment(), **network, **_QUIET}
 
 
