@@ -53,7 +53,10 @@ from metamcp_deploy.errors import Code, DeployError
             "`database.schema`: found `My Schema`, expected a PostgreSQL identifier",
         ),
         ("database: {schema_: x}", "`database.schema_`: there is no such key. Did you mean `schema`?"),
-        ("database: {kind: external}", "`database.kind`: found `external`, expected autoscaling."),
+        (
+            "database: {kind: elastic}",
+            "`database.kind`: found `elastic`, expected autoscaling, provisioned or external.",
+        ),
         ("upstream: {commit: 32b6e98}", "`upstream.commit`: found `32b6e98`, expected a full commit"),
         (
             f"upstream: {{ref: {'a' * 40}, commit: {'b' * 40}}}\ntargets: {{dev: }}",

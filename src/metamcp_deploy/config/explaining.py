@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from metamcp_deploy.config import databases
 from metamcp_deploy.config.loading import Asked, Loaded, assemble
 from metamcp_deploy.config.model import SecretReference, Settings
 from metamcp_deploy.config.origin import DEFAULT, masked
@@ -56,7 +57,7 @@ def rows(loaded: Loaded) -> Iterator[Row]:
     settings = loaded.project.settings
     yield Row("target", settings.target, str(loaded.chosen))
     for path, value in _leaves(settings):
-        if path != ("target",):
+        if path != ("target",) and databases.applies(".".join(path), settings):
             yield _row(settings, loaded.tree, path, value)
 
 
@@ -76,8 +77,10 @@ def _row(settings: Settings, tree: Node, path: tuple[str, ...], value: Any) -> R
     node = at(tree, path)
     if value is None and key == "app.sign_up":
         return Row(key, settings.sign_up, str(DEFAULT))
-    if value is None and key in ("database.project", "secrets.scope"):
+    if value is None and key in ("database.project", "database.instance", "secrets.scope"):
         return Row(key, settings.app.name, "default: app.name")
+    if value is None and key == "database.name":
+        return Row(key, settings.database_name, str(DEFAULT))
     if node is None or (node.value is None and value is None):
         beside = key in ("overrides", "patches", "templates") and value is not None
         origin = "default: the folder beside metamcp.yaml" if beside else str(DEFAULT)

@@ -7,12 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from metamcp_deploy.config.kinds import (
-    DatabaseName,
     Expected,
     Flag,
     Folder,
     Integer,
-    LakebaseId,
     Line,
     Section,
     TargetName,
@@ -23,21 +21,12 @@ from metamcp_deploy.config.model import (
     Model,
     Network,
     Secrets,
+    TargetDatabase,
     Upstream,
     WorkspaceSettings,
 )
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-
-
-class TargetDatabase(Model):
-    """What a target may say about its database: all but the schema, which the release is built with."""
-
-    kind: Literal["autoscaling"] = Field(default="autoscaling", description="kind of Lakebase")
-    project: LakebaseId | None = Field(default=None, description="Lakebase project; default: the app's name")
-    branch: LakebaseId = Field(default="production", description="branch of the project")
-    endpoint: LakebaseId = Field(default="primary", description="endpoint of the branch")
-    name: DatabaseName = Field(default="metamcp_app", description="PostgreSQL database")
 
 
 class TargetSection(Model):

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from metamcp_deploy import events
-from metamcp_deploy.config import document, rules, sources, targets
+from metamcp_deploy.config import databases, document, rules, sources, targets
 from metamcp_deploy.config import flags as flag_layer
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.origin import Origin, Problem, failure
@@ -93,7 +93,7 @@ def assemble(folder: Path, asked: Asked, use_cache: bool = True) -> Loaded:
     dotenv_layer = sources.layer(dotenv)
     name, chosen = _chosen(asked, tree, environment, dotenv, merge(dotenv_layer, flagged), folder)
     of_file = in_file.get(name) or file_target(tree, name, folder)
-    variables = _meant(merge(dotenv_layer, sources.layer(environment)), flagged, of_file)
+    variables = _meant(_variables(dotenv, environment, of_file, flagged), flagged, of_file)
     settings, merged = _effective(of_file, merge(variables, flagged), folder)
     all_targets = {n: t.settings for n, t in in_file.items()} | {name: settings}
     secrets = sources.secrets(environment, dotenv)
@@ -136,6 +136,15 @@ def _targets(variables: sources.Variables, names: Sequence[str]) -> dict[str, Or
     return {variables[n].value.strip(): variables[n].origin for n in reversed(names) if n in variables}
 
 
+def _variables(
+    dotenv: sources.Variables, environment: sources.Variables, of_file: FileTarget, flagged: Node | None
+) -> Node | None:
+    """What `.env` and the environment say; one name in them means what the kind of database makes of it."""
+    stated = merge(of_file.merged, merge(sources.layer(dotenv), sources.layer(environment)))
+    key = databases.instance_key(merge(stated, flagged))
+    return merge(sources.layer(dotenv, key), sources.layer(environment, key))
+
+
 def _meant(variables: Node | None, flagged: Node | None, of_file: FileTarget) -> Node | None:
     """The variables without those that are not meant for the target."""
     if of_file.settings.embedded:
@@ -160,7 +169,7 @@ def _effective(of_file: FileTarget, outer: Node | None, folder: Path) -> tuple[S
         )
     rules.hold(of_file.settings, of_file.stated, outer, of_file.merged)
     problems: list[Problem] = []
-    merged = merge(of_file.merged, outer) or of_file.merged
+    merged = merge(databases.below(of_file.merged, outer), outer) or of_file.merged
     settings = settings_of(merged, of_file.settings.target, of_file.settings.embedded, folder, problems)
     if settings is None or problems:
         raise failure(problems)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from metamcp_deploy.config.kinds import (
     AppName,
@@ -77,6 +77,8 @@ class SecretReference(Model):
     secret: SecretKey
 
 
+# Only a reference: an error never repeats what stands there, which may be the secret itself.
+HeldSecret = Annotated[SecretReference, Expected("{secret: KEY}, the key of a secret in the scope")]
 EnvValue = Annotated[Text | SecretReference, Expected("a text on one line, or {secret: KEY}"), AsWritten]
 
 
@@ -123,27 +125,44 @@ class App(Model):
                 raise ValueError(f"child_env names `{name}`, which app.env does not set")
         return self
 
-    @field_validator("env")
-    @classmethod
-    def _distinct_secrets(cls, env: dict[str, str | SecretReference]) -> dict[str, str | SecretReference]:
-        seen: dict[str, str] = {}
-        for value in env.values():
-            if isinstance(value, SecretReference):
-                # The app's resource is named after the key in lower case with - for _ and .
-                resource = value.secret.lower().replace("_", "-").replace(".", "-")
-                if seen.setdefault(resource, value.secret) != value.secret:
-                    raise ValueError(f"the secrets `{seen[resource]}` and `{value.secret}` differ too little")
-        return env
+
+DatabaseKind = Literal["autoscaling", "provisioned", "external"]
+DEFAULT_KIND: DatabaseKind = "autoscaling"
+NEW_CAPACITY = "CU_1"  # of an instance that is made without one stated
 
 
-class Database(Model):
-    """The Lakebase database the app's principal creates its schema in."""
+class TargetDatabase(Model):
+    """The database the app's principal creates its schema in; `databases` says which key goes with which kind."""
 
-    kind: Literal["autoscaling"] = Field(default="autoscaling", description="kind of Lakebase")
-    project: LakebaseId | None = Field(default=None, description="Lakebase project; default: the app's name")
-    branch: LakebaseId = Field(default="production", description="branch of the project")
-    endpoint: LakebaseId = Field(default="primary", description="endpoint of the branch")
-    name: DatabaseName = Field(default="metamcp_app", description="PostgreSQL database")
+    kind: DatabaseKind = Field(
+        default=DEFAULT_KIND, description="Lakebase autoscaling or provisioned, or any PostgreSQL by its URL"
+    )
+    project: LakebaseId | None = Field(
+        default=None, description="autoscaling: Lakebase project; default: the app's name"
+    )
+    branch: LakebaseId = Field(default="production", description="autoscaling: branch of the project")
+    endpoint: LakebaseId = Field(default="primary", description="autoscaling: endpoint of the branch")
+    instance: LakebaseId | None = Field(
+        default=None, description="provisioned: database instance; default: the app's name"
+    )
+    capacity: Literal["CU_1", "CU_2", "CU_4", "CU_8"] | None = Field(
+        default=None, description="provisioned: size of the instance; default: CU_1 for a new one"
+    )
+    name: DatabaseName | None = Field(
+        default=None,
+        description="PostgreSQL database; default: metamcp_app, for a provisioned instance databricks_postgres",
+    )
+    url: HeldSecret | None = Field(
+        default=None, description="external: the secret that holds postgresql://user:password@host/database"
+    )
+    password: HeldSecret | None = Field(
+        default=None, description="the secret that holds a password, instead of a credential each hour"
+    )
+
+
+class Database(TargetDatabase):
+    """As in a target, and what the release is built with."""
+
     schema_: Identifier = Field(
         default="metamcp_app", alias="schema", description="PostgreSQL schema of everything the app makes"
     )
@@ -206,19 +225,39 @@ class Settings(Model):
         return self.database.project or self.app.name
 
     @property
+    def instance_name(self) -> str:
+        """The provisioned Lakebase instance."""
+        return self.database.instance or self.app.name
+
+    @property
+    def database_name(self) -> str:
+        """The PostgreSQL database. A provisioned instance comes with one, and no API makes another."""
+        default = "databricks_postgres" if self.database.kind == "provisioned" else "metamcp_app"
+        return self.database.name or default
+
+    @property
+    def secret_keys(self) -> frozenset[str]:
+        """Keys of the scope that the settings refer to."""
+        held = (*self.app.env.values(), self.database.url, self.database.password)
+        return frozenset(value.secret for value in held if isinstance(value, SecretReference))
+
+    @property
     def secret_scope(self) -> str:
         """The secret scope."""
         return self.secrets.scope or self.app.name
 
 
 __all__ = [
+    "DEFAULT_KIND",
     "DEFAULT_REF",
     "DEFAULT_URL",
+    "NEW_CAPACITY",
     "PRINCIPALS",
     "App",
     "AppName",
     "Commit",
     "Database",
+    "DatabaseKind",
     "DatabaseName",
     "EnvName",
     "Identifier",
@@ -231,6 +270,7 @@ __all__ = [
     "SecretReference",
     "Secrets",
     "Settings",
+    "TargetDatabase",
     "Text",
     "Upstream",
     "WorkspaceSettings",

@@ -7,11 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from metamcp_deploy import __version__
-from metamcp_deploy.config import rules, targets
+from metamcp_deploy.config import databases, rules, targets
 from metamcp_deploy.config.folders import located
 from metamcp_deploy.config.layout import File
 from metamcp_deploy.config.model import Settings
-from metamcp_deploy.config.origin import FILE, Origin, Problem, did_you_mean, failure
+from metamcp_deploy.config.origin import (
+    FILE,
+    ConfigurationError,
+    Origin,
+    Problem,
+    did_you_mean,
+    failure,
+)
 from metamcp_deploy.config.translating import validated
 from metamcp_deploy.config.tree import Node, at, merge, without
 from metamcp_deploy.errors import Code
@@ -56,7 +63,14 @@ def read_targets(tree: Node | None, folder: Path) -> dict[str, FileTarget]:
         )
     if problems:
         raise failure(problems)
-    found = {name: file_target(tree, name, folder) for name in names}
+    found = {}
+    for name in names:
+        try:
+            found[name] = file_target(tree, name, folder)
+        except ConfigurationError as e:
+            problems += e.problems
+    if problems:
+        raise failure(problems)
     for made in found.values():
         problems += rules.of_target(made.settings, made.stated, made.merged)
     problems += rules.between_targets([(t.settings, t.merged.origin) for t in found.values()])
@@ -98,10 +112,10 @@ def file_target(tree: Node | None, name: str, folder: Path) -> FileTarget:
     embedded = _is_embedded(name, stated)
     if embedded:
         top = without(top, *LOGIN)
-    merged = merge(top, stated) or Node({}, origin)
+    merged = merge(databases.below(top, stated), stated) or Node({}, origin)
     problems: list[Problem] = []
     settings = settings_of(merged, name, embedded, folder, problems)
-    if settings is None:
+    if settings is None or problems:
         raise failure(problems)
     return FileTarget(stated, merged, settings)
 
@@ -119,4 +133,7 @@ def settings_of(
     also: dict[str, Any] = {"target": name, "embedded": embedded}
     folders = located(merged, folder)
     problems += folders.problems
-    return validated(Settings, merged, also | folders.values, problems)
+    settings = validated(Settings, merged, also | folders.values, problems)
+    if settings is not None:
+        problems += [*databases.problems(settings, merged), *rules.secret_names(settings, merged)]
+    return settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from metamcp_deploy.config import hosts
+from metamcp_deploy.config import databases, hosts
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.origin import FILE, Origin, Problem, failure, masked
 from metamcp_deploy.config.tree import Node, at, leaves, nearest
@@ -45,6 +45,22 @@ def of_target(settings: Settings, stated: Node | None, merged: Node) -> list[Pro
     return problems
 
 
+def secret_names(settings: Settings, tree: Node) -> list[Problem]:
+    """Keys of secrets whose app resources would have one name: they are named in lower case with - for _ and .
+
+    Args:
+        settings: of one target.
+        tree: what they were made of.
+    """
+    seen: dict[str, str] = {}
+    for key in sorted(settings.secret_keys):
+        other = seen.setdefault(re.sub(r"[_.]", "-", key.lower()), key)
+        if other != key:
+            text = f"the secrets `{other}` and `{key}` differ too little."
+            return [Problem(nearest(tree, ["app", "env"]).origin, text)]
+    return []
+
+
 def between_targets(targets: Sequence[tuple[Settings, Origin]]) -> list[Problem]:
     """Targets of one workspace that would overwrite each other."""
     problems = []
@@ -53,9 +69,7 @@ def between_targets(targets: Sequence[tuple[Settings, Origin]]) -> list[Problem]
         where = settings.workspace.host or settings.workspace.profile
         if not where:
             continue
-        d = settings.database
-        things = [("app", settings.app.name, "app.name")]
-        things.append(("database", f"{settings.project_id}/{d.branch}/{d.name}", "database.project"))
+        things = [("app", settings.app.name, "app.name"), ("database", *databases.stated(settings))]
         if root := settings.workspace.root_path:
             things.append(("folder", root, "workspace.root_path"))
         for kind, name, key in things:

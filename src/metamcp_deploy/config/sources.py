@@ -95,15 +95,19 @@ def misspelt(variables: Variables) -> list[tuple[Origin, str]]:
     return [(origin, names[0]) for origin, names in close if names]
 
 
-def layer(variables: Variables) -> Node | None:
+def layer(variables: Variables, instance_key: str = KNOWN["LAKEBASE_INSTANCE_NAME"]) -> Node | None:
     """The settings among the variables, as a tree.
+
+    Args:
+        variables: of one source.
+        instance_key: what LAKEBASE_INSTANCE_NAME stands for; see `databases.instance_key`.
 
     Raises:
         DeployError: CONFIG_INVALID for a line break in a value, CONFIG_CONFLICT for two names of one key that differ.
     """
     made: Node | None = None
     problems: list[Problem] = []
-    for key, name, variable in _settings(variables):
+    for key, name, variable in _settings(variables, instance_key):
         value, path = variable.value.strip(), key.split(".")
         o = variable.origin
         origin = Origin(o.kind, key, o.name, o.file, o.line)
@@ -122,8 +126,8 @@ def layer(variables: Variables) -> Node | None:
     return made
 
 
-def _settings(variables: Variables) -> Iterator[tuple[str, str, Variable]]:
-    for names in (KNOWN, shape.variables()):
+def _settings(variables: Variables, instance_key: str) -> Iterator[tuple[str, str, Variable]]:
+    for names in (KNOWN | {"LAKEBASE_INSTANCE_NAME": instance_key}, shape.variables()):
         for name, key in names.items():
             if name in variables:
                 yield key, name, variables[name]

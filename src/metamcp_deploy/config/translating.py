@@ -49,7 +49,9 @@ def _text(model: type[BaseModel], path: tuple[str | int, ...], is_key: bool, err
     if kind == "extra_forbidden":
         return _unknown(model, path)
     shown = f"the name `{path[-1]}`" if is_key else found(error["input"])
-    if not is_key and "env" in path and isinstance(error["input"], str):
+    if "database" in path and path[-1] in ("url", "password"):
+        shown = "a text"  # it may be the secret itself
+    elif not is_key and "env" in path and isinstance(error["input"], str):
         shown = "a line break in it"  # the one thing a text can be wrong by; it may be a secret
     return f"found {shown}, expected {error['msg'] if kind == EXPECTED else _expected(error)}."
 

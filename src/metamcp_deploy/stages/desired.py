@@ -56,7 +56,7 @@ def lakebase(settings: Settings) -> LakebasePaths:
         project=project,
         branch=branch,
         endpoint=f"{branch}/endpoints/{settings.database.endpoint}",
-        database=f"{branch}/databases/{settings.database.name.replace('_', '-')}",
+        database=f"{branch}/databases/{settings.database_name.replace('_', '-')}",
     )
 
 
@@ -72,9 +72,10 @@ def environment(settings: Settings, app_url: str | None) -> list[EnvVar]:
         settings: of the target.
         app_url: the app's public origin; None (before the app exists) leaves `APP_URL` out.
     """
-    secret_names = sorted(
-        {AUTH_SECRET, *(n for n, v in settings.app.env.items() if isinstance(v, SecretReference))}
-    )
+    database = database_access(settings)
+    of_database = {n for n, v in database.items() if v.value_from not in (None, DATABASE_RESOURCE)}
+    of_app = {n for n, v in settings.app.env.items() if isinstance(v, SecretReference)}
+    secret_names = sorted({AUTH_SECRET, *of_database, *of_app})
     # The launcher hands the services these names and no others of the platform's environment.
     plain_names = sorted(n for n, v in settings.app.env.items() if not isinstance(v, SecretReference))
     variables = {
@@ -90,7 +91,7 @@ def environment(settings: Settings, app_url: str | None) -> list[EnvVar]:
     return [
         *([EnvVar("APP_URL", value=app_url)] if app_url else []),
         EnvVar(AUTH_SECRET, value_from=AUTH_RESOURCE),
-        EnvVar("LAKEBASE_ENDPOINT", value_from=DATABASE_RESOURCE),
+        *database.values(),
         EnvVar("METAMCP_SECRET_ENV", value=",".join(secret_names)),
         *([EnvVar("METAMCP_APP_ENV", value=",".join(plain_names))] if plain_names else []),
         *access(settings),
@@ -112,25 +113,43 @@ def access(settings: Settings) -> list[EnvVar]:
     return [EnvVar(name, value=value) for name, value in given.items() if value]
 
 
+def database_access(settings: Settings) -> dict[str, EnvVar]:
+    """By name, what tells the launcher how it gets to the database, besides the PG names that a resource injects."""
+    d = settings.database
+    made = []
+    if d.url is not None:
+        made.append(EnvVar("DATABASE_URL", value_from=secret_resource(d.url.secret)))
+    if d.password is not None:
+        made.append(EnvVar("PGPASSWORD", value_from=secret_resource(d.password.secret)))
+    elif d.kind == "autoscaling":
+        made.append(EnvVar("LAKEBASE_ENDPOINT", value_from=DATABASE_RESOURCE))
+    elif d.kind == "provisioned":
+        made.append(EnvVar("LAKEBASE_INSTANCE_NAME", value=settings.instance_name))
+    return {variable.name: variable for variable in made}
+
+
 def app_resources(settings: Settings) -> list[dict[str, Any]]:
     """The app's resources as the Apps API and databricks.yml spell them, with literal names.
 
     `config` has made sure that `app.env` takes no name of ours and that no two keys share a resource.
     """
-    paths = lakebase(settings)
-    keys = sorted({v.secret for v in settings.app.env.values() if isinstance(v, SecretReference)})
     return [
-        {
-            "name": DATABASE_RESOURCE,
-            "postgres": {
-                "branch": paths.branch,
-                "database": paths.database,
-                "permission": "CAN_CONNECT_AND_CREATE",
-            },
-        },
+        *_database(settings),
         _secret(AUTH_RESOURCE, settings.secret_scope, AUTH_SECRET),
-        *(_secret(secret_resource(key), settings.secret_scope, key) for key in keys),
+        *(_secret(secret_resource(key), settings.secret_scope, key) for key in sorted(settings.secret_keys)),
     ]
+
+
+def _database(settings: Settings) -> list[dict[str, Any]]:
+    permission = {"permission": "CAN_CONNECT_AND_CREATE"}
+    if settings.database.kind == "autoscaling":
+        paths = lakebase(settings)
+        postgres = {"branch": paths.branch, "database": paths.database, **permission}
+        return [{"name": DATABASE_RESOURCE, "postgres": postgres}]
+    if settings.database.kind == "provisioned":
+        instance = {"instance_name": settings.instance_name, "database_name": settings.database_name}
+        return [{"name": DATABASE_RESOURCE, "database": {**instance, **permission}}]
+    return []
 
 
 def _secret(name: str, scope: str, key: str) -> dict[str, Any]:

@@ -24,27 +24,43 @@ _CHANGED_SECONDS = 600.0
 
 
 def database(workspace: Workspace, settings: Settings) -> None:
-    """Project, branch, endpoint and database, each made when it is missing."""
+    """The target's Lakebase, made where it is missing; nothing for a database that is external."""
+    if settings.database.kind == "provisioned":
+        _instance(workspace, settings)
+    elif settings.database.kind == "autoscaling":
+        _project(workspace, settings)
+
+
+def _instance(workspace: Workspace, settings: Settings) -> None:
+    """The instance. Its database comes with it, or is there already: no API makes one."""
+    name, capacity = settings.instance_name, settings.database.capacity
+    events.emit(events.Progress(f"looks at the database instance {name} (a new one takes minutes)"))
+    done = workspace.instances.ensure(name, capacity)
+    events.emit(events.Changed(done, "database instance", name))
+
+
+def _project(workspace: Workspace, settings: Settings) -> None:
+    """Project, branch, endpoint and database of Lakebase autoscaling."""
     paths, lakebase = desired.lakebase(settings), workspace.lakebase
     events.emit(events.Progress("looks at the database"))
     _told(lakebase.ensure_project(paths.project, settings.project_id), "Lakebase project", paths.project)
     _told(lakebase.ensure_branch(paths.branch), "Lakebase branch", paths.branch)
     _told(lakebase.ensure_endpoint(paths.endpoint), "Lakebase endpoint", paths.endpoint)
-    made = lakebase.ensure_database(paths.database, settings.database.name, workspace.me)
+    made = lakebase.ensure_database(paths.database, settings.database_name, workspace.me)
     _told(made, "Lakebase database", paths.database)
 
 
 def secret_values(workspace: Workspace, project: Project) -> None:
-    """The scope, BETTER_AUTH_SECRET (made once, never replaced), and a look at the keys that `app.env` names.
+    """The scope, BETTER_AUTH_SECRET (made once, never replaced), and a look at the keys that the settings name.
 
     Raises:
         DeployError: CONFIG_CONFLICT, when the value given differs from the one stored; NOT_FOUND, when a key that
-            `app.env` names is not there.
+            the settings name is not there.
     """
     settings, scope = project.settings, project.settings.secret_scope
-    wanted = {v.secret for v in settings.app.env.values() if isinstance(v, SecretReference)}
     there = workspace.secrets.keys(scope)
-    _no_missing(wanted - {desired.AUTH_SECRET} - (there or set()), project, workspace.host)
+    missing = settings.secret_keys - {desired.AUTH_SECRET} - (there or set())
+    _no_missing(missing, project, workspace.host)
     _told(there is None and workspace.secrets.ensure_scope(scope), "secret scope", scope)
     given = project.secrets.get(desired.AUTH_SECRET)
     name = f"{scope}/{desired.AUTH_SECRET}"
@@ -79,11 +95,18 @@ def _no_missing(keys: Iterable[str], project: Project, host: str) -> None:
         scope = project.settings.secret_scope
         raise DeployError(
             Code.NOT_FOUND,
-            f"app.env of target {project.settings.target} uses the secret {key}, which scope {scope} of {host} "
-            "does not hold.",
+            f"Target {project.settings.target} uses the secret {key} (in {_uses(project.settings, key)}), which scope "
+            f"{scope} of {host} does not hold.",
             hint=f"databricks secrets put-secret {scope} {key}  (make the scope first if it is new: "
             f"databricks secrets create-scope {scope})",
         )
+
+
+def _uses(settings: Settings, key: str) -> str:
+    """The settings that refer to a key of the scope."""
+    database = {"database.url": settings.database.url, "database.password": settings.database.password}
+    held = {**database, **{f"app.env.{name}": value for name, value in settings.app.env.items()}}
+    return ", ".join(n for n, v in held.items() if isinstance(v, SecretReference) and v.secret == key)
 
 
 def app(workspace: Workspace, settings: Settings, root: str) -> App:

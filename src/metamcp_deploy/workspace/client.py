@@ -12,6 +12,7 @@ from metamcp_deploy.workspace.api import Api
 from metamcp_deploy.workspace.apps import Apps
 from metamcp_deploy.workspace.clock import Clock
 from metamcp_deploy.workspace.files import Files
+from metamcp_deploy.workspace.instances import Instances
 from metamcp_deploy.workspace.lakebase import Lakebase
 from metamcp_deploy.workspace.login import Login, log_in
 from metamcp_deploy.workspace.secrets import Secrets
@@ -28,7 +29,8 @@ class Workspace:
         network: how it is reached.
         files: workspace files.
         apps: Databricks Apps.
-        lakebase: databases.
+        lakebase: databases of the autoscaling kind.
+        instances: those of the provisioned kind.
         secrets: secret scopes.
         clock: of all waits.
     """
@@ -44,6 +46,7 @@ class Workspace:
         self.files = Files(self._api)
         self.apps = Apps(self._api)
         self.lakebase = Lakebase(self._api)
+        self.instances = Instances(self._api)
         self.secrets = Secrets(self._api)
 
     @classmethod

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from metamcp_deploy import resources
-from metamcp_deploy.config.model import Settings
+from metamcp_deploy.config.model import NEW_CAPACITY, Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.stages import desired
@@ -74,7 +74,6 @@ def databricks_yml(project: Project) -> str:
 
 
 def _values(settings: Settings) -> dict[str, Any]:
-    paths = desired.lakebase(settings)
     return {
         "name": settings.target,
         "host": settings.workspace.host,
@@ -82,10 +81,13 @@ def _values(settings: Settings) -> dict[str, Any]:
         or "/Workspace/Users/${workspace.current_user.userName}/.bundle/"
         + f"{settings.app.name}/{settings.target}",
         "protected": settings.protected,
+        "kind": settings.database.kind,
         "project": settings.project_id,
         "branch": settings.database.branch,
-        "database": settings.database.name,
-        "database_id": paths.database_id,
+        "database": settings.database_name,
+        "database_id": desired.lakebase(settings).database_id,
+        "instance": settings.instance_name,
+        "capacity": settings.database.capacity or NEW_CAPACITY,
         "app": settings.app.name,
         "description": "MetaMCP, deployed by metamcp-deploy",
         "compute_size": settings.app.compute_size,
@@ -104,6 +106,9 @@ def _block(value: list[Any]) -> str:
 
 def _resource(resource: dict[str, Any]) -> dict[str, Any]:
     """References instead of literal names where the bundle makes the thing itself: only they order the deployment."""
+    if "database" in resource:
+        instance = {"instance_name": "${resources.database_instances.database.name}"}
+        return {**resource, "database": {**resource["database"], **instance}}
     if "postgres" not in resource:
         return resource
     return {
