@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from metamcp_deploy.stages.deploy import Wishes
 
 Clean = Annotated[bool, typer.Option("--clean", help="Build from nothing.")]
+NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not start the release to see that it runs.")]
 Redeploy = Annotated[bool, typer.Option("--redeploy", help="Deploy although nothing changed.")]
 ForceLock = Annotated[bool, typer.Option("--force-lock", help="Take the lock from whoever holds it.")]
 Message = Annotated[str | None, typer.Option("-m", "--message", help="Kept in the deployment's record.")]
@@ -49,11 +50,17 @@ def patch(
 
 
 @common
-def build(run: Run, plan: Plan = False, clean: Clean = False, no_cache: NoCache = False) -> None:
+def build(
+    run: Run,
+    plan: Plan = False,
+    clean: Clean = False,
+    no_verify: NoVerify = False,
+    no_cache: NoCache = False,
+) -> None:
     """Build the release and the bundle in build/bundle."""
     from metamcp_deploy.stages.deploy import Wishes
 
-    _stages(run.with_flags(not no_cache), ["build"], plan, Wishes(clean=clean))
+    _stages(run.with_flags(not no_cache), ["build"], plan, Wishes(clean=clean, verify=not no_verify))
 
 
 @common
@@ -88,6 +95,7 @@ def deploy(
     redeploy: Redeploy = False,
     message: Message = None,
     force_lock: ForceLock = False,
+    no_verify: NoVerify = False,
     wait: Wait = 120,
     no_cache: NoCache = False,
 ) -> None:
@@ -95,7 +103,7 @@ def deploy(
     from metamcp_deploy.stages.deploy import STAGES, Wishes
 
     run.with_flags(not no_cache, upstream__url=url, upstream__ref=ref)
-    _stages(run, STAGES, plan, Wishes(clean, redeploy, message, force_lock), wait=wait)
+    _stages(run, STAGES, plan, Wishes(clean, redeploy, message, force_lock, not no_verify), wait=wait)
 
 
 @common

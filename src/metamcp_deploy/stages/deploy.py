@@ -38,12 +38,14 @@ class Wishes:
         redeploy: deploy although release and settings are the same.
         message: kept in the deployment's record.
         force_lock: take the workspace's lock from whoever holds it.
+        verify: start the release before it counts as built.
     """
 
     clean: bool = False
     redeploy: bool = False
     message: str | None = None
     force_lock: bool = False
+    verify: bool = True
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def step(project: Project, stage: str, wishes: Wishes) -> pipeline.Step:
     """The stage as data; earlier stages must have run."""
     make: Callable[..., pipeline.Step] = import_module(f"metamcp_deploy.stages.{MODULES[stage]}").step
     if stage == "build":
-        return make(project, clean=wishes.clean)
+        return make(project, clean=wishes.clean, verify=wishes.verify)
     if stage == "bundle-deploy":
         return make(project, force_lock=wishes.force_lock)
     if stage == "app-deploy":

@@ -12,11 +12,11 @@ from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.pipeline import Facts, Step
 from metamcp_deploy.stages.build import bundle, manifests, node, release, toolchain
 
-_SOURCES = ("stages/build", "launcher")
+_SOURCES = ("stages/build", "launcher", "verify")
 
 
-def step(project: Project, *, clean: bool = False) -> Step:
-    """The stage for this project; `clean` builds from nothing.
+def step(project: Project, *, clean: bool = False, verify: bool = True) -> Step:
+    """The stage for this project; `clean` builds from nothing, without `verify` the release is not started.
 
     Raises:
         DeployError: STAGE_MISSING before `patch` has run, TOOL_MISSING without a suitable Node, and TEMPLATE_INVALID,
@@ -36,9 +36,9 @@ def step(project: Project, *, clean: bool = False) -> Step:
             "databricks.yml": fingerprint.of_value(plan.databricks_yml),
         },
         outputs=(project.bundle,),
-        run=lambda: bundle.make(project, plan, clean=clean),
+        run=lambda: bundle.make(project, plan, clean=clean, verify=verify),
         summary=_summary,
-        valid=lambda facts: bundle.changed(project.bundle, facts.get("contents")),
+        valid=lambda facts: _invalid(project, facts, verify),
     )
 
 
@@ -66,6 +66,12 @@ def _plan(project: Project) -> bundle.Plan:
         databricks_yml=manifests.databricks_yml(project),
         sources=fingerprint.of_own_sources(*_SOURCES),
     )
+
+
+def _invalid(project: Project, facts: Facts, verify: bool) -> str | None:
+    if reason := bundle.changed(project.bundle, facts.get("contents")):
+        return reason
+    return "release is not verified" if verify and not facts.get("verified") else None
 
 
 def _summary(facts: Facts) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from metamcp_deploy import __version__, events, fingerprint, resources
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.pipeline import Facts
-from metamcp_deploy.stages.build import leftovers, manifests, programs, release, upstream
+from metamcp_deploy.stages.build import leftovers, manifests, programs, proven, release, upstream
 from metamcp_deploy.stages.build.node import Node
 from metamcp_deploy.stages.build.release import Origin
 from metamcp_deploy.stages.build.work import Work, built_key, dependencies_key
@@ -45,20 +45,21 @@ class Plan:
     sources: str
 
 
-def make(project: Project, plan: Plan, *, clean: bool = False) -> Facts:
+def make(project: Project, plan: Plan, *, clean: bool = False, verify: bool = True) -> Facts:
     """Builds what is not built yet and puts the bundle in place; failed or interrupted, the former one stays.
 
     Args:
         project: whose bundle.
         plan: what it is made from.
         clean: forget dependencies and outputs of earlier builds first.
+        verify: start the release before it counts.
 
     Returns:
         Facts of the stage: release, node, package_manager, files and bytes of the app's source, contents (path in
-        the bundle → SHA-256), seconds (of each part of the work that was done).
+        the bundle → SHA-256), verified (see `proven`), seconds (of each part of the work that was done).
 
     Raises:
-        DeployError: as installing, building, packing and checking do.
+        DeployError: as installing, building, packing, checking and verifying do.
     """
     work = Work.of(project)
     leftovers.end(work.folder)
@@ -70,10 +71,13 @@ def make(project: Project, plan: Plan, *, clean: bool = False) -> Facts:
     try:
         work.folder.mkdir(parents=True, exist_ok=True)
         fresh.mkdir(parents=True)
-        _app(project, plan, work, fresh / "app", seconds)
+        key = _app(project, plan, work, fresh / "app", seconds)
+        with _timed(seconds, "verify"):
+            verified = proven.prove(fresh / "app", work, plan.node, verify)
+        work.remember(_PACKED, {"key": key, "contents": _digests(fresh / "app")})
         (fresh / "databricks.yml").write_text(plan.databricks_yml)
         manifests.check_secrets(project, {name: (fresh / name).read_bytes() for name in _CHECKED})
-        facts = _facts(plan, fresh, seconds)
+        facts = {**_facts(plan, fresh, seconds), "verified": verified}
         _replace(project.bundle, fresh)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -98,8 +102,8 @@ def changed(bundle: Path, contents: Mapping[str, str] | None) -> str | None:
     return None
 
 
-def _app(project: Project, plan: Plan, work: Work, app: Path, seconds: dict[str, float]) -> None:
-    """The app's source folder: the release that is there, if it was made from the same, else a new one."""
+def _app(project: Project, plan: Plan, work: Work, app: Path, seconds: dict[str, float]) -> str:
+    """The app's source folder: the release that is there, if made from the same, else a new one. Gives its key."""
     installed = dependencies_key(project.patched, [plan.node.version, plan.pnpm, str(project.use_cache)])
     built = built_key(project.patched, installed)
     key = fingerprint.of_value([built, plan.sources, plan.app_yaml, astuple(plan.origin), __version__])
@@ -109,7 +113,7 @@ def _app(project: Project, plan: Plan, work: Work, app: Path, seconds: dict[str,
         app.mkdir()
         for name in packed["contents"]:
             shutil.copy2(here / name, app / name)
-        return
+        return key
     env, log = leftovers.marked(upstream.environment(project), work.folder), project.logs / _LOG
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("")
@@ -126,14 +130,15 @@ def _app(project: Project, plan: Plan, work: Work, app: Path, seconds: dict[str,
         made = release.assemble(work.tree, bundled, plan.app_yaml, plan.origin)
         app.mkdir()
         release.write(made, plan.origin, app)
-        work.remember(_PACKED, {"key": key, "contents": _digests(app)})
+    return key
 
 
 @contextmanager
 def _timed(seconds: dict[str, float], what: str) -> Iterator[None]:
     started = time.monotonic()
     yield
-    seconds[what] = round(time.monotonic() - started, 2)
+    if (spent := round(time.monotonic() - started, 2)) >= 0.1:
+        seconds[what] = spent
 
 
 def _facts(plan: Plan, bundle: Path, seconds: dict[str, float]) -> Facts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -20,10 +21,6 @@ def end(work: Path) -> None:
 
     Elsewhere such programs end by themselves at their next line of output, since nobody reads it any more.
     """
-    mark = f"{_MARK}={work}".encode()
-    for found in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark in (found / "environ").read_bytes().split(b"\0"):
-                process.end_group(os.getpgid(int(found.name)))
-        except OSError:
-            continue  # it has ended, or is somebody else's
+    for pid in process.marked(_MARK, str(work)):
+        with contextlib.suppress(ProcessLookupError):
+            process.end_group(os.getpgid(pid))

@@ -58,9 +58,8 @@ def find(path: str | None = None, extra: bool = True) -> Node:
         if version is not None and OLDEST <= int(version.split(".")[0]) <= NEWEST:
             return Node(candidate, version, "on PATH")
         refused.append(f"{candidate}: {version or 'does not tell its version'}")
-    own = _extra_folder() if extra else None
-    if own is not None and (version := _version(own / "bin" / "node")) is not None:
-        return Node(own / "bin" / "node", version, "of the `local` extra")
+    if extra and (own := of_extra()):
+        return own
     raise DeployError(
         Code.TOOL_MISSING,
         f"The build needs Node {OLDEST} to {NEWEST}; "
@@ -68,6 +67,14 @@ def find(path: str | None = None, extra: bool = True) -> Node:
         hint=f"Run `{_EXTRA}`, which brings Node 22, or put a suitable Node on PATH.",
         detail="\n".join(refused) or None,
     )
+
+
+def of_extra() -> Node | None:
+    """The extra's Node, of the platform's version; None without the extra."""
+    folder = _extra_folder()
+    if folder is None or (version := _version(folder / "bin" / "node")) is None:
+        return None
+    return Node(folder / "bin" / "node", version, "of the `local` extra")
 
 
 def _on_path(path: str) -> list[Path]:
