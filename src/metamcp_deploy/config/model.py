@@ -98,6 +98,9 @@ class App(Model):
         default_factory=dict,
         description="variables of the services: a text, or {secret: key of the scope}",
     )
+    contact: Line | None = Field(
+        default=None, description="whom the app's failure page tells everybody else to turn to"
+    )
     child_env: Annotated[tuple[ChildName, ...], Section(tuple)] = Field(
         default=(),
         description="names in app.env that the settings of MCP servers may use as ${NAME}; no others resolve",
