@@ -8,6 +8,7 @@ import { Readable } from "node:stream";
 import zlib from "node:zlib";
 
 import { Failure } from "./failure.mjs";
+import { nameOf, putKeys } from "./keys.mjs";
 import { say } from "./log.mjs";
 import { extract } from "./tar.mjs";
 
@@ -29,12 +30,14 @@ export function readRelease(root) {
   if (release?.format !== FORMAT) throw wrong(`has format ${release?.format}, this launcher reads ${FORMAT}`);
   if (!/^[A-Za-z_][A-Za-z0-9_]{0,62}$/.test(release.schema ?? "")) throw wrong("names no database schema");
   if (!Array.isArray(release.routes)) throw wrong("has no routes");
+  const plain = (text) => typeof text === "string" && text !== "" && !text.split("/").includes("..") && !text.startsWith("/");
   for (const name of PARTS) {
     const part = release.parts?.[name];
-    const plain = (text) => typeof text === "string" && text !== "" && !text.split("/").includes("..") && !text.startsWith("/");
     if (!part || !plain(part.file) || !plain(part.entry) || !/^[0-9a-f]{64}$/.test(part.sha256 ?? "")) {
       throw wrong(`does not describe the part ${name}`);
     }
+    part.keys ??= [];
+    if (!Array.isArray(part.keys) || !part.keys.every(plain)) throw wrong(`names no files as keys of the part ${name}`);
   }
   return release;
 }
@@ -49,12 +52,13 @@ export function scratchFolder() {
 }
 
 /**
- * Unpacks the parts that are not there yet. Returns when all of them are known to be what release.json names:
+ * Unpacks the parts that are not there yet, with the deployment's keys (see keys.mjs) in the files that the release
+ * names. Returns when all of them are known to be what release.json names:
  * {folders: {backend, migrations, frontend}, ready: {the same: promises}}, for what is ready first can be used first.
  */
-export async function unpack(root, release, scratch = scratchFolder()) {
+export async function unpack(root, release, keys, scratch = scratchFolder()) {
   const folders = {};
-  for (const name of PARTS) folders[name] = path.join(scratch, release.parts[name].sha256.slice(0, 32));
+  for (const name of PARTS) folders[name] = path.join(scratch, folderOf(release.parts[name], keys));
   const wanted = Object.values(folders).map((folder) => path.basename(folder));
   for (const entry of fs.readdirSync(scratch)) {
     if (!wanted.includes(entry)) fs.rmSync(path.join(scratch, entry), { recursive: true, force: true });
@@ -67,25 +71,32 @@ export async function unpack(root, release, scratch = scratchFolder()) {
   const ready = {};
   let before = Promise.resolve();
   for (const name of PARTS) {
-    ready[name] = before.then(() => unpackPart(contents[name], release.parts[name].entry, folders[name], name));
+    ready[name] = before.then(() => unpackPart(contents[name], release.parts[name], folders[name], name, keys));
     before = ready[name].catch(() => {});
   }
   return { folders, ready };
 }
 
-async function unpackPart(chunks, entry, folder, name) {
-  if (chunks) await unpackInto(chunks, folder, name);
-  if (!fs.existsSync(path.join(folder, entry))) {
-    throw new Failure("unpack", "part_incomplete", `The part ${name} of the release has no ${entry}: build again.`);
+// A part with keys of another secret is another part.
+function folderOf(part, keys) {
+  const suffix = part.keys.length ? `-${nameOf(keys).slice(0, 16)}` : "";
+  return part.sha256.slice(0, 32) + suffix;
+}
+
+async function unpackPart(chunks, part, folder, name, keys) {
+  if (chunks) await unpackInto(chunks, folder, name, (made) => putKeys(made, part.keys, keys));
+  if (!fs.existsSync(path.join(folder, part.entry))) {
+    throw new Failure("unpack", "part_incomplete", `The part ${name} of the release has no ${part.entry}: build again.`);
   }
 }
 
-async function unpackInto(chunks, folder, name) {
+async function unpackInto(chunks, folder, name, finish) {
   const started = performance.now();
   const partial = fs.mkdtempSync(`${folder}.partial-`);
   try {
     const inflate = Readable.from(chunks).pipe(zlib.createGunzip({ chunkSize: INFLATE_CHUNK }));
     const files = await extract(inflate, partial);
+    finish(partial);
     fs.renameSync(partial, folder);
     say(`Unpacked ${name}: ${files} files in ${Math.round(performance.now() - started)} ms`);
   } catch (error) {
