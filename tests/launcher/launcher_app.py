@@ -30,6 +30,7 @@ ROUTES = [
     {"prefix": "/health", "to": "/health", "exact": True},
     {"prefix": "/api", "to": "/api", "exact": False},
     {"prefix": "/trpc", "to": "/trpc/frontend", "exact": False},
+    {"prefix": "/mcp-proxy", "to": "/mcp-proxy", "exact": False},
     {"prefix": "/register", "to": "/api/auth/register", "exact": True},
 ]
 
@@ -53,7 +54,10 @@ def write_release(folder: Path, *, backend: str, frontend: str, migrate: str) ->
     parts = {
         "backend": (
             "index.mjs",
-            {"index.mjs": backend, "preload.mjs": (LAUNCHER / "preload.mjs").read_text()},
+            {
+                "index.mjs": backend,
+                **{n: (LAUNCHER / n).read_text() for n in ("preload.mjs", "self-calls.mjs")},
+            },
         ),
         "frontend": ("apps/frontend/server.js", {"apps/frontend/server.js": frontend}),
         "migrations": ("migrate.mjs", {"migrate.mjs": migrate}),

@@ -1,4 +1,4 @@
-"""What the launcher says while MetaMCP is away: a page or JSON, the outline for everybody, the evidence for operators."""
+"""What the launcher says while MetaMCP is away: a page or JSON, an outline for everybody, evidence for operators."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 // Runs in a service before its own code (node --import). It fetches the service's secrets from the launcher, lets them
 // stand in process.env while the service starts, and takes them out before the first client can reach it. It reports
-// detached children, and ends the service when the launcher is gone.
+// detached children, keeps calls to the app's own URL inside, and ends the service when the launcher is gone.
 //
 // It is inert everywhere else: programs forked by the service, and worker threads, inherit --import but not the mark.
 
@@ -8,12 +8,15 @@ import channel from "node:diagnostics_channel";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
 
+import { keepInside } from "./self-calls.mjs";
+
 const ANSWER_MS = 20_000;
 // Upstream asks at run time only whether this one is set (it offers single sign-on then), so something has to stand there.
 const ASKED_FOR_LATER = new Map([["OIDC_CLIENT_SECRET", "held-by-the-launcher"]]);
 
 const names = (process.env.METAMCP_SERVICE_SECRETS ?? "").split(",").filter(Boolean);
 const marked = process.env.METAMCP_SERVICE_SECRETS !== undefined;
+const childEnv = new Set((process.env.METAMCP_CHILD_ENV ?? "").split(",")); // MCP servers may be given these
 const started = new Set(); // pids of children, for the case that the launcher is gone
 delete process.env.METAMCP_SERVICE_SECRETS;
 
@@ -21,6 +24,7 @@ if (marked && process.send && process.channel) {
   process.on("disconnect", gone);
   process.on("message", onMessage);
   channel.channel("child_process").subscribe(report);
+  if (process.env.APP_URL && process.env.METAMCP_BACKEND_PORT) keepInside(process.env.APP_URL, process.env.METAMCP_BACKEND_PORT);
   const values = await Promise.all(names.map(secret));
   names.forEach((name, index) => (process.env[name] = values[index]));
   process.channel.unref(); // a service that has nothing more to do may end
@@ -48,6 +52,7 @@ function secret(name) {
 function onMessage(message) {
   if (message?.event !== "ready") return;
   for (const name of names) {
+    if (childEnv.has(name)) continue;
     if (ASKED_FOR_LATER.has(name)) process.env[name] = ASKED_FOR_LATER.get(name);
     else delete process.env[name];
   }

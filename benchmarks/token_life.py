@@ -1,0 +1,176 @@
+"""Database credentials that live for seconds: five minutes idle, five of opening connections, a minute without a workspace.
+
+    python benchmarks/token_life.py --project FOLDER [--ttl 20] [--minutes 5] [--outage 60]
+
+FOLDER holds a built project; its bundle is deployed to an embedded workspace of this process, in scratch space. Requests
+that need the database must all answer 200, and Postgres must refuse no login.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from metamcp_deploy import pipeline
+from metamcp_deploy.config.model import Settings
+from metamcp_deploy.config.project import Project
+from metamcp_deploy.local import middleware, processes
+from metamcp_deploy.local.door import Counters
+from metamcp_deploy.local.identity import Principal
+from metamcp_deploy.local.server import Server, describe
+from metamcp_deploy.local.site import Options, Site
+from metamcp_deploy.local.store import write_private
+from metamcp_deploy.stages import app_deploy, bundle_deploy, operate
+
+BURST = 20  # requests at once: more than the ten connections of the pool
+POOL_IDLE = 11  # seconds after which pg-pool has dropped its idle connections (10)
+FROM_THE_APP = ("/oidc/v1/token", "/api/2.0/postgres/credentials")
+
+
+@dataclass
+class Outage:
+    """Makes the workspace refuse what the app asks it for."""
+
+    on: bool = False
+    refused: int = 0
+
+    @web.middleware
+    async def layer(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        """Answers 503 while it is on."""
+        if self.on and request.path in FROM_THE_APP:
+            self.refused += 1
+            return web.json_response({"error_code": "TEMPORARILY_UNAVAILABLE"}, status=503)
+        response: web.StreamResponse = await handler(request)
+        return response
+
+
+@dataclass
+class Load:
+    """Requests that need the database, and what they answered."""
+
+    site: Site
+    url: str
+    answers: Counter[int] = field(default_factory=Counter)
+
+    async def ask(self, session: aiohttp.ClientSession, number: int = 1) -> Counter[int]:
+        """Some requests at once."""
+        user: Principal = self.site.identity.user
+        headers = {"Authorization": f"Bearer {self.site.identity.issue(user)}"}
+
+        async def one() -> int:
+            async with session.get(f"{self.url}/metamcp", headers=headers, allow_redirects=False) as answer:
+                await answer.read()
+                return answer.status
+
+        found = Counter(await asyncio.gather(*(one() for _ in range(number))))
+        self.answers += found
+        return found
+
+
+def deploy(project: Project) -> None:
+    """Sends the bundle, starts the app and waits for it."""
+    for stage in (bundle_deploy, app_deploy):
+        pipeline.execute(stage.step(project), project.state)
+    operate.healthy(project, 60)
+
+
+async def idle(load: Load, session: aiohttp.ClientSession, seconds: float) -> None:
+    """Nobody asks for a while; then many do."""
+    await asyncio.sleep(seconds)
+    await load.ask(session, BURST)
+
+
+async def opening(load: Load, session: aiohttp.ClientSession, seconds: float) -> None:
+    """Bursts, each on new connections."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        await load.ask(session, BURST)
+        await asyncio.sleep(POOL_IDLE)
+
+
+async def away(load: Load, session: aiohttp.ClientSession, seconds: float, outage: Outage) -> None:
+    """The workspace refuses; a connection that is open goes on, and afterwards new ones can be opened again."""
+    await load.ask(session)
+    outage.on = True
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        await load.ask(session)
+        await asyncio.sleep(1)
+    outage.on = False
+    began = time.monotonic()
+    running, load.answers = load.answers, Counter()
+    while set(await load.ask(session, BURST)) != {200}:
+        await asyncio.sleep(0.5)
+    after = load.answers - Counter({200: load.answers[200]})
+    print(
+        f"  the workspace refused {outage.refused} calls; new connections {time.monotonic() - began:.1f} s after its end"
+        f", until then {dict(after) or 'no refusals'}"
+    )
+    load.answers = running
+
+
+async def measure(site: Site, server: Server, url: str, given: argparse.Namespace, outage: Outage) -> bool:
+    """Prints a line for each phase; whether all were as they must be."""
+    logins: Counters = server.lakebase.logins
+    phases = [
+        (f"idle for {given.minutes:g} min", lambda one, s: idle(one, s, given.minutes * 60)),
+        (f"opening connections for {given.minutes:g} min", lambda one, s: opening(one, s, given.minutes * 60)),
+        (f"workspace away for {given.outage:g} s", lambda one, s: away(one, s, given.outage, outage)),
+    ]
+    good = True
+    async with aiohttp.ClientSession() as session:
+        for name, phase in phases:
+            load, before = Load(site, url), Counters(logins.ok, logins.failed)
+            await phase(load, session)
+            failed = logins.failed - before.failed
+            good &= set(load.answers) == {200} and failed == 0
+            print(f"{name}: answers {dict(load.answers)}, logins {logins.ok - before.ok}, failed {failed}", flush=True)
+    return good
+
+
+async def run(given: argparse.Namespace, scratch: Path) -> bool:
+    """Deploys and measures."""
+    work = scratch / "work"
+    for part in ("bundle", "state"):
+        shutil.copytree(given.project / "build" / part, work / "build" / part)
+    folder = work / "build" / "local"
+    folder.mkdir()
+    outage, layers = Outage(), middleware.layers
+    middleware.layers = lambda *parts: [*layers(*parts)[:1], outage.layer, *layers(*parts)[1:]]
+    processes.become_subreaper()
+    server = Server(folder, Options(token_ttl=given.ttl))
+    async with server.running() as site:
+        write_private(folder / "workspace.json", describe(site))
+        await asyncio.to_thread(deploy, Project(work, Settings(target="local", embedded=True)))
+        record = next(iter(server.store.family("apps")))
+        url = f"http://127.0.0.1:{server.store.family('ports')[f'app:{record}']}"
+        good = await measure(site, server, url, given, outage)
+    server.lakebase.cluster.remove()
+    return good
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--project", type=Path, required=True)
+    parser.add_argument("--ttl", type=float, default=20.0)
+    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--outage", type=float, default=60.0)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="metamcp-benchmark-") as named:
+        good = asyncio.run(run(given, Path(named).resolve()))
+    print("as it must be: all 200, no failed login" if good else "NOT as it must be")
+    sys.exit(0 if good else 1)
+
+
+main()
