@@ -17,19 +17,19 @@ from upstream import environment, timed, tool
 SHARE, EXTRA, AGAIN = 1.15, 20, 8
 
 
-def pnpm(scratch: Path, wanted: str, env: dict[str, str]) -> list[str]:
-    """The package manager both sides use, in the cache that is theirs: not part of what is measured."""
-    prefix = scratch / "cache" / "tools" / wanted.replace("@", "-")
+def with_pnpm(scratch: Path, wanted: str, env: dict[str, str]) -> dict[str, str]:
+    """The environment with the tree's package manager on PATH, for both sides: not part of what is measured."""
+    prefix = scratch / "pnpm"
     npm = ["npm", "install", "--global", "--prefix", str(prefix), wanted]
     subprocess.run(npm, env=env, check=True, capture_output=True)
-    return [str(prefix / "bin" / "pnpm")]
+    return {**env, "PATH": f"{prefix / 'bin'}:{env['PATH']}"}
 
 
-def by_hand(tree: Path, scratch: Path, program: list[str], env: dict[str, str]) -> tuple[float, float]:
+def by_hand(tree: Path, scratch: Path, env: dict[str, str]) -> tuple[float, float]:
     shutil.copytree(tree, scratch / "hand")
     store = ["--store-dir", str(scratch / "hand-store")]
-    install = timed([*program, "install", "--frozen-lockfile", *store], cwd=scratch / "hand", env=env)
-    return install, timed([*program, "build"], cwd=scratch / "hand", env=env)
+    install = timed(["pnpm", "install", "--frozen-lockfile", *store], cwd=scratch / "hand", env=env)
+    return install, timed(["pnpm", "build"], cwd=scratch / "hand", env=env)
 
 
 def main() -> None:
@@ -42,8 +42,8 @@ def main() -> None:
         for stage in first:
             tool(stage, "-t", "local", cwd=work, env=env)
         tree = work / "build" / "metamcp"
-        program = pnpm(scratch, json.loads((tree / "package.json").read_text())["packageManager"], env)
-        install, build = by_hand(tree, scratch, program, env)
+        env = with_pnpm(scratch, json.loads((tree / "package.json").read_text())["packageManager"], env)
+        install, build = by_hand(tree, scratch, env)
         shutil.rmtree(work)
         work.mkdir()
         shutil.rmtree(scratch / "cache" / "mirrors", ignore_errors=True)
