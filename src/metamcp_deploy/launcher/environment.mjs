@@ -4,7 +4,7 @@ import { Failure } from "./failure.mjs";
 
 // Names whose values may stand in a log.
 const PRINTABLE =
-  /^(PG(APPNAME|DATABASE|HOST|PORT|SSLMODE|SSLROOTCERT|USER)|DATABRICKS_(APP_(NAME|PORT)|HOST|WORKSPACE_ID|CLIENT_ID)|LAKEBASE_(ENDPOINT|INSTANCE_NAME)|APP_URL|METAMCP_(APP_ENV|CONTACT|OPERATORS|SECRET_ENV)|TRANSFORM_LOCALHOST_TO_DOCKER_INTERNAL|LOG_LEVEL|NODE_(ENV|EXTRA_CA_CERTS)|PATH|HOME|TMPDIR|LANG|LC_ALL|TZ|PWD|USER)$/;
+  /^(PG(APPNAME|DATABASE|HOST|PORT|SSLMODE|SSLROOTCERT|USER)|DATABRICKS_(APP_(NAME|PORT)|HOST|WORKSPACE_ID|CLIENT_ID)|LAKEBASE_(ENDPOINT|INSTANCE_NAME)|APP_URL|METAMCP_(ALLOW_INSTANCES|APP_ENV|CHILD_ENV|COMPUTE_SIZE|CONTACT|INSPECTOR|OPERATORS|SECRET_ENV|SIGN_UP)|TRANSFORM_LOCALHOST_TO_DOCKER_INTERNAL|LOG_LEVEL|NODE_(ENV|EXTRA_CA_CERTS)|PATH|HOME|TMPDIR|LANG|LC_ALL|TZ|PWD|USER)$/;
 
 // What programs in general need, MCP servers included (upstream hands them HOME, PATH and the like, and proxies).
 const PASSED =
@@ -125,4 +125,16 @@ export function serviceEnvironment(env, secrets, own) {
   const settings = new Set([...settingNames(env), "TRANSFORM_LOCALHOST_TO_DOCKER_INTERNAL"]);
   const passed = Object.entries(env).filter(([name]) => PASSED.test(name) || settings.has(name));
   return { NODE_ENV: "production", ...Object.fromEntries(passed.filter(([name]) => !(name in secrets))), ...own };
+}
+
+/**
+ * What the backend gets besides. Upstream's main opens sign-up again at every start unless its bootstrap is off or told not
+ * to; who may sign up is the launcher's business here, and single sign-on keeps the setting that somebody gave it in the UI.
+ */
+export function backendExtras(env, secrets) {
+  const extras = { METAMCP_CHILD_ENV: env.METAMCP_CHILD_ENV ?? "" };
+  const asked = [...settingNames(env), ...Object.keys(secrets)].filter((name) => name.startsWith("BOOTSTRAP_"));
+  if (!asked.length) extras.BOOTSTRAP_ENABLE = "false";
+  if (env.METAMCP_SIGN_UP === "closed") extras.BOOTSTRAP_DISABLE_REGISTRATION_UI = "true";
+  return extras;
 }

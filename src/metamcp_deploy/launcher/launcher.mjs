@@ -10,6 +10,7 @@ import { Workspace } from "./databricks.mjs";
 import * as environment from "./environment.mjs";
 import { evidenceOf } from "./evidence.mjs";
 import { Failure } from "./failure.mjs";
+import { gate } from "./gate.mjs";
 import { keysFrom } from "./keys.mjs";
 import { complain, conceal, say } from "./log.mjs";
 import { migrate } from "./migration.mjs";
@@ -46,8 +47,9 @@ export class Launcher {
     Object.assign(this, { env, secrets, withheld, root });
     Object.values(secrets).forEach(conceal);
     const workspace = environment.workspaceHost(env);
-    const tell = this.#telling(operators(env), env.METAMCP_CONTACT ?? "");
-    this.proxy = new Proxy((target) => this.#find(target), { tell, workspace });
+    const isOperator = operators(env);
+    const tell = this.#telling(isOperator, env.METAMCP_CONTACT ?? "");
+    this.proxy = new Proxy((target) => this.#find(target), { tell, workspace, judge: gate(env, isOperator) });
   }
 
   /** Holds the port and brings the app up, again and again while that can help. Throws only when it cannot bind. */
@@ -199,8 +201,9 @@ export class Launcher {
 
   #backend(plan) {
     const names = Object.keys(this.secrets).filter((name) => !/^(DATABRICKS_|PG|DATABASE_URL$)/.test(name));
+    const extras = environment.backendExtras(this.env, this.secrets);
     return this.#service(plan, "backend", "/health", {
-      env: this.#serviceEnvironment(plan, (database) => ({ ...database, METAMCP_SERVICE_SECRETS: names.join(",") })),
+      env: this.#serviceEnvironment(plan, (database) => ({ ...database, ...extras, METAMCP_SERVICE_SECRETS: names.join(",") })),
       answers: {
         "database-password": () => this.#credentials.password(),
         secret: (name) => {

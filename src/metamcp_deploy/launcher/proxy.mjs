@@ -21,9 +21,10 @@ export class Proxy {
    *   {away: {status, step, code, message, detail?, heals?}} when it cannot be asked now
    * @param tell function of a request and what is away: {contact, evidence}, as answers.mjs takes them
    * @param workspace origin of the workspace, whose tokens go no further
+   * @param judge function of a request and its target, as gate.mjs makes it
    */
-  constructor(find, { tell, workspace }) {
-    Object.assign(this, { find, tell, workspace });
+  constructor(find, { tell, workspace, judge }) {
+    Object.assign(this, { find, tell, workspace, judge });
     this.server = http.createServer({
       requestTimeout: 0, // big bodies over slow lines
       keepAliveTimeout: IDLE_CLIENT_MS,
@@ -77,16 +78,29 @@ export class Proxy {
     const id = requestId(request);
     const found = this.find(targetOf(request));
     if (found.away) return this.#refuse(request, response, found.away, id);
+    const judged = this.judge(request, targetOf(request));
+    if (judged?.away) return this.#refuse(request, response, judged.away, id);
     const entry = { stream: false, end: () => response.destroy() };
     response.once("close", this.#track(entry));
+    if (judged?.body) return this.#sendRead(request, response, { found, id, waiting, entry, read: judged.body });
     this.#send(request, response, { found, id, waiting, entry });
   }
 
+  /** For a request whose body decides whether it may go on, and goes on as it was read. */
+  async #sendRead(request, response, { read, ...exchange }) {
+    if (exchange.waiting) response.writeContinue();
+    const { away, bytes } = await read.catch(() => ({ away: brokenOff() }));
+    if (response.destroyed) return;
+    if (away) this.#refuse(request, response, away, exchange.id);
+    else this.#send(request, response, { ...exchange, waiting: false, bytes });
+  }
+
   #send(request, response, exchange) {
-    const { found, id, waiting, entry } = exchange;
+    const { found, id, waiting, entry, bytes } = exchange;
     const headers = forwardHeaders(request, id, found.protocol);
     const sorted = sort(headers, found.path, this.workspace);
     if (!waiting) delete headers.expect;
+    if (bytes) framed(headers, bytes);
     const hasBody = request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"]) > 0;
     const onward = http.request({
       host: "127.0.0.1",
@@ -117,6 +131,7 @@ export class Proxy {
       request.unpipe(onward);
       request.resume(); // an answer before the end of the body: the rest is read and dropped
     });
+    if (bytes) return onward.end(bytes);
     if (!hasBody) return onward.end();
     if (!waiting) return request.pipe(onward);
     onward.flushHeaders();
@@ -131,7 +146,8 @@ export class Proxy {
     const id = requestId(request);
     if ((request.headers.upgrade ?? "").toLowerCase() !== "websocket") return this.#notUpgraded(request, socket);
     const found = this.find(targetOf(request));
-    if (found.away) return this.#refuseRaw(request, socket, found.away, id);
+    const away = found.away ?? this.#noUpgrade(request);
+    if (away) return this.#refuseRaw(request, socket, away, id);
     const headers = forwardHeaders(request, id, found.protocol);
     const { path } = sort(headers, found.path, this.workspace);
     Object.assign(headers, { connection: "Upgrade", upgrade: "websocket" });
@@ -155,6 +171,13 @@ export class Proxy {
     });
     onward.on("error", () => this.#refuseRaw(request, socket, this.find(targetOf(request)).away ?? brokenOff(), id));
     onward.end();
+  }
+
+  /** Why a request may not become a tunnel: what has a body to be read is no WebSocket either. */
+  #noUpgrade(request) {
+    const judged = this.judge(request, targetOf(request));
+    judged?.body?.catch(() => {});
+    return judged?.body ? { http: 400, status: "refused", step: "access", code: "no_websocket", message: "This is no WebSocket." } : judged?.away;
   }
 
   /** An offer of another protocol (curl's h2c) may be ignored (RFC 9110, 7.8): served as an ordinary request. */
@@ -199,6 +222,13 @@ function targetOf(request) {
   const absolute = /^https?:\/\/[^/?#]*/i.exec(request.url);
   const target = absolute ? request.url.slice(absolute[0].length) : request.url;
   return target.startsWith("/") ? target : `/${target}`;
+}
+
+/** Headers for a body that is at hand. */
+function framed(headers, bytes) {
+  delete headers["transfer-encoding"];
+  headers["content-type"] = ["application/json"];
+  headers["content-length"] = [String(bytes.length)];
 }
 
 function brokenOff() {

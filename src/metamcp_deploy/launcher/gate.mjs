@@ -1,0 +1,109 @@
+// Closes what upstream leaves open: making an account is free for everybody there, and its inspector starts whatever command
+// it is asked to. A request is judged by every reading of its path that some program behind might have.
+
+import { emailOf } from "./caller.mjs";
+
+const MAX_BODY = 16 * 1024; // a sign-up is some hundred bytes
+const REMOTE = new Set(["SSE", "STREAMABLE_HTTP"]);
+const SIGN_UP = /\/api\/auth\/(.*\/)?sign-up(\/|$)/;
+const INSPECTOR = /\/mcp-proxy\/(.*\/)?server(\/|$)/;
+
+/**
+ * The function that judges a request: null when it may go on as it is, {away} when not, or {body: a promise of {away} or
+ * {bytes}} when its body has to be read, and sent on as `bytes`.
+ *
+ * @param env METAMCP_SIGN_UP (closed, operators, users, open; operators when unset), METAMCP_INSPECTOR (closed, operators,
+ *   open; closed when unset)
+ * @param isOperator of a request
+ */
+export function gate(env, isOperator) {
+  const signUp = env.METAMCP_SIGN_UP || "operators";
+  const inspector = env.METAMCP_INSPECTOR || "closed";
+  return (request, target) => {
+    const [path, query = ""] = target.split(/\?(.*)/s, 2);
+    const plain = plainPath(path);
+    if (plain === null) return refused(400, "path_not_plain", "The path holds . or .. as a part, or is encoded many times over.");
+    if (INSPECTOR.test(plain) && startsCommand(plain, query) && !allowed(inspector, request, isOperator)) return inspectorClosed(inspector);
+    if (!SIGN_UP.test(plain) || signUp === "open" || request.method === "OPTIONS") return null;
+    return judgeSignUp(request, signUp, isOperator);
+  };
+}
+
+/** In lower case, decoded as often as there is something to decode, without empty parts; null when it holds dot parts. */
+function plainPath(path) {
+  let text = path;
+  for (let i = 0; /%[0-9a-f]{2}/i.test(text); i++) {
+    if (i === 5) return null;
+    text = text.replace(/%([0-9a-f]{2})/gi, (_, digits) => String.fromCharCode(parseInt(digits, 16)));
+  }
+  const parts = text.toLowerCase().split(/[/\\]+/);
+  return parts.includes(".") || parts.includes("..") ? null : parts.join("/");
+}
+
+function startsCommand(plain, query) {
+  if (/\/stdio\/?$/.test(plain)) return true;
+  // Three routes start what `transportType` says; a list or a second value must not hide it.
+  return [...new URLSearchParams(query)].some(([name, value]) => /transporttype/i.test(name) && !REMOTE.has(value));
+}
+
+function allowed(setting, request, isOperator) {
+  return setting === "open" || (setting === "operators" && isOperator(request));
+}
+
+function inspectorClosed(setting) {
+  const who = setting === "operators" ? "app.operators may start commands from the inspector, and you are none of them" : "the inspector may not start commands";
+  return refused(403, "inspector_closed", `Here ${who} (setting app.inspector). Inspect the server through a namespace instead.`);
+}
+
+function judgeSignUp(request, setting, isOperator) {
+  const email = emailOf(request);
+  if (setting === "closed") return refused(403, "sign_up_closed", "Nobody can sign up here (setting app.sign_up). Ask an operator for an account.");
+  if (!email) return refused(403, "sign_up_unknown", "Sign-up needs a person: the platform did not say who asks (X-Forwarded-Email).");
+  if (setting === "operators" && !isOperator(request)) {
+    return refused(403, "sign_up_operators", `Only the addresses in app.operators can sign up here, and ${email} is none of them (setting app.sign_up).`);
+  }
+  if (request.method !== "POST") return null; // makes no account
+  return { body: signUpBody(request, email) };
+}
+
+/** What was read is written anew, so that nothing behind can read another address in it. */
+async function signUpBody(request, email) {
+  const type = (request.headers["content-type"] ?? "").split(";")[0].trim().toLowerCase();
+  const encoding = (request.headers["content-encoding"] ?? "identity").toLowerCase();
+  if (type !== "application/json" || encoding !== "identity") {
+    return refused(415, "sign_up_body", "Sign-up takes application/json, not compressed.");
+  }
+  const text = await textOf(request);
+  if (text === null) return refused(413, "sign_up_body", `Sign-up takes at most ${MAX_BODY} bytes.`);
+  let given;
+  try {
+    given = JSON.parse(text);
+  } catch {
+    given = null;
+  }
+  if (typeof given?.email !== "string") return refused(400, "sign_up_body", "Sign-up takes a JSON object with email, password and name.");
+  if (given.email.trim().toLowerCase() !== email) {
+    return refused(403, "sign_up_other", `You can sign up as ${email} only, the address that you are known by here.`);
+  }
+  return { bytes: Buffer.from(JSON.stringify({ ...given, email })) };
+}
+
+/** The body's text; null when it is too long. Rejects when the client goes away. */
+function textOf(request) {
+  return new Promise((resolve, reject) => {
+    const chunks = [];
+    let length = 0;
+    request.on("data", (chunk) => {
+      length += chunk.length;
+      if (length > MAX_BODY) resolve(null);
+      else chunks.push(chunk);
+    });
+    request.on("end", () => resolve(Buffer.concat(chunks).toString("utf8")));
+    request.on("error", reject);
+    request.on("close", () => reject(new Error("the client went away")));
+  });
+}
+
+function refused(http, code, message) {
+  return { away: { http, status: "refused", step: "access", code, message } };
+}
