@@ -21,6 +21,8 @@ from databricks.sdk.service.postgres import (
     DatabaseDatabaseSpec,
     Project,
     ProjectSpec,
+    Role,
+    RoleRoleSpec,
 )
 from embedded_world import world_in
 
@@ -35,7 +37,8 @@ def project(world):
 
 
 def database(world, project, identifier, postgres_name):
-    spec = DatabaseDatabaseSpec(role="", postgres_database=postgres_name)
+    owner = f"{project}/branches/production/roles/owner"
+    spec = DatabaseDatabaseSpec(role=owner, postgres_database=postgres_name)
     return world.client.postgres.create_database(
         f"{project}/branches/production", Database(spec=spec), database_id=identifier
     )
@@ -77,6 +80,27 @@ def test_what_is_there_is_not_made_again(world, project):
         database(world, project, "same", "same")
     with pytest.raises(Exception, match="already exists"):
         database(world, project, "other", "same").wait()
+
+
+def test_a_database_needs_an_owner(world, project):
+    branch = f"{project}/branches/production"
+    path = f"/api/2.0/postgres/{branch}/databases"
+
+    def make(**spec):
+        body = {"spec": {"postgres_database": "owned", **spec}}
+        made = world.client.api_client.do("POST", path, query={"database_id": "owned"}, body=body)
+        return world.client.postgres.get_operation(made["name"])
+
+    def ended(**spec):
+        operation = make(**spec)
+        world.until(lambda: world.client.postgres.get_operation(operation.name).done)
+        return world.client.postgres.get_operation(operation.name)
+
+    assert "spec.role" in ended().error.message
+    assert "not found" in ended(role=f"{branch}/roles/metamcp-owner").error.message
+    role = Role(spec=RoleRoleSpec(postgres_role="metamcp_owner"))
+    world.client.postgres.create_role(branch, role, role_id="metamcp-owner").wait()
+    assert ended(role=f"{branch}/roles/metamcp-owner").error is None
 
 
 @pytest.mark.parametrize("name", ["Upper", "1x", "a_b", "x" * 64])

@@ -138,7 +138,9 @@ class Apps:
         if len(self.records) >= _MOST:
             raise ApiError(400, "RESOURCE_LIMIT_EXCEEDED", f"A workspace holds at most {_MOST} apps.")
         spec = settable(data)
-        self.attachments.check(spec)
+        await self.attachments.check(spec)
+        if name in self.records:  # somebody was faster
+            raise exists(f"An app with the same name already exists: {name}")
         now = stamp(time.time())
         self.records[name] = record = {
             "name": name,
@@ -173,7 +175,7 @@ class Apps:
             ApiError: 400, 404.
         """
         record = self.record(name)
-        self.attachments.check(spec)
+        await self.attachments.check(spec)
         before = record["spec"]
         record |= {"spec": spec, "updater": updater, "update_time": stamp(time.time())}
         await self.attachments.apply(record, before)

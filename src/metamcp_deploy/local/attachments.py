@@ -9,12 +9,12 @@ from metamcp_deploy.local.site import Site
 
 
 class Attachments:
-    """The resources of kind `postgres` and `secret`."""
+    """The resources of kind `postgres`, `database` and `secret`."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
 
-    def check(self, spec: dict[str, Any]) -> None:
+    async def check(self, spec: dict[str, Any]) -> None:
         """Whether all resources of a spec name what exists.
 
         Raises:
@@ -28,6 +28,8 @@ class Attachments:
             seen.add(name)
             if "postgres" in resource:
                 self.site.databases.attachment(resource["postgres"])
+            elif "database" in resource:
+                await self.site.instances.attachment(resource["database"])
             elif "secret" in resource:
                 self._check_secret(resource["secret"])
             else:
@@ -68,19 +70,20 @@ class Attachments:
                 found.add(self.site.databases.attachment(resource["postgres"])["physical"])
             except ApiError:
                 continue  # the database is gone
-        return found
+        attached = [r["database"] for r in _of(spec, "database")]
+        here = (d for d in attached if d["instance_name"] in self.site.instances.records)
+        return found | {self.site.instances.physical(d) for d in here}
 
     def environment(self, record: dict[str, Any]) -> dict[str, str]:
-        """PG* of the first postgres resource (further ones get none, as on the platform); never a password."""
+        """PG* of the first database among the resources (further ones get none, as on the platform); no password."""
         lakebase = self.site.databases.lakebase
-        for resource in _of(record["spec"], "postgres")[:1]:
-            database = self.site.databases.attachment(resource["postgres"])
+        for resource in _of(record["spec"], "postgres", "database")[:1]:
             trust = lakebase.ca_file
             return {
                 "PGAPPNAME": record["name"],
                 "PGHOST": lakebase.host,
                 "PGPORT": str(lakebase.port),
-                "PGDATABASE": database["physical"],
+                "PGDATABASE": self._physical(resource),
                 "PGUSER": record["principal"]["client_id"],
                 "PGSSLMODE": lakebase.sslmode,
                 # The platform's certificate is publicly trusted; the one here is made so for Node.
@@ -88,17 +91,25 @@ class Attachments:
             }
         return {}
 
+    def _physical(self, resource: dict[str, Any]) -> str:
+        if "database" in resource:
+            self.site.instances.record(resource["database"]["instance_name"])
+            return self.site.instances.physical(resource["database"])
+        return str(self.site.databases.attachment(resource["postgres"])["physical"])
+
     def values(self, record: dict[str, Any]) -> dict[str, str]:
         """What `valueFrom` each resource gives, by the resource's name."""
         databases, secrets = self.site.databases, self.site.secrets
         values = {
             r["name"]: databases.endpoint_of(r["postgres"]["branch"]) for r in _of(record["spec"], "postgres")
         }
+        for resource in _of(record["spec"], "database"):
+            values[resource["name"]] = databases.lakebase.host
         for resource in _of(record["spec"], "secret"):
             secret = resource["secret"]
             values[resource["name"]] = secrets.value(secret["scope"], secret["key"])
         return values
 
 
-def _of(spec: dict[str, Any], kind: str) -> list[dict[str, Any]]:
-    return [r for r in spec.get("resources") or [] if kind in r]
+def _of(spec: dict[str, Any], *kinds: str) -> list[dict[str, Any]]:
+    return [r for r in spec.get("resources") or [] if any(kind in r for kind in kinds)]

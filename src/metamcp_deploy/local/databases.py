@@ -86,13 +86,25 @@ class Databases:
         self.store.save()
         return str(made["name"])
 
+    def create_role(self, parent: str, role_id: str, spec: dict[str, Any]) -> str:
+        """Makes a role's record: one that owns databases and cannot log in. Its name."""
+        name = f"{parent}/roles/{role_id}"
+        made = _made(name) | {"role_id": role_id, "postgres_role": spec.get("postgres_role") or role_id}
+        self.resource(parent)["roles"][role_id] = made
+        self.store.save()
+        return name
+
     async def create_database(self, parent: str, database_id: str, spec: dict[str, Any]) -> str:
         """Makes a database in Postgres, with the user able to connect and create in it; its name.
 
         Raises:
-            ApiError: 400 for a name Postgres refuses, 409 when the branch has it under another id.
+            ApiError: 400 for a name Postgres refuses or without an owner, 404 for an owner that is no role, 409 when
+                the branch has it under another id.
         """
         branch = self.resource(parent)
+        if not spec.get("role"):
+            raise invalid("Missing required field: spec.role")
+        self.resource(str(spec["role"]))
         made = await self._database(parent, database_id, spec)
         if made["postgres_database"] in {d["postgres_database"] for d in branch["databases"].values()}:
             raise exists(f"database {made['postgres_database']} already exists in {parent}")

@@ -2,6 +2,7 @@
 
 One Postgres role has one password, so a second credential would end the first. Lakebase gives many: here the client's
 cleartext password is looked up in a table of tokens, and the door logs in behind with the role's internal password.
+Any other password goes on to the cluster, which knows roles that have one of their own (Lakebase's native logins).
 As on the platform, a token is checked at login only: open connections live on when it ends. The binaries of the extra
 have no TLS, so that ends here as well.
 """
@@ -41,7 +42,7 @@ class Door:
 
     Args:
         behind: the cluster's unix socket (asked for at each login: it changes when the cluster restarts).
-        accepts: whether (user, password) may log in.
+        accepts: whether (user, password) is a token, and so stands for the internal password.
         internal: the password of a role behind the door.
         tls: answers SSLRequest with it, and then refuses logins without TLS, as Lakebase does.
         authentication_seconds: a client must have logged in by then (PostgreSQL's authentication_timeout).
@@ -177,10 +178,10 @@ class Door:
         password = await _ask_password(client)
         if password is None:
             return None
-        if not self._accepts(startup.user, password):
-            raise self._refused(startup.user)
+        accepted = self._accepts(startup.user, password)
+        behind = self._internal(startup.user) if accepted else Secret(password)
         backend = await self._connect(pipes)
-        return (client, backend) if await self._enter(client, backend, startup) else None
+        return (client, backend) if await self._enter(client, backend, startup, behind) else None
 
     async def _greet(self, sock: socket.socket, pipes: list[Pipe]) -> tuple[Pipe, bytes]:
         """Answers requests for encryption; returns the client and its first real packet.
@@ -214,27 +215,24 @@ class Door:
         pipes.append(backend)
         return backend
 
-    async def _enter(self, client: Pipe, backend: Pipe, startup: wire.Startup) -> bool:
-        """Logs in behind; passes the cluster's own refusal (no such database, no CONNECT) on to the client."""
+    async def _enter(self, client: Pipe, backend: Pipe, startup: wire.Startup, password: Secret) -> bool:
+        """Logs in behind; passes the cluster's own refusal (28P01, no such database, no CONNECT) on to the client."""
         await backend.send(startup.packet)
         while True:
             kind, body = await wire.read_message(backend.reader, 1_000_000)
             if kind == b"R" and body == struct.pack("!I", wire.AUTH_CLEARTEXT):
-                await backend.send(wire.password_message(self._internal(startup.user).reveal()))
+                await backend.send(wire.password_message(password.reveal()))
                 continue
+            self.logins.failed += kind == b"E"
+            self.logins.ok += kind == b"R"
             await client.send(wire.message(kind, body))
             if kind == b"E":
-                self.logins.failed += 1
-                _log.warning("login of %r to %r refused by the cluster", startup.user, startup.database)
+                _log.warning(
+                    "login of %r to %r refused: %r", startup.user, startup.database, wire.text_of(body)
+                )
                 return False
             if kind == b"R":
-                self.logins.ok += 1
                 return True
-
-    def _refused(self, user: str) -> wire.ProtocolError:
-        self.logins.failed += 1
-        text = f'password authentication failed for user "{user}"'
-        return wire.ProtocolError(text, wire.error("28P01", text))
 
     async def _cancel(self, packet: bytes) -> None:
         pipes: list[Pipe] = []

@@ -113,22 +113,33 @@ class Lakebase:
             await connection.execute(sql.SQL(text).format(sql.Identifier(name)))
         return not found
 
+    async def has_database(self, name: str) -> bool:
+        """Whether there is a database of that name."""
+        from psycopg import sql
+
+        async with self._superuser() as connection:
+            return await _exists(connection, sql.SQL("SELECT 1 FROM pg_database WHERE datname = %s"), name)
+
     async def drop_database(self, name: str) -> None:
         """Deletes a database, if it is there, and ends the connections to it."""
         await self._execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
     async def ensure_role(self, principal: str) -> None:
-        """Makes sure of a role that can log in with the principal's credentials, and may do nothing by itself."""
+        """Makes sure of a role that can log in with the principal's credentials, and may do nothing by itself.
+
+        One that is there stays as it is: somebody may have given it a password of its own (which ends credentials).
+        """
         from psycopg import sql
 
         async with self._superuser() as connection:
             query = sql.SQL("SELECT 1 FROM pg_roles WHERE rolname = %s")
-            verb = "ALTER" if await _exists(connection, query, principal) else "CREATE"
+            if await _exists(connection, query, principal):
+                return
             # The verifier, not the password: a statement that fails is written to the server's log.
             verifier = connection.pgconn.encrypt_password(
                 self._internal(principal).reveal().encode(), principal.encode(), b"scram-sha-256"
             )
-            text = verb + " ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {}"
+            text = "CREATE ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {}"
             statement = sql.SQL(text).format(sql.Identifier(principal), sql.Literal(verifier.decode()))
             await connection.execute(statement)
 

@@ -51,7 +51,7 @@ class LakebaseApi:
             web.post(base + r"/{kind:projects}", self._create),
             web.get(base + r"/{kind:projects}", self._list),
             web.get(base + r"/{name:projects/.+/operations/[^/]+}", self._operation),
-            web.post(base + r"/{parent:projects/.+}/{kind:branches|endpoints|databases}", self._create),
+            web.post(base + r"/{parent:projects/.+}/{kind:branches|endpoints|databases|roles}", self._create),
             web.get(base + r"/{parent:projects/.+}/{kind:branches|endpoints|databases|roles}", self._list),
             web.get(f"{base}/{name}", self._get),
             web.delete(f"{base}/{name}", self._delete),
@@ -103,9 +103,9 @@ class LakebaseApi:
             return answer(self._start(name, lambda: self.databases.create_project(identifier, spec)))
         if kind == "databases":
             return answer(self._start(name, lambda: self.databases.create_database(parent, identifier, spec)))
-        if kind == "endpoints":
-            created = self.databases.create_endpoint(parent, identifier, spec)
-            return answer(self._done(name, self.shown(created)))
+        if kind in ("endpoints", "roles"):
+            make = self.databases.create_endpoint if kind == "endpoints" else self.databases.create_role
+            return answer(self._done(name, self.shown(make(parent, identifier, spec))))
         raise ApiError(
             501,
             "NOT_IMPLEMENTED",

@@ -25,7 +25,8 @@ _RECORD_BYTES = 5_000_000
 # that it was given. A launcher that leans on more would fail on the platform.
 _FOR_APPS = re.compile(
     r"GET /api/2\.0/preview/scim/v2/Me|GET /api/2\.0/apps/(?P<app>[^/]+)|"
-    r"POST /api/2\.0/postgres/credentials|GET /api/2\.0/postgres/.*|GET /api/2\.0/secrets/(get|list)"
+    r"POST /api/2\.0/(postgres|database)/credentials|GET /api/2\.0/(postgres|database)/.*|"
+    r"GET /api/2\.0/secrets/(get|list)"
 )
 
 

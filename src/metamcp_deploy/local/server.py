@@ -30,6 +30,7 @@ from metamcp_deploy.local.databases import Databases
 from metamcp_deploy.local.files import Files
 from metamcp_deploy.local.files_api import FilesApi
 from metamcp_deploy.local.identity import USER, Identity
+from metamcp_deploy.local.instances import Instances, own_database
 from metamcp_deploy.local.lakebase import Lakebase
 from metamcp_deploy.local.lakebase_api import LakebaseApi
 from metamcp_deploy.local.login import Login
@@ -98,6 +99,7 @@ class Server:
             files=Files(self.folder / "files", self.store, USER),
             secrets=SecretScopes(self.store),
             databases=Databases(self.store, self.lakebase, USER),
+            instances=Instances(self.store, self.lakebase, USER, self.options.token_ttl),
             ledger=processes.Ledger(self.folder / "processes.json", apart),
         )
 
@@ -113,6 +115,7 @@ class Server:
             FilesApi(site.files).routes(),
             site.secrets.routes(),
             LakebaseApi(site.databases, self.options.token_ttl).routes(),
+            site.instances.routes(),
             api.routes(),
             [web.get("/local/status", lambda request: self._status(request, site, api))],
             [web.route("*", "/{anything:.*}", middleware.unknown)],
@@ -153,7 +156,8 @@ class Server:
 
     def _databases(self, site: Site) -> list[str]:
         branches = [b for p in site.databases.projects.values() for b in p["branches"].values()]
-        return [d["physical"] for b in branches for d in b["databases"].values()]
+        made = [d["physical"] for b in branches for d in b["databases"].values()]
+        return [*made, *map(own_database, site.instances.records)]
 
 
 def describe(site: Site) -> dict[str, Any]:

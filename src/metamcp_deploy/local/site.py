@@ -8,6 +8,7 @@ from pathlib import Path
 from metamcp_deploy.local.databases import Databases
 from metamcp_deploy.local.files import Files
 from metamcp_deploy.local.identity import Identity
+from metamcp_deploy.local.instances import Instances
 from metamcp_deploy.local.login import Login
 from metamcp_deploy.local.processes import Ledger
 from metamcp_deploy.local.secret_scopes import SecretScopes
@@ -48,4 +49,5 @@ class Site:
     files: Files
     secrets: SecretScopes
     databases: Databases
+    instances: Instances
     ledger: Ledger

@@ -69,6 +69,12 @@ def error(sqlstate: str, text: str) -> bytes:
     return message(b"E", b"".join(k.encode() + v.encode() + b"\0" for k, v in fields.items()) + b"\0")
 
 
+def text_of(body: bytes) -> str:
+    """The message of an ErrorResponse, for people."""
+    fields = body.rstrip(b"\0").split(b"\0")
+    return next((f[1:].decode(errors="replace") for f in fields if f[:1] == b"M"), "")
+
+
 def authentication(kind: int) -> bytes:
     """An AuthenticationOk or a request for a cleartext password."""
     return message(b"R", struct.pack("!I", kind))

@@ -10,6 +10,7 @@ from metamcp_deploy.workspace.clock import poll
 
 _ROOT = "/api/2.0/postgres"
 _WITHIN_SECONDS = 900.0
+_OWNER = "metamcp-owner"
 
 
 class Lakebase:
@@ -48,26 +49,34 @@ class Lakebase:
             name: `projects/P/branches/B/databases/D`; without an explicit id the platform generates one, and the
                 app's resource would point nowhere.
             postgres_name: what Postgres calls it.
-            owner: user name; its role owns the database, where the branch has a role for it.
+            owner: user name; its role owns the database. Where the branch has none for it, one is made that nobody
+                logs in as: the platform wants an owner named.
         """
         if self.find(name) is not None:
             return False
-        spec: dict[str, Any] = {"postgres_database": postgres_name}
-        if role := self._role(_parent(name), owner):
-            spec["role"] = role
-        return self._ensure(name, "database_id", {"spec": spec})
+        branch = _parent(name)
+        role = self._role(branch, owner) or self._owner(branch)
+        return self._ensure(name, "database_id", {"spec": {"postgres_database": postgres_name, "role": role}})
 
     def _role(self, branch: str, user: str) -> str | None:
+        """The branch's role of a user; None when there is none that can be seen."""
         try:
             answer = self._api.call("GET", f"{_ROOT}/{branch}/roles")
         except DeployError as e:
             if e.code in (Code.NOT_FOUND, Code.PERMISSION_DENIED):
-                return None  # the platform then takes the caller as owner
+                return None
             raise
         for role in answer.get("roles", []):
             if (role.get("status") or {}).get("postgres_role") == user:
                 return str(role["name"])
         return None
+
+    def _owner(self, branch: str) -> str:
+        """A role that owns databases and nothing else, as databricks.yml has it; made when it is missing."""
+        name = f"{branch}/roles/{_OWNER}"
+        spec = {"postgres_role": _OWNER.replace("-", "_"), "auth_method": "NO_LOGIN"}
+        self._ensure(name, "role_id", {"spec": spec})
+        return name
 
     def _ensure(self, name: str, id_parameter: str, body: dict[str, Any]) -> bool:
         if self.find(name) is not None:
