@@ -20,6 +20,8 @@ CONFIG = "apps/backend/drizzle.config.ts"
 MIDDLEWARE = "apps/frontend/middleware.ts"
 NEXT = "apps/frontend/next.config.js"
 SQL = "apps/backend/drizzle/0000_first.sql"
+EXPANSION = "apps/backend/src/lib/metamcp/utils.ts"
+INSPECTOR = "apps/backend/src/routers/mcp-proxy/server.ts"
 
 TABLES_BEFORE = """\
 import { sql } from "drizzle-orm";
@@ -256,6 +258,50 @@ def test_already_so_upstream(tmp_path: Path, patch: str, path: str, text: str) -
     assert caught.value.code is Code.PATCH_OBSOLETE
 
 
+EXPANDS = """\
+import { Server } from "somewhere";
+
+export function expand(varName: string) {
+  return process.env[varName] ? process.env[varName] : varName;
+}
+"""
+EXPANDS_AFTER = """\
+import { Server } from "somewhere";
+
+import { childVariable } from "../../databricks/child-environment";
+
+export function expand(varName: string) {
+  return childVariable(varName) ? childVariable(varName) : varName;
+}
+"""
+HANDS_OUT = "const one = { ...process.env, ...given };\nconst two = { ...process.env };\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(EXPANDS, EXPANDS_AFTER), ("export const env = process.env;\n",) * 2]
+)
+def test_what_mcp_servers_get(tmp_path: Path, before: str, after: str) -> None:
+    write(tmp_path, {EXPANSION: before, INSPECTOR: HANDS_OUT})
+    engine.apply(tmp_path, [builtin("child-environment")], {"schema": SCHEMA})
+    assert (tmp_path / EXPANSION).read_text() == after
+    assert (tmp_path / INSPECTOR).read_text() == HANDS_OUT.replace("process.env", "defaultEnvironment")
+
+
+@pytest.mark.parametrize(
+    ("expansion", "inspector"),
+    [
+        (EXPANDS, "const one = { ...environment };\n"),
+        (EXPANDS, HANDS_OUT + "// ...process.env\n"),
+        (EXPANDS + "// process.env[varName]\n", HANDS_OUT),
+    ],
+)
+def test_what_mcp_servers_get_elsewhere(tmp_path: Path, expansion: str, inspector: str) -> None:
+    write(tmp_path, {EXPANSION: expansion, INSPECTOR: inspector})
+    with pytest.raises(DeployError) as caught:
+        engine.apply(tmp_path, [builtin("child-environment")], {"schema": SCHEMA})
+    assert caught.value.code is Code.PATCH_DRIFT
+
+
 @pytest.mark.parametrize("address", ['"http://localhost:12009"', "request.nextUrl.origin"])
 def test_the_front_ends_addresses(tmp_path: Path, address: str) -> None:
     before = BASE_URL.replace('"http://localhost:12009"', address)
@@ -284,7 +330,10 @@ def test_other_addresses(tmp_path: Path, middleware: str, config: str, code: Cod
 
 def test_every_patch_says_what_and_why() -> None:
     patches = declaration.load()
-    assert {p.id for p in patches} == {c.partition(",")[0] for c in CHANGES} | {"frontend-backend-address"}
+    assert {p.id for p in patches} == {c.partition(",")[0] for c in CHANGES} | {
+        "child-environment",
+        "frontend-backend-address",
+    }
     for patch in patches:
         assert patch.what.endswith(".")
         assert len(patch.why) > 80

@@ -44,7 +44,18 @@ def test_every_release(test_upstream: Path, tmp_path: Path) -> None:
         assert {i: counts[i] for i in SAME} == SAME, ref
         assert all(counts[i] >= least for i, least in AT_LEAST.items()), (ref, counts)
         assert counts["pool"] in (3, 4), ref
+        assert counts["child-environment"] in (1, 3, 6), ref
+        assert_nothing_handed_out(folder)
         assert "DATABASE_URL" not in (folder / "apps/backend/src/db/index.ts").read_text(), ref
+
+
+def assert_nothing_handed_out(folder: Path) -> None:
+    """No place is left that hands the whole environment on, or any variable that somebody names."""
+    for path in (folder / "apps/backend/src").rglob("*.ts"):
+        text = path.read_text()
+        if "databricks" not in path.parts:
+            assert not re.search(r"\.\.\.process\.env\b", text), path
+            assert set(re.findall(r"process\.env\[(\w+)\]", text)) <= {"key"}, path  # names from a fixed list
 
 
 @pytest.mark.parametrize("ref", ["v2.0.4", "v2.4.0", "v2.4.21"])

@@ -61,11 +61,11 @@ class EditRule(_Model):
 
 
 class Variant(_Model):
-    """What a file looks like in some releases (`seen` says which) and its edits then."""
+    """What a file looks like in some releases (`seen` says which) and its edits then, if there is anything to do."""
 
     seen: Text
     when: Rule
-    edits: dict[Name, EditRule] = Field(min_length=1)
+    edits: dict[Name, EditRule]
 
 
 class FileRule(_Model):

@@ -21,6 +21,10 @@ const nextConfig = {
         destination: `${backendUrl}/trpc/frontend/:path*`,
       },
       {
+        source: "/mcp-proxy/:path*",
+        destination: `${backendUrl}/mcp-proxy/:path*`,
+      },
+      {
         source: "/metamcp/:path*",
         destination: `${backendUrl}/metamcp/:path*`,
       },

@@ -3,13 +3,14 @@ import express from "express";
 import "./lib/settings";
 import authRouter from "./routers/auth";
 import gatewayRouter from "./routers/gateway";
+import inspectorRouter from "./routers/mcp-proxy/server";
 import trpcRouter from "./routers/trpc";
 
 const app = express();
 
 app.use((req, res, next) => {
   // What goes through the gateway reads its own body.
-  if (req.path.startsWith("/metamcp/")) {
+  if (req.path.startsWith("/metamcp/") || req.path.startsWith("/mcp-proxy/")) {
     next();
   } else {
     express.json({ limit: "50mb" })(req, res, next);
@@ -18,6 +19,7 @@ app.use((req, res, next) => {
 
 app.use("/api/auth", authRouter);
 app.use("/metamcp", gatewayRouter);
+app.use("/mcp-proxy/server", inspectorRouter);
 app.use("/trpc", trpcRouter);
 
 app.get("/health", (_req, res) => {

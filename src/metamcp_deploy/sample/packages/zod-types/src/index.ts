@@ -17,6 +17,15 @@ export const SignInSchema = SignUpSchema.pick({ email: true, password: true });
 export const CreateNamespaceSchema = z.object({
   name,
   description: z.string().optional(),
+  mcpServerUuids: z.array(z.string().uuid()).default([]),
+});
+
+export const CreateMcpServerSchema = z.object({
+  name,
+  type: z.literal("STDIO"),
+  command: z.string().min(1),
+  args: z.array(z.string()).default([]),
+  env: z.record(z.string()).default({}),
 });
 
 export const CreateEndpointSchema = z.object({

@@ -60,6 +60,40 @@ export const namespacesTable = pgTable(
   ],
 );
 
+export const mcpServersTable = pgTable(
+  "mcp_servers",
+  {
+    uuid: uuid("uuid").primaryKey().defaultRandom(),
+    name: text("name").notNull(),
+    command: text("command").notNull(),
+    args: text("args")
+      .array()
+      .notNull()
+      .default(sql`'{}'::text[]`),
+    env: jsonb("env").$type<Record<string, string>>().notNull().default(sql`'{}'::jsonb`),
+    userId: text("user_id").references(() => usersTable.id, {
+      onDelete: "cascade",
+    }),
+    createdAt: createdAt(),
+  },
+  (table) => [unique("mcp_servers_name_unique").on(table.name)],
+);
+
+export const namespaceServersTable = pgTable(
+  "namespace_servers",
+  {
+    namespaceUuid: uuid("namespace_uuid")
+      .notNull()
+      .references(() => namespacesTable.uuid, { onDelete: "cascade" }),
+    mcpServerUuid: uuid("mcp_server_uuid")
+      .notNull()
+      .references(() => mcpServersTable.uuid, { onDelete: "cascade" }),
+  },
+  (table) => [
+    unique("namespace_servers_unique_idx").on(table.namespaceUuid, table.mcpServerUuid),
+  ],
+);
+
 export const endpointsTable = pgTable(
   "endpoints",
   {

@@ -3,6 +3,7 @@ import { and, eq } from "drizzle-orm";
 
 import { db } from "../db";
 import { toolCallsTable, toolsTable } from "../db/schema";
+import { callServerTool, listServerTools } from "./metamcp/servers";
 
 type Result = { content: { type: "text"; text: string }[]; isError?: boolean };
 type Arguments = Record<string, unknown>;
@@ -42,7 +43,8 @@ export async function listTools(namespaceUuid: string) {
     .from(toolsTable)
     .where(and(eq(toolsTable.namespaceUuid, namespaceUuid), eq(toolsTable.status, "ACTIVE")))
     .orderBy(toolsTable.name);
-  return rows.map((row) => ({ name: row.name, inputSchema: row.toolSchema }));
+  const own = rows.map((row) => ({ name: row.name, inputSchema: row.toolSchema }));
+  return [...own, ...(await listServerTools(namespaceUuid))];
 }
 
 /** Runs a tool and records the call; null when the namespace has no such tool. */
@@ -50,7 +52,10 @@ export async function callTool(
   namespaceUuid: string,
   name: string,
   args: Arguments,
-): Promise<Result | null> {
+): Promise<unknown> {
+  if (name.includes("__")) {
+    return callServerTool(namespaceUuid, name, args);
+  }
   const started = performance.now();
   const [tool] = await db
     .select()

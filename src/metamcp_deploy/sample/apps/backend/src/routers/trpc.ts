@@ -3,26 +3,47 @@ import { randomBytes } from "node:crypto";
 import {
   CreateApiKeySchema,
   CreateEndpointSchema,
+  CreateMcpServerSchema,
   CreateNamespaceSchema,
 } from "@repo/zod-types";
 import { desc, eq } from "drizzle-orm";
 import express from "express";
 
 import { db } from "../db";
-import { apiKeysTable, endpointsTable, namespacesTable, toolsTable } from "../db/schema";
+import {
+  apiKeysTable,
+  endpointsTable,
+  mcpServersTable,
+  namespaceServersTable,
+  namespacesTable,
+  toolsTable,
+} from "../db/schema";
 import { currentUser, type User } from "../lib/auth";
 import { builtIn } from "../lib/tools";
 
 /** Answers in tRPC's envelope, so that the same calls work here and on the real one; a procedure is a function. */
 const procedures: Record<string, (input: unknown, user: User) => Promise<unknown>> = {
   "frontend.namespaces.create": async (input, user) => {
-    const values = { ...CreateNamespaceSchema.parse(input), userId: user.id };
+    const { mcpServerUuids, ...given } = CreateNamespaceSchema.parse(input);
+    const values = { ...given, userId: user.id };
     return db.transaction(async (tx) => {
       const [data] = await tx.insert(namespacesTable).values(values).returning();
       const namespaceUuid = data!.uuid;
       await tx.insert(toolsTable).values(builtIn.map((tool) => ({ ...tool, namespaceUuid })));
+      const mapped = mcpServerUuids.map((mcpServerUuid) => ({ namespaceUuid, mcpServerUuid }));
+      if (mapped.length) {
+        await tx.insert(namespaceServersTable).values(mapped);
+      }
       return { success: true, data };
     });
+  },
+  "frontend.mcpServers.create": async (input, user) => {
+    const { type, ...values } = CreateMcpServerSchema.parse(input);
+    const [data] = await db
+      .insert(mcpServersTable)
+      .values({ ...values, userId: user.id })
+      .returning();
+    return { success: true, data: { ...data, type } };
   },
   "frontend.endpoints.create": async (input) => {
     const [data] = await db

@@ -1,0 +1,3 @@
+{{ text }}
+
+import { childVariable } from "../../databricks/child-environment";
