@@ -43,7 +43,8 @@ def unpacked(project: Project, to: Path) -> Path:
 def test_few_files_and_none_that_makes_the_platform_install(built_sample: Project) -> None:
     app = built_sample.bundle / "app"
     names = {p.name for p in app.iterdir()}
-    assert names == {"app.yaml", "start.mjs", "release.json", *(f"{p}.tar.gz" for p in PARTS)}
+    about = {"release.json", "files.json", "sbom.cdx.json"}
+    assert names == {"app.yaml", "start.mjs", *about, *(f"{p}.tar.gz" for p in PARTS)}
     assert all(p.stat().st_size <= archive.LIMIT for p in app.iterdir())
     facts = pipeline.facts(built_sample.state, "build", "test")
     assert facts["files"] == len(names)
@@ -54,7 +55,7 @@ def test_few_files_and_none_that_makes_the_platform_install(built_sample: Projec
 def test_release_json_describes_the_parts(built_sample: Project) -> None:
     found = release(built_sample)
     prepared = pipeline.facts(built_sample.state, "prepare", "test")
-    assert found["upstream"] == {k: prepared[k] for k in ("url", "ref", "commit")}
+    assert found["upstream"] == {"url": None, **{k: prepared[k] for k in ("ref", "commit")}}
     assert found["id"] == pipeline.facts(built_sample.state, "build", "test")["release"]
     assert (found["format"], found["schema"]) == (1, "metamcp_app")
     assert {"prefix": "/metamcp", "to": "/metamcp", "exact": False} in found["routes"]

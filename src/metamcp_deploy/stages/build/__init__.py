@@ -10,7 +10,7 @@ from metamcp_deploy import __version__, fingerprint, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.pipeline import Facts, Step
-from metamcp_deploy.stages.build import bundle, manifests, node, release, toolchain
+from metamcp_deploy.stages.build import account, bundle, manifests, node, release, toolchain
 
 _SOURCES = ("stages/build", "launcher", "verify")
 
@@ -32,6 +32,7 @@ def step(project: Project, *, clean: bool = False, verify: bool = True) -> Step:
             "schema name": plan.origin.schema,
             "`node` version": plan.node.version,
             "`pnpm` version": plan.pnpm,
+            "what was patched": fingerprint.of_value(dict(plan.origin.told)),
             "app.yaml": fingerprint.of_value(plan.app_yaml),
             "databricks.yml": fingerprint.of_value(plan.databricks_yml),
         },
@@ -51,16 +52,18 @@ def _plan(project: Project) -> bundle.Plan:
             f"`build` needs the patched tree, and {project.patched} holds none.",
             hint="Run `metamcp-deploy patch`, or `metamcp-deploy deploy` for all stages.",
         )
+    found, pnpm = node.find(), toolchain.named_pnpm(project.patched)
     origin = release.Origin(
-        url=str(prepared["url"]),
+        url=account.public(str(prepared["url"])),
         ref=str(prepared["ref"]),
         commit=str(prepared["commit"]),
         schema=str(patched["schema"]),
         patched=fingerprint.of_tree(project.patched),
+        told=account.told(patched, found.version, pnpm),
     )
     return bundle.Plan(
-        node=node.find(),
-        pnpm=toolchain.named_pnpm(project.patched),
+        node=found,
+        pnpm=pnpm,
         origin=origin,
         app_yaml=manifests.app_yaml(project),
         databricks_yml=manifests.databricks_yml(project),

@@ -14,14 +14,14 @@ from typing import Any
 from metamcp_deploy import __version__, events, fingerprint, resources
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.pipeline import Facts
-from metamcp_deploy.stages.build import leftovers, manifests, programs, proven, release, upstream
+from metamcp_deploy.stages.build import account, leftovers, manifests, programs, proven, release, upstream
 from metamcp_deploy.stages.build.node import Node
 from metamcp_deploy.stages.build.release import Origin
 from metamcp_deploy.stages.build.work import Work, built_key, dependencies_key
 
 _PACKED = "packed"
 _LOG = "build.log"
-_CHECKED = ("databricks.yml", "app/app.yaml", "app/start.mjs", "app/release.json")
+_CHECKED = ("databricks.yml", "app/app.yaml", "app/start.mjs", "app/release.json", "app/files.json")
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,7 @@ def _app(project: Project, plan: Plan, work: Work, app: Path, seconds: dict[str,
         made = release.assemble(work.tree, bundled, plan.app_yaml, plan.origin)
         app.mkdir()
         release.write(made, plan.origin, app)
+        account.complete(app, made, plan.origin.told, work.tree)
     return key
 
 

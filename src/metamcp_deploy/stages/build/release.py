@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,12 @@ ENTRIES = {"backend": "index.mjs", "frontend": frontend.ENTRY, "migrations": "mi
 class Origin:
     """What a release is made from: facts of the upstream and the schema its tables live in."""
 
-    url: str
+    url: str | None  # None: a clone on the builder's machine
     ref: str
     commit: str
     schema: str
     patched: str  # digest of the patched tree
+    told: Mapping[str, Any] = field(default_factory=dict)  # what release.json says beyond this, see `account`
 
 
 @dataclass(frozen=True)
