@@ -69,7 +69,7 @@ def migrate(program: Path) -> Migrate:
         result: dict[str, Any] = json.loads(last)["migrate"]
         assert done.returncode == (0 if result["ok"] else 1)
         assert secret == "" or secret not in done.stdout + done.stderr
-        return {**result, "lines": lines}
+        return {**result, "lines": lines, "stderr": done.stderr}
 
     return run
 
@@ -123,7 +123,9 @@ def test_permissions_that_are_missing(database: Database, migrate: Migrate) -> N
     assert result["detail"].startswith("42501: ")
     database.fresh()
     database.query("CREATE SCHEMA metamcp_app")
-    assert migrate(database)["code"] == "schema_forbidden"
+    foreign = migrate(database)
+    assert foreign["code"] == "schema_forbidden"
+    assert f'ALTER SCHEMA "metamcp_app" OWNER TO "{PRINCIPAL}";' in foreign["message"]
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(
@@ -144,6 +146,98 @@ def test_objects_without_a_ledger(database: Database, migrate: Migrate) -> None:
     database.query(f"DROP TABLE {LEDGER}")
     result = migrate(database)
     assert (result["code"], result["heals"]) == ("schema_unknown", False)
+    assert "no ledger says which migrations made them" in result["message"]
+    assert result["lines"] == []
+
+
+def predecessor(database: Database, migrate: Migrate, *, owner: str = PRINCIPAL) -> None:
+    """A database as the predecessor left it: objects in the app's schema, the ledger in `drizzle`."""
+    database.fresh()
+    assert migrate(database)["ok"]
+    database.query(f'CREATE SCHEMA drizzle AUTHORIZATION "{owner}"')
+    database.query(f"ALTER TABLE {LEDGER} SET SCHEMA drizzle")
+    database.query(f'ALTER TABLE drizzle.__drizzle_migrations OWNER TO "{owner}"')
+
+
+def test_the_predecessors_ledger_is_adopted(database: Database, migrate: Migrate, program: Path) -> None:
+    predecessor(database, migrate)
+    newest = journal(program)[-1]
+    database.query(f"DELETE FROM drizzle.__drizzle_migrations WHERE created_at = {newest['when']}")
+    (program.parent / "drizzle" / f"{newest['tag']}.sql").write_text(
+        "CREATE TABLE metamcp_app.later (x int);"
+    )
+    result = migrate(database)
+    assert (result["ok"], result["applied"]) == (True, [newest["tag"]])
+    assert "Took over the migration ledger that was in the schema drizzle" in result["lines"]
+    whens = [row[0] for row in database.query(f"SELECT created_at FROM {LEDGER} ORDER BY id")]
+    assert whens == [entry["when"] for entry in journal(program)]
+    assert database.query("SELECT count(*) FROM drizzle.__drizzle_migrations") == [(len(whens) - 1,)]
+    assert migrate(database)["applied"] == []
+
+
+def test_a_ledger_that_cannot_be_read_is_not_passed_over(database: Database, migrate: Migrate) -> None:
+    predecessor(database, migrate, owner="postgres")
+    result = migrate(database)
+    assert (result["code"], result["heals"]) == ("ledger_unreadable", False)
+    for statement in result["message"].partition("As its owner: ")[2].split(";"):
+        if statement.strip():
+            database.query(statement)
+    assert migrate(database)["ok"]
+
+
+def test_a_ledger_of_other_objects_is_not_adopted(database: Database, migrate: Migrate) -> None:
+    predecessor(database, migrate)
+    database.query("DROP TABLE metamcp_app.endpoints CASCADE")
+    result = migrate(database)
+    assert result["code"] == "schema_unknown"
+    assert "endpoints is not there" in result["message"]
+
+
+def test_a_ledger_without_objects_of_ours_is_left_alone(database: Database, migrate: Migrate) -> None:
+    """As after an unpatched release, whose first migration failed in `public`."""
+    database.fresh()
+    database.query(
+        "CREATE SCHEMA drizzle CREATE TABLE __drizzle_migrations (id serial, hash text, created_at bigint)"
+    )
+    database.query("INSERT INTO drizzle.__drizzle_migrations (hash, created_at) VALUES ('x', 9999999999999)")
+    assert migrate(database)["applied"]
+
+
+def test_objects_of_somebody_else_are_named_before_anything_is_done(
+    database: Database, migrate: Migrate, program: Path
+) -> None:
+    database.fresh()
+    assert migrate(database)["ok"]
+    database.query("DO $$ BEGIN CREATE ROLE somebody; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+    database.query("ALTER TABLE metamcp_app.endpoints OWNER TO somebody")
+    newest = journal(program)[-1]
+    result = migrate(database)
+    assert (result["code"], result["heals"]) == ("schema_foreign", False)
+    assert result["detail"] == "endpoints (somebody)"
+    database.query(f'GRANT ALL ON metamcp_app.endpoints TO "{PRINCIPAL}"')
+    told = migrate(database)
+    assert told["ok"], "nothing has to be changed, and what is there can be used"
+    assert "endpoints (somebody)" in told["stderr"]
+    database.query(f"DELETE FROM {LEDGER} WHERE created_at = {newest['when']}")
+    refused = migrate(database)
+    assert (refused["code"], refused["lines"]) == ("schema_foreign", [])
+    database.query(refused["message"].partition("As a role that may: ")[2])
+    (program.parent / "drizzle" / f"{newest['tag']}.sql").write_text(
+        "ALTER TABLE metamcp_app.endpoints ADD x int;"
+    )
+    assert migrate(database)["applied"] == [newest["tag"]]
+
+
+def test_a_database_of_another_line_is_refused(database: Database, migrate: Migrate, program: Path) -> None:
+    database.fresh()
+    assert migrate(database)["ok"]
+    entries = journal(program)
+    database.query(
+        f"UPDATE {LEDGER} SET created_at = created_at - 1 WHERE created_at = {entries[-1]['when']}"
+    )
+    result = migrate(database)
+    assert (result["code"], result["applied"] if result["ok"] else []) == ("ledger_diverged", [])
+    assert "another line" in result["message"]
 
 
 def test_a_migration_that_would_be_skipped_silently(
@@ -166,6 +260,20 @@ def test_a_database_that_is_ahead_is_told_and_left_alone(
     edit_journal(program, lambda entries: entries.pop())
     result = migrate(database)
     assert (result["ok"], result["applied"]) == (True, [])
+    assert "ahead of this release by 1" in result["stderr"]
+    assert "deploy the newer release again" in result["stderr"]
+
+
+def test_one_that_waits_says_so(database: Database, migrate: Migrate) -> None:
+    database.fresh()
+    key = "hashtextextended('metamcp-deploy migrate metamcp_app', 0)"
+    with database.session() as session:
+        session.execute(f"SELECT pg_advisory_lock({key})")
+        threading.Timer(2, lambda: session.execute(f"SELECT pg_advisory_unlock({key})")).start()
+        result = migrate(database)
+    assert result["ok"]
+    assert result["lines"][0] == "Another instance is migrating; waiting for up to 60s"
+    assert result["seconds"] > 1
 
 
 def test_many_first_migrations_at_once(database: Database, migrate: Migrate, program: Path) -> None:

@@ -66,6 +66,10 @@ class Database(FakeWorkspace):
             given["NODE_EXTRA_CA_CERTS"] = str(self.lakebase.ca_file)
         return given
 
+    def session(self) -> psycopg.Connection[Any]:
+        """A connection of the superuser, for what lasts longer than a query."""
+        return psycopg.connect(self.lakebase.cluster.uri(DATABASE).reveal(), autocommit=True)
+
     def query(self, text: str, *, principal: bool = False) -> list[tuple[Any, ...]]:
         """Rows, as the superuser or as the app."""
         uri = self.lakebase.cluster.uri(DATABASE).reveal()
