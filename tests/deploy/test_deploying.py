@@ -345,13 +345,6 @@ def test_the_official_tools_state_is_respected(project: Project, bundled: Deploy
     assert bundled(project)["app"]
 
 
-def test_a_protected_target_needs_a_root(project: Project) -> None:
-    settings = Settings.model_validate({**project.settings.model_dump(by_alias=True), "protected": True})
-    with pytest.raises(DeployError) as caught:
-        pipeline.execute(bundle_deploy.step(replace(project, settings=settings)), project.state)
-    assert caught.value.code is Code.CONFIG_INVALID
-
-
 def test_logs_and_token(project: Project, deployed: Deploy) -> None:
     facts = deployed(project)
     assert any(line.message == "tiny app listens" for line in operate.logs(project))

@@ -14,7 +14,7 @@ from metamcp_deploy.stages.records import Wanted
 from metamcp_deploy.workspace import poll
 
 APP = "/api/2.0/apps/x"
-WANTED = Wanted("r1", "/Workspace/r1", [{"name": "A", "value": "1"}], [])
+WANTED = Wanted("r1", "/Workspace/r1", [{"name": "A", "value": "1"}], [], {})
 
 
 def app(compute: str = "ACTIVE", state: str = "RUNNING", pending: dict[str, Any] | None = None) -> Answer:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import connection, desired, records, releases, rollout
+from metamcp_deploy.stages import connection, desired, protection, records, releases, rollout
 
 if TYPE_CHECKING:
     from metamcp_deploy.workspace import Workspace
@@ -39,6 +39,7 @@ def step(
 def _run(project: Project, redeploy: bool, message: str | None, force_lock: bool) -> pipeline.Facts:
     from metamcp_deploy.workspace import lock
 
+    protection.allow(project)
     bundle = _bundle(project)
     workspace = connection.connect(project)
     if bundle["host"] != workspace.host:
@@ -56,6 +57,7 @@ def _run(project: Project, redeploy: bool, message: str | None, force_lock: bool
             source_code_path=bundle["release_path"],
             env=[v.as_dict() for v in desired.environment(project.settings, app.url)],
             resources=desired.app_resources(project.settings),
+            secrets=_versions(workspace, project),
         )
         deployment, record = _deployed(project, workspace, root, app, wanted, redeploy, message)
     return {
@@ -66,6 +68,13 @@ def _run(project: Project, redeploy: bool, message: str | None, force_lock: bool
         "deployment": deployment,
         "record": record,
     }
+
+
+def _versions(workspace: Workspace, project: Project) -> dict[str, int]:
+    """When each secret that the app gets was last written: another value needs another start."""
+    keys = {desired.AUTH_SECRET, *project.settings.secret_keys}
+    written = workspace.secrets.written(project.settings.secret_scope) or {}
+    return {key: written[key] for key in sorted(keys & set(written))}
 
 
 def _bundle(project: Project) -> pipeline.Facts:

@@ -9,7 +9,7 @@ from metamcp_deploy import pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import connection, provision, releases
+from metamcp_deploy.stages import connection, protection, provision, releases
 
 if TYPE_CHECKING:
     from metamcp_deploy.workspace import Workspace
@@ -38,13 +38,7 @@ def _run(project: Project, force_lock: bool) -> pipeline.Facts:
 
     settings = project.settings
     release = releases.built(project)
-    if settings.protected and not settings.workspace.root_path:
-        raise DeployError(
-            Code.CONFIG_INVALID,
-            f"The protected target {settings.target} has no workspace.root_path: with a root per user, a laptop and "
-            "a pipeline would not see each other's locks and releases.",
-            hint="Set workspace.root_path, for example /Workspace/Shared/metamcp",
-        )
+    protection.allow(project)
     workspace = connection.connect(project)
     root = connection.root(settings, workspace.me)
     memory = project.state / f"lock-{settings.target}"

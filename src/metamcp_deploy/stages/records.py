@@ -28,12 +28,14 @@ class Wanted:
         source_code_path: where the release is.
         env: the complete environment; secrets stand in it as the names of resources only.
         resources: the app's resources, whose values the platform injects when a process starts.
+        secrets: key of the scope → when its value was last written, in milliseconds since the epoch.
     """
 
     release: str
     source_code_path: str
     env: list[dict[str, str]]
     resources: list[dict[str, Any]]
+    secrets: dict[str, int]
 
 
 def matches(record: Mapping[str, Any] | None, wanted: Wanted) -> bool:

@@ -29,13 +29,18 @@ class Secrets:
 
     def keys(self, scope: str) -> set[str] | None:
         """Names of the scope's secrets; None without such a scope."""
+        written = self.written(scope)
+        return None if written is None else set(written)
+
+    def written(self, scope: str) -> dict[str, int] | None:
+        """Name → when it was last written, in milliseconds since the epoch; None without such a scope."""
         try:
             answer = self._api.call("GET", "/api/2.0/secrets/list", query={"scope": scope})
         except DeployError as e:
             if e.code is Code.NOT_FOUND:
                 return None
             raise
-        return {s["key"] for s in answer.get("secrets", [])}
+        return {s["key"]: int(s.get("last_updated_timestamp") or 0) for s in answer.get("secrets", [])}
 
     def get(self, scope: str, key: str) -> Secret | None:
         """A value; None when this login may not read it, or it is not there."""

@@ -1,0 +1,65 @@
+"""What is asked before the first write to a protected target: a pin that cannot move, and committed configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from metamcp_deploy import config, pipeline, process
+from metamcp_deploy.config.project import Project
+from metamcp_deploy.errors import Code, DeployError
+
+# Python leaves these beside patches; git ignores them nearly everywhere, and so do the stages.
+_COMPILED = "__pycache__/"
+
+
+def allow(project: Project) -> None:
+    """Does nothing for a target that is not protected; needs no network.
+
+    Raises:
+        DeployError: TARGET_PROTECTED, for a branch as pin and for configuration that is not committed; CONFIG_INVALID
+            without a root of its own.
+    """
+    if not project.settings.protected:
+        return
+    if not project.settings.workspace.root_path:
+        raise DeployError(
+            Code.CONFIG_INVALID,
+            f"The protected target {project.settings.target} has no workspace.root_path: with a root per user, a "
+            "laptop and a pipeline would not see each other's locks and releases.",
+            hint="Set workspace.root_path, for example /Workspace/Shared/metamcp",
+        )
+    prepared = pipeline.recorded(project.state, "prepare")
+    config.guard(project, str(prepared["facts"]["kind"]) if prepared else None)
+    for path in project.committed:
+        _committed(project.settings.target, path)
+
+
+def _committed(target: str, path: Path) -> None:
+    """Whether git has the file, or all of the folder, as it is here."""
+    if process.find("git") is None:
+        raise _refused(target, f"git is not on PATH to tell whether {path} is committed", "Install git.")
+    asked = ["--porcelain", "--untracked-files=all", "--ignored=matching"]
+    done = process.run(["git", "-C", path.parent, "status", *asked, "--", path], check=False)
+    if done.returncode != 0:
+        raise _refused(
+            target,
+            f"git cannot tell whether {path} is committed: {done.stderr.strip() or 'no reason given'}",
+            f"Keep the configuration in a git repository: git -C {path.parent} init, then add and commit it.",
+        )
+    changed = [line for line in done.stdout.splitlines() if not line.rstrip().endswith(_COMPILED)]
+    if changed:
+        raise _refused(
+            target,
+            f"{path} differs from what is committed",
+            f"Commit it: git -C {path.parent} add {path.name} && git -C {path.parent} commit",
+            "\n".join(changed),
+        )
+
+
+def _refused(target: str, why: str, hint: str, detail: str | None = None) -> DeployError:
+    return DeployError(
+        Code.TARGET_PROTECTED,
+        f"Target `{target}` is protected and takes committed configuration only: {why}.",
+        hint=hint,
+        detail=detail,
+    )
