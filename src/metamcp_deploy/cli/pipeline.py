@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -117,7 +120,13 @@ def demo(run: Run, plan: Plan = False, wait: Wait = 120) -> None:
     run.target = sample.TARGET
     run.flags |= sample.flags()
     folder = run.directory and run.folder
-    _stages(run, STAGES, plan, wait=wait, next_steps=lambda url: sample.next_steps(url, folder))
+    _stages(run, STAGES, plan, wait=wait, next_steps=lambda url: sample.next_steps(url, folder, _called()))
+
+
+def _called() -> str:
+    """How the tool can be called again from here: by its name, or as it was called."""
+    name = Path(sys.argv[0]).name
+    return name if shutil.which(name) else sys.argv[0]
 
 
 def _stages(

@@ -20,19 +20,21 @@ def flags() -> dict[str, str]:
     return {"upstream.url": str(sample_repository(resources.cache_folder())), "upstream.ref": TAG}
 
 
-def next_steps(url: str, folder: Path | None = None) -> list[str]:
+def next_steps(url: str, folder: Path | None = None, program: str = "metamcp-deploy") -> list[str]:
     """Commands to try after a demo, each to be typed as it is.
 
     Args:
         url: the app's URL.
         folder: where the demo ran, when that is not the current folder.
+        program: how the tool was called, when its name alone is not on PATH.
     """
     at = f" -C {shlex.quote(str(folder))}" if folder else ""
-    bearer = f'-H "Authorization: Bearer $(metamcp-deploy token -t {TARGET}{at})"'
+    tool = shlex.quote(program)
+    bearer = f'-H "Authorization: Bearer $({tool} token -t {TARGET}{at})"'
     return [
-        f"metamcp-deploy health -t {TARGET}{at}",
-        f"metamcp-deploy logs -t {TARGET}{at} -f",
+        f"{tool} health -t {TARGET}{at}",
+        f"{tool} logs -t {TARGET}{at} -f",
         f"curl {bearer} {url}/metamcp",
-        f"metamcp-deploy local status{at}",
-        f"metamcp-deploy local down{at}",
+        f"{tool} local status{at}",
+        f"{tool} local down{at}",
     ]
