@@ -71,6 +71,11 @@ def test_an_external_url_is_taken_apart(launch: Launch) -> None:
     assert app.get("/api/ask?want=database-password").json() == {"value": "url-password"}
 
 
+def test_an_external_url_may_leave_its_password_out(launch: Launch) -> None:
+    app = launch(env={"DATABASE_URL": "postgresql://me@pg.example.com/other", "PGPASSWORD": "kept-apart"}).up()
+    assert app.get("/api/ask?want=database-password").json() == {"value": "kept-apart"}
+
+
 def test_asks_for_its_own_url_when_nobody_sent_it(launch: Launch) -> None:
     app = launch(env={"APP_URL": None}).up()
     assert app.get("/api/env").json()["now"]["APP_URL"] == "https://tiny.example.com"

@@ -60,7 +60,7 @@ export function bindAddress(env) {
  * instance?, password?}. `kind` is autoscaling, provisioned, external (a DATABASE_URL) or password.
  */
 export function database(env, secrets) {
-  if (secrets.DATABASE_URL) return external(secrets.DATABASE_URL);
+  if (secrets.DATABASE_URL) return external(secrets.DATABASE_URL, secrets.PGPASSWORD);
   const fields = {
     PGHOST: env.PGHOST,
     PGPORT: env.PGPORT || "5432",
@@ -85,7 +85,8 @@ export function database(env, secrets) {
   );
 }
 
-function external(text) {
+/** A URL may leave its password out, for PGPASSWORD. */
+function external(text, password = "") {
   const bad = (what) => new Failure("database", "database_url_invalid", `DATABASE_URL ${what}.`);
   if (!URL.canParse(text)) throw bad("is not a URL; postgresql://user:password@host:port/database is expected");
   const url = new URL(text);
@@ -98,7 +99,7 @@ function external(text) {
     PGDATABASE: decodeURIComponent(url.pathname.slice(1)),
     PGUSER: decodeURIComponent(url.username),
     PGSSLMODE: url.searchParams.get("sslmode") ?? "require",
-    password: decodeURIComponent(url.password),
+    password: decodeURIComponent(url.password) || password,
   };
 }
 
