@@ -70,8 +70,18 @@ def _unread() -> int:
 
 
 def _interrupted(argv: Sequence[str]) -> int:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not cut short what the first is told
-    error = DeployError(Code.INTERRUPTED, "Interrupted.", hint="Run the same command again to go on.")
+    # A second one must not cut short what the first is told.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        _told(
+            DeployError(Code.INTERRUPTED, "Interrupted.", hint="Run the same command again to go on."), argv
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return INTERRUPTED
+
+
+def _told(error: DeployError, argv: Sequence[str]) -> None:
     run = _asked(argv)
     if run.streams:  # `logs -o json`: its end is the end of the stream
         run.output = options.Format.text
@@ -79,7 +89,6 @@ def _interrupted(argv: Sequence[str]) -> int:
         run.console.error(error)
     else:
         print(f"\n{error.message} {error.hint}", file=sys.stderr)  # noqa: T201
-    return INTERRUPTED
 
 
 def _asked(argv: Sequence[str]) -> options.Run:
@@ -104,7 +113,7 @@ def _usage(error: TyperException, argv: Sequence[str]) -> int:
 
 def _expected(error: DeployError) -> int:
     if options.current.debug:
-        traceback.print_exc()
+        sys.stderr.write(options.current.cleaned(traceback.format_exc()))
     options.current.console.error(error)
     return FAILED
 
@@ -131,11 +140,9 @@ def _system(error: OSError) -> int:
 
 def _bug(argv: Sequence[str]) -> int:
     from metamcp_deploy import __version__
-    from metamcp_deploy.config.origin import masked
 
-    clean = options.current.console.clean
-    text = masked(clean(traceback.format_exc()))
-    words = masked(clean(shlex.join(argv)))
+    text = options.current.cleaned(traceback.format_exc())
+    words = options.current.cleaned(shlex.join(argv))
     head = f"metamcp-deploy {__version__}, Python {sys.version.split()[0]}\n$ metamcp-deploy {words}\n\n"
     path = _reported(head + text)
     if options.current.debug or path is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -64,6 +65,10 @@ NoCache = Annotated[
 AutoApprove = Annotated[bool, typer.Option("--auto-approve", help="Do not ask before deleting.")]
 
 
+# How the environment's variables are called that hold secrets, whoever reads them.
+_SECRET_NAMES = ("SECRET", "TOKEN", "PASSWORD")
+
+
 @dataclass
 class Run:
     """One invocation: the common options, the console, and the target's settings."""
@@ -86,7 +91,9 @@ class Run:
         """The console in the forms that were asked for."""
         from metamcp_deploy.console import Console
 
-        return Console(self.output.value, self.log_format.value, not self.no_color)
+        console = Console(self.output.value, self.log_format.value, not self.no_color)
+        console.hide(v for k, v in os.environ.items() if k.upper().endswith(_SECRET_NAMES) and len(v) >= 8)
+        return console
 
     @property
     def folder(self) -> Path:
@@ -109,6 +116,12 @@ class Run:
         )
         self.console.hide(secret.reveal() for secret in project.secrets.values())
         return project
+
+    def cleaned(self, text: str) -> str:
+        """A text that other programs or libraries made, without the secrets that this run knows."""
+        from metamcp_deploy.config.origin import masked
+
+        return masked(self.console.clean(text))
 
     def with_flags(self, use_cache: bool = True, **dotted: str | None) -> Run:
         """Adds what other options say (`upstream__url` is `upstream.url`; None says nothing)."""
@@ -150,7 +163,7 @@ def common(command: Callable[..., None]) -> Callable[..., None]:
         options["sets"] = list(options["sets"] or [])
         current = Run(**options)
         if current.debug:
-            show_debug()
+            show_debug(current)
         command(current, **given)
 
     own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
@@ -159,10 +172,15 @@ def common(command: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
-def show_debug() -> None:
-    """Python's log records (commands, requests) on stderr."""
+def show_debug(run: Run) -> None:
+    """Python's log records (commands, requests) on stderr, without what is secret."""
+
+    class Cleaned(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return run.cleaned(super().format(record))
+
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("debug %(name)s: %(message)s"))
+    handler.setFormatter(Cleaned("debug %(name)s: %(message)s"))
     for name in ("metamcp_deploy", "databricks.sdk"):
         logging.getLogger(name).setLevel(logging.DEBUG)
         logging.getLogger(name).addHandler(handler)
