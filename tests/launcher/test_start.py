@@ -72,7 +72,9 @@ def test_an_external_url_is_taken_apart(launch: Launch) -> None:
 
 
 def test_an_external_url_may_leave_its_password_out(launch: Launch) -> None:
-    app = launch(env={"DATABASE_URL": "postgresql://me@pg.example.com/other", "PGPASSWORD": "kept-apart"}).up()
+    app = launch(
+        env={"DATABASE_URL": "postgresql://me@pg.example.com/other", "PGPASSWORD": "kept-apart"}
+    ).up()
     assert app.get("/api/ask?want=database-password").json() == {"value": "kept-apart"}
 
 
@@ -116,6 +118,35 @@ def test_an_incomplete_environment_is_named(
     app.logged(line)
     app.logged("Not tried again")
     assert app.get("/health").status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("resource", "path", "asked"),
+    [
+        (
+            {"postgres": {"branch": "projects/p/branches/b"}},
+            "/api/2.0/postgres/credentials",
+            {"endpoint": "projects/p/branches/b/endpoints/primary"},
+        ),
+        (
+            {"database": {"instance_name": "older"}},
+            "/api/2.0/database/credentials",
+            {"instance_names": ["older"]},
+        ),
+    ],
+)
+def test_asks_for_its_database_when_nobody_named_it(
+    launch: Launch,
+    workspace: FakeWorkspace,
+    resource: dict[str, Any],
+    path: str,
+    asked: dict[str, Any],
+) -> None:
+    known = {"url": "https://tiny.example.com", "resources": [{"name": "s", "secret": {}}, resource]}
+    workspace.answers["/api/2.0/apps/tiny"] = (200, known)
+    launch(env={"LAKEBASE_ENDPOINT": None}).up()
+    body = next(json.loads(b) for _, p, _, b in workspace.requests if p == path)
+    assert asked.items() <= body.items()
 
 
 def test_app_url_that_nobody_knows(launch: Launch, workspace: FakeWorkspace) -> None:

@@ -75,10 +75,25 @@ export class Workspace {
 
   /** The app's public URL, or "" when the workspace does not tell it. */
   async appUrl(name) {
+    const { url } = await this.#app(name);
+    return typeof url === "string" ? url : "";
+  }
+
+  /** What the app's database resource stands for: {LAKEBASE_ENDPOINT} or {LAKEBASE_INSTANCE_NAME}, or nothing. */
+  async attachedDatabase(name) {
+    for (const { postgres, database } of (await this.#app(name)).resources ?? []) {
+      // The endpoint that every branch has; the resource names none.
+      if (postgres?.branch) return { LAKEBASE_ENDPOINT: `${postgres.branch}/endpoints/primary` };
+      if (database?.instance_name) return { LAKEBASE_INSTANCE_NAME: database.instance_name };
+    }
+    return {};
+  }
+
+  async #app(name) {
     const bearer = await this.token();
     const path = `/api/2.0/apps/${encodeURIComponent(name)}`;
     const answer = await this.#call("app-url", "Failed to read the app", path, { headers: { authorization: `Bearer ${bearer}` } });
-    return typeof answer.body.url === "string" ? answer.body.url : "";
+    return answer.body;
   }
 
   async #call(step, line, path, options) {

@@ -55,6 +55,12 @@ export function bindAddress(env) {
   return embedded ? "127.0.0.1" : "0.0.0.0";
 }
 
+/** Whether there is a Lakebase database, and nothing says which one its credential is for. */
+export function needsLakebase(env, secrets) {
+  const known = secrets.DATABASE_URL || secrets.PGPASSWORD || env.LAKEBASE_ENDPOINT || env.LAKEBASE_INSTANCE_NAME;
+  return Boolean(env.PGHOST && !known);
+}
+
 /**
  * Where the database is and how its password is got: {kind, PGHOST, PGPORT, PGDATABASE, PGUSER, PGSSLMODE, endpoint?,
  * instance?, password?}. `kind` is autoscaling, provisioned, external (a DATABASE_URL) or password.
@@ -80,8 +86,8 @@ export function database(env, secrets) {
   throw new Failure(
     "database",
     "lakebase_endpoint_missing",
-    "LAKEBASE_ENDPOINT not set; the deploy call sets it from the app's resource `database`: deploy with metamcp-deploy, " +
-      "not with the button in the workspace.",
+    "LAKEBASE_ENDPOINT not set, and the workspace does not tell the app's resource `database`: deploy with " +
+      "metamcp-deploy, not with the button in the workspace.",
   );
 }
 

@@ -147,12 +147,12 @@ export class Launcher {
   }
 
   async #databaseAccess() {
-    const target = this.#target();
     this.#workspace ??= new Workspace({
       host: environment.workspaceHost(this.env),
       clientId: this.env.DATABRICKS_CLIENT_ID,
       clientSecret: this.secrets.DATABRICKS_CLIENT_SECRET,
     });
+    const target = await this.#target();
     this.#credentials?.stop();
     this.#credentials = credentialsFor(target, this.#workspace);
     await this.#credentials.password();
@@ -160,13 +160,20 @@ export class Launcher {
     return { target, appUrl: await this.#appUrl() };
   }
 
-  #target() {
+  async #target() {
     try {
-      return environment.database(this.env, this.secrets);
+      return environment.database({ ...this.env, ...(await this.#attachedDatabase()) }, this.secrets);
     } catch (error) {
       complain(error.message);
       throw error;
     }
+  }
+
+  /** For a deployment started by hand in the workspace, where nobody sent it. */
+  async #attachedDatabase() {
+    if (!environment.needsLakebase(this.env, this.secrets)) return {};
+    say("Neither LAKEBASE_ENDPOINT nor LAKEBASE_INSTANCE_NAME set; asking the workspace for the app's database resource");
+    return this.#workspace.attachedDatabase(this.env.DATABRICKS_APP_NAME ?? "").catch(() => ({}));
   }
 
   async #appUrl() {
