@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import launcher_programs as programs
 import pytest
-from launcher_app import AUTH_SECRET, CLIENT_SECRET, OIDC_SECRET, App, FakeWorkspace
+from launcher_app import AUTH_SECRET, CLIENT_SECRET, LAUNCHER, OIDC_SECRET, App, FakeWorkspace
 
 Launch = Callable[..., App]
 
@@ -39,17 +40,18 @@ def test_serves_both_services_and_logs_what_the_runbook_greps_for(launch: Launch
 
 def test_asks_the_workspace_as_the_platform_specifies(launch: Launch, workspace: FakeWorkspace) -> None:
     launch().up()
-    (token, credential) = workspace.requests
+    token, credential, app = workspace.requests
     assert token[:2] == ("POST", "/oidc/v1/token")
     assert token[2]["authorization"].startswith("Basic ")
     assert token[3] == "grant_type=client_credentials&scope=all-apis"
     assert credential[:2] == ("POST", "/api/2.0/postgres/credentials")
     assert json.loads(credential[3]) == {"endpoint": "projects/p/branches/b/endpoints/e"}
+    assert app[:2] == ("GET", "/api/2.0/apps/tiny")
 
 
 def test_provisioned_instances_use_the_other_call(launch: Launch, workspace: FakeWorkspace) -> None:
     launch(env={"LAKEBASE_ENDPOINT": None, "LAKEBASE_INSTANCE_NAME": "legacy"}).up()
-    method, path, _, body = workspace.requests[-1]
+    method, path, _, body = workspace.requests[1]
     assert (method, path) == ("POST", "/api/2.0/database/credentials")
     assert json.loads(body)["instance_names"] == ["legacy"]
 
@@ -248,8 +250,7 @@ def test_a_backend_that_dies_at_once_is_started_again(launch: Launch) -> None:
 def test_a_service_that_dies_later_comes_back(launch: Launch) -> None:
     app = launch().up()
     assert app.get("/api/die").status_code in (502, 503)
-    body = app.away_at("/api/x").json()
-    assert (body["status"], body["step"], body["code"]) == ("failed", "backend", "backend_died")
+    app.until(lambda: (b := app.get("/api/x").json()).get("code") == "backend_died" and b["step"] == "backend")
     assert app.get("/").json()["service"] == "frontend"
     app.logged("backend | last words")
     app.up()
@@ -332,6 +333,53 @@ def test_an_ended_credential_is_never_offered(launch: Launch, workspace: FakeWor
     app.logged("was not renewed")
     del workspace.answers[CREDENTIAL]
     app.until(lambda: "value" in app.get("/api/ask?want=database-password").json(), 10)
+
+
+def test_several_instances_are_refused_unless_asked_for(launch: Launch, workspace: FakeWorkspace) -> None:
+    scaled = {"name": "tiny", "url": "https://tiny.example.com", "compute_max_instances": 3}
+    workspace.answers["/api/2.0/apps/tiny"] = (200, scaled)
+    app = launch()
+    body = app.away().json()
+    assert (body["step"], body["code"]) == ("environment", "many_instances")
+    app.logged("scaled to 3 instances: MetaMCP keeps its sessions in the memory of one instance")
+    app.logged("app.allow_instances")
+    workspace.answers["/api/2.0/apps/tiny"] = (200, scaled | {"compute_max_instances": 1})
+    app.up()
+    app.stop()
+    workspace.answers["/api/2.0/apps/tiny"] = (200, scaled)
+    launch(env={"METAMCP_ALLOW_INSTANCES": "true"}).up()
+
+
+def test_a_workspace_that_does_not_tell_how_many_instances(launch: Launch, workspace: FakeWorkspace) -> None:
+    workspace.answers["/api/2.0/apps/tiny"] = (403, {"error_code": "PERMISSION_DENIED"})
+    assert "PERMISSION_DENIED" not in launch().up().log
+
+
+@pytest.mark.parametrize(
+    ("size", "limits", "backend", "frontend"),
+    [
+        ("MEDIUM", {}, 2457, 614),
+        ("LARGE", {}, 4096, 1228),
+        ("", {}, 4096, 1638),
+        ("XLARGE", {"memory.max": "max"}, 4096, 1638),
+        ("MEDIUM", {"memory.max": str(1024**3)}, 409, 128),
+        ("LARGE", {"memory.limit_in_bytes": str(4 * 1024**3)}, 1638, 409),
+        ("MEDIUM", {"memory.limit_in_bytes": "9223372036854771712"}, 2457, 614),
+    ],
+)
+def test_heaps_fit_the_container(
+    node: Path, size: str, limits: dict[str, str], backend: int, frontend: int
+) -> None:
+    module = json.dumps((LAUNCHER / "memory.mjs").as_uri())
+    find = "const found = limits[file.split('/').at(-1)]; if (!found) throw new Error('none'); return found;"
+    code = f"import {{ available, heapOption }} from {module}; const limits = {json.dumps(limits)};"
+    code += f"const read = (file) => {{ {find} }};"
+    code += f"const bytes = available({{ METAMCP_COMPUTE_SIZE: {size!r} }}, read, 16 * 2 ** 30);"
+    code += "console.log(['backend', 'frontend'].map((name) => heapOption(name, bytes)).join(' '));"
+    done = subprocess.run(
+        [node, "--input-type=module", "-e", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [f"--max-old-space-size={n}" for n in (backend, frontend)]
 
 
 def test_cannot_bind(launch: Launch) -> None:

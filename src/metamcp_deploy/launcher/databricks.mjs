@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import { Failure, causeOf } from "./failure.mjs";
 import { complain, conceal, reveal, say } from "./log.mjs";
 
+const ASIDE_MS = 3_000; // for what is good to know, but not needed
 const CALL_MS = 15_000;
 const EVIDENCE = 300; // characters of an answer that go to the log
 const TOKEN_MARGIN_MS = 60_000;
@@ -94,6 +95,19 @@ export class Workspace {
     const path = `/api/2.0/apps/${encodeURIComponent(name)}`;
     const answer = await this.#call("app-url", "Failed to read the app", path, { headers: { authorization: `Bearer ${bearer}` } });
     return answer.body;
+  }
+
+  /** To how many instances an app may be scaled; 1 when the workspace does not tell (not every one lets an app read itself). */
+  async instances(name) {
+    try {
+      const headers = { authorization: `Bearer ${await this.token()}` };
+      const url = `${this.host}/api/2.0/apps/${encodeURIComponent(name)}`;
+      const response = await fetch(url, { headers, redirect: "manual", signal: AbortSignal.timeout(ASIDE_MS) });
+      const app = response.ok ? await response.json() : {};
+      return Number(app.compute_max_instances) || 1; // what runs at the moment may be two while one takes over
+    } catch {
+      return 1;
+    }
   }
 
   async #call(step, line, path, options) {

@@ -13,6 +13,7 @@ import { Failure } from "./failure.mjs";
 import { gate } from "./gate.mjs";
 import { keysFrom } from "./keys.mjs";
 import { complain, conceal, say } from "./log.mjs";
+import { available, heapOption } from "./memory.mjs";
 import { migrate } from "./migration.mjs";
 import { freePort, portOf } from "./ports.mjs";
 import { Proxy } from "./proxy.mjs";
@@ -157,7 +158,15 @@ export class Launcher {
     this.#credentials = credentialsFor(target, this.#workspace);
     await this.#credentials.password();
     say(`Derived DATABASE_URL for host ${target.PGHOST}:${target.PGPORT}, database ${target.PGDATABASE}, user ${target.PGUSER} (${target.kind})`);
-    return { target, appUrl: await this.#appUrl() };
+    const [appUrl, instances] = await Promise.all([this.#appUrl(), this.#instances(target)]);
+    if (instances > 1) throw manyInstances(instances);
+    return { target, appUrl };
+  }
+
+  /** To how many instances the app is scaled, where the workspace is asked for credentials anyway, and tells. */
+  #instances({ password }) {
+    if (password !== undefined || this.env.METAMCP_ALLOW_INSTANCES) return 1;
+    return this.#workspace.instances(this.env.DATABRICKS_APP_NAME ?? "");
   }
 
   async #target() {
@@ -229,7 +238,8 @@ export class Launcher {
   #service(plan, name, ready, more) {
     const folder = plan.folders[name];
     const entry = path.join(folder, plan.release.parts[name].entry);
-    const argv = [process.execPath, "--import", this.#preload(plan), entry];
+    const heap = heapOption(name, available(this.env));
+    const argv = [process.execPath, heap, "--import", this.#preload(plan), entry];
     return new Service({ name, argv, cwd: path.dirname(entry), port: plan.ports[name], ready, ...more });
   }
 
@@ -262,6 +272,12 @@ export class Launcher {
     if (this.#state.status === "failed" || !backend || !frontend) return this.#state;
     return awayOf(backend.up ? frontend : backend);
   }
+}
+
+function manyInstances(count) {
+  const why = "MetaMCP keeps its sessions in the memory of one instance, so that a client's next request may meet one that does not know it";
+  const fix = "Scale the app to one instance, or set app.allow_instances and deploy again.";
+  return new Failure("environment", "many_instances", `The app is scaled to ${count} instances: ${why}. ${fix}`, { heals: true });
 }
 
 function awayOf(service) {

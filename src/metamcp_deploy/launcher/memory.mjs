@@ -1,0 +1,30 @@
+// How large the services' heaps may grow: V8 takes its default from the machine, which on the platform is not the container.
+
+import fs from "node:fs";
+import os from "node:os";
+
+const GB = 1024 ** 3;
+// Source: the platform's sizes of an app's container.
+const SIZES = { MEDIUM: 6 * GB, LARGE: 12 * GB };
+// The rest is for what V8 does not count (buffers, code), for the launcher, and for MCP servers.
+const SHARES = { backend: 0.4, frontend: 0.1 };
+const LEAST_MB = 128;
+const MOST_MB = 4096; // V8's own default on large machines; a longer heap means longer pauses
+
+/** Bytes that the container has: the least of what the deployment says, what the kernel allows, and what there is. */
+export function available(env, read = (file) => fs.readFileSync(file, "utf8"), total = os.totalmem()) {
+  const limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"].map((file) => {
+    try {
+      return Number(read(file)); // "max" is no limit, and no number
+    } catch {
+      return NaN;
+    }
+  });
+  return Math.min(total, ...[SIZES[env.METAMCP_COMPUTE_SIZE], ...limits].filter((limit) => limit > 0));
+}
+
+/** Node's option for a service's heap, e.g. --max-old-space-size=2457. */
+export function heapOption(service, bytes) {
+  const share = Math.floor((bytes * SHARES[service]) / 1024 ** 2);
+  return `--max-old-space-size=${Math.max(LEAST_MB, Math.min(share, MOST_MB))}`;
+}
