@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from metamcp_deploy import events, pipeline
+from metamcp_deploy.config.model import Settings, Upstream
+from metamcp_deploy.config.project import Project
 
 # What would let a test depend on the machine's user, or touch a real workspace.
 _FOREIGN_PREFIXES = ("DATABRICKS_", "METAMCP_", "LAKEBASE_", "PG", "BETTER_AUTH", "OIDC_", "GIT_", "ARM_")
@@ -60,6 +67,67 @@ def isolated(
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")
     return home
+
+
+@contextmanager
+def _building(home: Path, cache: Path) -> Iterator[None]:
+    """The environment of fixtures that outlive a test, for which `isolated` has not run yet."""
+    if _NPMRC.is_file():
+        shutil.copy(_NPMRC, home)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HOME", str(home))
+        patched.setenv("METAMCP_CACHE_DIR", str(cache))
+        yield
+
+
+@pytest.fixture(scope="session")
+def built_sample(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Project:
+    """The sample, prepared, patched and built: nobody may change its folder (see `workshop`).
+
+    After it, the shared cache holds the release: whoever builds the sample with this cache builds nothing.
+    """
+    from metamcp_deploy.stages import build, patch, prepare
+    from metamcp_deploy.stages.sample import TAG, sample_repository
+
+    with _building(tmp_path_factory.mktemp("home"), shared_cache):
+        upstream = Upstream(url=str(sample_repository(shared_cache)), ref=TAG)
+        settings = Settings(target="dev", upstream=upstream)
+        project = Project(
+            folder=tmp_path_factory.mktemp("sample"), settings=settings, all_targets=(settings,)
+        )
+        for stage in (prepare, patch, build):
+            pipeline.execute(stage.step(project), project.state)
+    return project
+
+
+@pytest.fixture(scope="session")
+def built_work(
+    built_sample: Project, tmp_path_factory: pytest.TempPathFactory, shared_cache: Path
+) -> Project:
+    """The built sample, with what the build worked on even where the release came from a cache that was kept."""
+    from metamcp_deploy.stages import build
+
+    if pipeline.facts(built_sample.state, "build", "a test")["cached"]:
+        with _building(tmp_path_factory.mktemp("home"), shared_cache):
+            again = build.step(built_sample, clean=True)
+            pipeline.execute(again, built_sample.state, force="for its work folder")
+    return built_sample
+
+
+@pytest.fixture
+def workshop(built_work: Project, tmp_path: Path) -> Project:
+    """A copy of the built sample to work on. Files are shared by links: replace them, never write into them."""
+    folder = tmp_path / "workshop"
+    shutil.copytree(built_work.folder, folder, symlinks=True, copy_function=os.link)
+    return Project(folder=folder, settings=built_work.settings, all_targets=built_work.all_targets)
+
+
+@pytest.fixture
+def emitted() -> Iterator[list[events.Event]]:
+    """All events of the test."""
+    seen: list[events.Event] = []
+    with events.listening(seen.append):
+        yield seen
 
 
 @pytest.fixture

@@ -1,48 +1,16 @@
-"""One real build of the sample for the session, and small trees for what must fail."""
+"""Small trees for what must fail; the sample, really built, is in the tests' own conftest."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from metamcp_deploy import events, pipeline
-from metamcp_deploy.config.model import Settings, Upstream
+from metamcp_deploy import pipeline
+from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
-from metamcp_deploy.stages import build, patch, prepare
-from metamcp_deploy.stages.sample import TAG, sample_repository
-
-
-@pytest.fixture(scope="session")
-def built_sample(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Project:
-    """The sample, prepared, patched and built once: nobody may change its folder (see `workshop`)."""
-    npmrc = Path.home() / ".npmrc"
-    with pytest.MonkeyPatch.context() as patched:
-        home = tmp_path_factory.mktemp("home")
-        if npmrc.is_file():
-            shutil.copy(npmrc, home)
-        patched.setenv("HOME", str(home))
-        patched.setenv("METAMCP_CACHE_DIR", str(shared_cache))
-        upstream = Upstream(url=str(sample_repository(shared_cache)), ref=TAG)
-        settings = Settings(target="dev", upstream=upstream)
-        project = Project(
-            folder=tmp_path_factory.mktemp("sample"), settings=settings, all_targets=(settings,)
-        )
-        for stage in (prepare, patch, build):
-            pipeline.execute(stage.step(project), project.state)
-    return project
-
-
-@pytest.fixture
-def workshop(built_sample: Project, tmp_path: Path) -> Project:
-    """A copy of the built sample to work on. Files are shared by links: replace them, never write into them."""
-    folder = tmp_path / "workshop"
-    shutil.copytree(built_sample.folder, folder, symlinks=True, copy_function=os.link)
-    return Project(folder=folder, settings=built_sample.settings, all_targets=built_sample.all_targets)
 
 
 @pytest.fixture
@@ -69,14 +37,6 @@ def project(tmp_path: Path) -> Project:
         },
     )
     return made
-
-
-@pytest.fixture
-def emitted() -> Iterator[list[events.Event]]:
-    """All events of the test."""
-    seen: list[events.Event] = []
-    with events.listening(seen.append):
-        yield seen
 
 
 def write(folder: Path, files: dict[str, str | bytes]) -> Path:

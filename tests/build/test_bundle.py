@@ -18,7 +18,8 @@ from metamcp_deploy.config.model import App
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.stages import build
-from metamcp_deploy.stages.build import archive, bundle, node
+from metamcp_deploy.stages.build import archive, node
+from metamcp_deploy.stages.build.cache import Cache, digests
 
 Write = Callable[[Path, dict[str, str | bytes]], Path]
 PARTS = ("backend", "frontend", "migrations")
@@ -181,11 +182,11 @@ def test_a_change_of_the_backend_alone_builds_no_front_end(
 def test_a_bundle_touched_by_hand_is_made_again(
     workshop: Project, harm: Callable[[Path], None], reason: str
 ) -> None:
-    before = bundle._digests(workshop.bundle)
+    before = digests(workshop.bundle)
     harm(workshop.bundle)
     assert pipeline.why(build.step(workshop), workshop.state) == reason
     run(workshop)
-    assert bundle._digests(workshop.bundle) == before
+    assert digests(workshop.bundle) == before
 
 
 def _swap(path: Path, text: str) -> None:
@@ -203,8 +204,11 @@ def test_an_edited_archive_never_passes_for_the_release_when_a_setting_changes(w
     assert hashlib.sha256(content).hexdigest() == before["parts"]["backend"]["sha256"]
 
 
-def test_native_code_fails_the_build_and_the_former_bundle_stays(workshop: Project, write: Write) -> None:
-    before = bundle._digests(workshop.bundle)
+def test_native_code_fails_the_build_and_the_former_bundle_stays(
+    workshop: Project, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Cache, "of", lambda _: Cache(None))  # it holds the good release
+    before = digests(workshop.bundle)
     write(workshop.build / "work/tree/apps/frontend/public", {"tool": b"\x7fELF\x02"})
     layers = workshop.build / "work/layers.json"
     known = json.loads(layers.read_text())
@@ -213,12 +217,12 @@ def test_native_code_fails_the_build_and_the_former_bundle_stays(workshop: Proje
         pipeline.execute(build.step(workshop), workshop.state, force="test")
     assert e.value.code is Code.BUNDLE_INVALID
     assert "apps/frontend/public/tool" in e.value.message
-    assert bundle._digests(workshop.bundle) == before
+    assert digests(workshop.bundle) == before
 
 
 @pytest.mark.parametrize("moved_aside", [True, False])
 def test_what_a_killed_build_left_is_put_right(workshop: Project, write: Write, moved_aside: bool) -> None:
-    before = bundle._digests(workshop.bundle)
+    before = digests(workshop.bundle)
     write(workshop.build / ".bundle.new", {"app/half": ""})
     if moved_aside:
         workshop.bundle.rename(workshop.build / ".bundle.former")
@@ -226,5 +230,5 @@ def test_what_a_killed_build_left_is_put_right(workshop: Project, write: Write, 
         write(workshop.build / ".bundle.former", {"old": ""})
     (workshop.state / "build.json").unlink()
     assert run(workshop).facts["seconds"] == {}
-    assert bundle._digests(workshop.bundle) == before
+    assert digests(workshop.bundle) == before
     assert not list(workshop.build.glob(".bundle*"))

@@ -9,7 +9,7 @@ import pytest
 
 from metamcp_deploy import process
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages.build import frontend, node
+from metamcp_deploy.stages.build import frontend, node, prune
 
 Write = Callable[[Path, dict[str, str | bytes]], Path]
 SERVER = "apps/frontend/server.js"
@@ -20,6 +20,7 @@ class Standalone:
 
     def __init__(self, tree: Path, write: Write) -> None:
         self.tree, self._write = tree, write
+        self.left = frontend.LeftOut()
         self.root = tree / "apps/frontend/.next/standalone"
         write(
             self.root, {SERVER: "", "package.json": "{}", "apps/frontend/package.json": '{"type":"commonjs"}'}
@@ -46,7 +47,7 @@ class Standalone:
         self.link(self.root / "apps/frontend/node_modules" / ident.rsplit("@", 1)[0], ident)
 
     def unpacked(self, to: Path) -> Path:
-        for entry in frontend.entries(self.tree):
+        for entry in frontend.entries(self.tree, self.left):
             self._write(to, {entry.path: entry.content})
         return to
 
@@ -129,6 +130,29 @@ def test_what_is_not_needed_is_left_out_with_what_only_it_needs(
     out = standalone.unpacked(tmp_path / "out")
     assert sorted(p.name for p in (out / "node_modules").iterdir()) == ["next", "react"]
     assert not list(out.rglob("*.map")) + list(out.rglob("*.nft.json"))
+    left = {row["what"]: row["files"] for row in standalone.left.as_list()}
+    assert left[prune.PACKAGES["sharp"]] == left[prune.PACKAGES["typescript"]] == 2
+    assert left[prune.PACKAGES["@img/*"]] == left["packages that only what is left out needs"] == 2
+    assert left[prune.FILES["*.map"]] == 1
+
+
+def test_rules_meet_what_only_a_build_or_development_loads() -> None:
+    compiled = "node_modules/next/dist/compiled"
+    assert prune.reason(f"{compiled}/postcss-modules-scope/index.js") == prune.reason(
+        f"{compiled}/acorn/acorn.js"
+    )
+    assert prune.reason(f"{compiled}/crypto-browserify/index.js") != prune.reason(
+        f"{compiled}/acorn/acorn.js"
+    )
+    assert prune.reason("node_modules/react-dom/cjs/react-dom.development.js")
+    for kept in (
+        f"{compiled}/next-server/app-page.runtime.prod.js",
+        f"{compiled}/babel/bundle.js",
+        "node_modules/react-dom/cjs/react-dom.production.js",
+        "apps/frontend/.next/server/app/acorn/page.js",
+        "apps/frontend/public/locales/en/common.json",
+    ):
+        assert prune.reason(kept) is None
 
 
 def test_static_files_and_public_stand_beside_the_server(
@@ -145,7 +169,7 @@ def test_a_link_that_leads_out_is_refused(standalone: Standalone, tmp_path: Path
     (standalone.root / "apps/frontend/node_modules").mkdir()
     (standalone.root / "apps/frontend/node_modules/x").symlink_to(tmp_path / "outside")
     with pytest.raises(DeployError) as e:
-        list(frontend.entries(standalone.tree))
+        list(frontend.entries(standalone.tree, standalone.left))
     assert e.value.code is Code.BUNDLE_INVALID
 
 
@@ -153,3 +177,35 @@ def test_a_build_without_standalone_output_is_named(tmp_path: Path) -> None:
     with pytest.raises(DeployError, match="standalone") as e:
         frontend.check_built(tmp_path)
     assert e.value.code is Code.BUILD_FAILED
+
+
+def test_what_the_server_loads_in_any_case_is_kept_whatever_the_rules_say(
+    standalone: Standalone, tmp_path: Path, write: Write
+) -> None:
+    standalone.package("next@15.0.0")
+    standalone.root_link("next@15.0.0")
+    dist = standalone.root / "node_modules/.pnpm/next@15.0.0/node_modules/next/dist"
+    write(
+        dist,
+        {
+            "server/next.js": 'const _c = require("./config");\nfunction later() {\n  require("../compiled/tar");\n}\n',
+            "server/config.js": 'const _t = require("../lib/typescript/one");\n',
+            "lib/typescript/one.js": 'const _t = require("next/dist/compiled/acorn");\n',
+            "lib/typescript/two.js": "",
+            "compiled/acorn/package.json": '{"main": "acorn.js"}',
+            "compiled/acorn/acorn.js": "",
+            "compiled/tar/index.js": "",
+            "compiled/util/index.js": "",
+        },
+    )
+    write(
+        standalone.root,
+        {
+            SERVER: "require('next/dist/server/next')",
+            "apps/frontend/.next/server/page.js": 'module.exports=()=>{return require("next/dist/compiled/util")}',
+        },
+    )
+    out = standalone.unpacked(tmp_path / "out") / "node_modules/next/dist"
+    found = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
+    assert {"lib/typescript/one.js", "compiled/acorn/acorn.js", "compiled/util/index.js"} <= found
+    assert not {"lib/typescript/two.js", "compiled/tar/index.js"} & found

@@ -15,7 +15,9 @@ from metamcp_deploy import __version__, events, fingerprint, resources
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.pipeline import Facts
 from metamcp_deploy.stages.build import account, leftovers, manifests, programs, proven, release, upstream
+from metamcp_deploy.stages.build.cache import Cache, digests
 from metamcp_deploy.stages.build.node import Node
+from metamcp_deploy.stages.build.placing import placed
 from metamcp_deploy.stages.build.release import Origin
 from metamcp_deploy.stages.build.work import Work, built_key, dependencies_key
 
@@ -61,27 +63,26 @@ def make(project: Project, plan: Plan, *, clean: bool = False, verify: bool = Tr
     Raises:
         DeployError: as installing, building, packing, checking and verifying do.
     """
-    work = Work.of(project)
+    work, cache = Work.of(project), Cache.of(project.use_cache)
     leftovers.end(work.folder)
-    fresh = project.build / ".bundle.new"
-    _restore(project.bundle, fresh)
-    if clean:
-        shutil.rmtree(work.folder, ignore_errors=True)
     seconds: dict[str, float] = {}
-    try:
+    with placed(project.bundle) as fresh:
+        if clean:
+            shutil.rmtree(work.folder, ignore_errors=True)
         work.folder.mkdir(parents=True, exist_ok=True)
-        fresh.mkdir(parents=True)
-        key = _app(project, plan, work, fresh / "app", seconds)
+        app = fresh / "app"
+        keys = _keys(project, plan)
+        kept = _is_there(project, work, keys.release, app)
+        cached = not kept and not clean and cache.take(keys.release, app)
+        if not (kept or cached):
+            _build(project, plan, work, keys, app, seconds)
         with _timed(seconds, "verify"):
-            verified = proven.prove(fresh / "app", work, plan.node, verify)
-        work.remember(_PACKED, {"key": key, "contents": _digests(fresh / "app")})
+            verified = proven.prove(app, work, plan.node, verify)
+        work.remember(_PACKED, {"key": keys.release, "contents": digests(app)})
         (fresh / "databricks.yml").write_text(plan.databricks_yml)
         manifests.check_secrets(project, {name: (fresh / name).read_bytes() for name in _CHECKED})
-        facts = {**_facts(plan, fresh, seconds), "verified": verified}
-        _replace(project.bundle, fresh)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    return facts
+        cache.keep(keys.release, app)
+        return {**_facts(plan, fresh, seconds), "verified": verified, "cached": cached}
 
 
 def changed(bundle: Path, contents: Mapping[str, str] | None) -> str | None:
@@ -91,7 +92,7 @@ def changed(bundle: Path, contents: Mapping[str, str] | None) -> str | None:
         bundle: the folder.
         contents: path → SHA-256 of each file, as in the facts.
     """
-    found = _digests(bundle)
+    found = digests(bundle)
     for path, digest in (contents or {}).items():
         if path not in found:
             return f"{path} is missing in {bundle.name}"
@@ -102,18 +103,38 @@ def changed(bundle: Path, contents: Mapping[str, str] | None) -> str | None:
     return None
 
 
-def _app(project: Project, plan: Plan, work: Work, app: Path, seconds: dict[str, float]) -> str:
-    """The app's source folder: the release that is there, if made from the same, else a new one. Gives its key."""
+@dataclass(frozen=True)
+class _Keys:
+    """Of the layers of a build: each covers all that the layer is made from."""
+
+    dependencies: str
+    built: str
+    release: str
+
+
+def _keys(project: Project, plan: Plan) -> _Keys:
     installed = dependencies_key(project.patched, [plan.node.version, plan.pnpm, str(project.use_cache)])
     built = built_key(project.patched, installed)
-    key = fingerprint.of_value([built, plan.sources, plan.app_yaml, astuple(plan.origin), __version__])
+    release_key = fingerprint.of_value(
+        [built, plan.sources, plan.app_yaml, astuple(plan.origin), __version__]
+    )
+    return _Keys(installed, built, release_key)
+
+
+def _is_there(project: Project, work: Work, key: str, app: Path) -> bool:
+    """Copies the release in the bundle, if it was made from the same and nobody changed it."""
     packed: dict[str, Any] = work.recall(_PACKED) or {}
     here = project.bundle / "app"
-    if packed.get("key") == key and changed(here, packed.get("contents")) is None:
-        app.mkdir()
-        for name in packed["contents"]:
-            shutil.copy2(here / name, app / name)
-        return key
+    if packed.get("key") != key or changed(here, packed.get("contents")) is not None:
+        return False
+    shutil.copytree(here, app)
+    return True
+
+
+def _build(
+    project: Project, plan: Plan, work: Work, keys: _Keys, app: Path, seconds: dict[str, float]
+) -> None:
+    """Installs, builds and packs, as far as the layers are not there, and writes the release's files to `app`."""
     env, log = leftovers.marked(upstream.environment(project), work.folder), project.logs / _LOG
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("")
@@ -121,9 +142,9 @@ def _app(project: Project, plan: Plan, work: Work, app: Path, seconds: dict[str,
     where = f"{plan.node.origin} ({plan.node.program})"
     events.emit(events.Note(f"Node {plan.node.version} {where}, pnpm {pnpm.version} {pnpm.origin}"))
     with _timed(seconds, "install"):
-        work.dependencies(installed, project.patched, env, log)
+        work.dependencies(keys.dependencies, project.patched, env, log)
     with _timed(seconds, "build"):
-        work.built(built, project.patched, env, log)
+        work.built(keys.built, project.patched, env, log)
     with _timed(seconds, "pack"):
         events.emit(events.Progress("Packing the release"))
         bundled = programs.bundle(work.tree, work.out, env, log)
@@ -131,7 +152,6 @@ def _app(project: Project, plan: Plan, work: Work, app: Path, seconds: dict[str,
         app.mkdir()
         release.write(made, plan.origin, app)
         account.complete(app, made, plan.origin.told, work.tree)
-    return key
 
 
 @contextmanager
@@ -150,31 +170,6 @@ def _facts(plan: Plan, bundle: Path, seconds: dict[str, float]) -> Facts:
         "package_manager": f"pnpm@{plan.pnpm}",
         "files": len(sizes),
         "bytes": sum(sizes),
-        "contents": _digests(bundle),
+        "contents": digests(bundle),
         "seconds": seconds,
     }
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    return {p.as_posix(): fingerprint.of_file(folder / p) for p in resources.files_below(folder)}
-
-
-def _former(bundle: Path) -> Path:
-    return bundle.with_name(f".{bundle.name}.former")
-
-
-def _restore(bundle: Path, fresh: Path) -> None:
-    """Ends what a killed build began: its half-made bundle goes, the former one comes back if it was moved aside."""
-    shutil.rmtree(fresh, ignore_errors=True)
-    if _former(bundle).exists():
-        if bundle.exists():
-            shutil.rmtree(_former(bundle))
-        else:
-            _former(bundle).rename(bundle)
-
-
-def _replace(bundle: Path, fresh: Path) -> None:
-    if bundle.exists():
-        bundle.rename(_former(bundle))
-    fresh.rename(bundle)
-    shutil.rmtree(_former(bundle), ignore_errors=True)

@@ -11,15 +11,16 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages.build import prune
+from metamcp_deploy.stages.build import loading, prune
 from metamcp_deploy.stages.build.archive import Entry
 
 APP = "apps/frontend"
 ENTRY = f"{APP}/server.js"
+
+Found = tuple[Path, str]  # a file, and its path in the archive
 
 
 @dataclass
@@ -48,32 +49,62 @@ def check_built(tree: Path) -> None:
             )
 
 
-def entries(tree: Path) -> Iterator[Entry]:
+@dataclass
+class LeftOut:
+    """What was not taken: reason → how many files, of how many bytes."""
+
+    files: Counter[str] = field(default_factory=Counter)
+    bytes: Counter[str] = field(default_factory=Counter)
+
+    def add(self, reason: str, path: Path) -> None:
+        """Counts one file."""
+        self.files[reason] += 1
+        self.bytes[reason] += path.lstat().st_size
+
+    def as_list(self) -> list[dict[str, str | int]]:
+        """For release.json: the most bytes first."""
+        reasons = sorted(self.files, key=lambda reason: (-self.bytes[reason], reason))
+        return [{"what": r, "files": self.files[r], "bytes": self.bytes[r]} for r in reasons]
+
+
+def entries(tree: Path, left: LeftOut) -> Iterator[Entry]:
     """All files of the front end's part, from a built tree.
+
+    Args:
+        tree: built.
+        left: is told what is left out.
 
     Raises:
         DeployError: BUNDLE_INVALID, for a link that leads out of the output.
     """
     built = tree / APP / ".next"
     standalone = built / "standalone"
-    yield from _own_files(standalone)
-    yield from _placed(standalone)
-    yield from _copied(built / "static", f"{APP}/.next/static")
-    yield from _copied(tree / APP / "public", f"{APP}/public")
+    found = (
+        *_own_files(standalone),
+        *_placed(standalone, left),
+        *_copied(built / "static", f"{APP}/.next/static"),
+        *_copied(tree / APP / "public", f"{APP}/public"),
+    )
+    loaded = loading.always({at: path for path, at in found}, ENTRY, f"{APP}/.next/server")
+    for path, at in found:
+        if at not in loaded and (reason := prune.reason(at)):
+            left.add(reason, path)
+        else:
+            yield Entry(at, path.read_bytes())
 
 
-def _own_files(standalone: Path) -> Iterator[Entry]:
+def _own_files(standalone: Path) -> Iterator[Found]:
     """Everything that is no package of the store."""
-    for base, folders, names in os.walk(standalone):
-        folders[:] = sorted(f for f in folders if f != ".pnpm" and not Path(base, f).is_symlink())
-        for name in sorted(names):
-            path = Path(base, name)
-            yield from _file(path, path.relative_to(standalone).as_posix())
+    for path in _files(standalone, ".pnpm"):
+        yield path, path.relative_to(standalone).as_posix()
 
 
-def _placed(standalone: Path) -> Iterator[Entry]:
-    packages, roots = _graph(standalone)
+def _placed(standalone: Path, left: LeftOut) -> Iterator[Found]:
+    packages, roots = _graph(standalone, left)
     reachable = _reachable(packages, list(roots.values()))
+    for unneeded in sorted(packages.keys() - set(reachable)):
+        for path in _files(unneeded, "node_modules"):
+            left.add("packages that only what is left out needs", path)
     hoisted = _hoisted([packages[f] for f in reachable], roots)
     for location, target in roots.items():
         name = _name(Path(location))
@@ -85,7 +116,7 @@ def _placed(standalone: Path) -> Iterator[Entry]:
 
 def _nested(
     packages: dict[Path, Package], hoisted: dict[str, Path], folder: Path, at: str, above: tuple[Path, ...]
-) -> Iterator[Entry]:
+) -> Iterator[Found]:
     """A package's files at a place, and below it those it needs that are not the hoisted ones of their name."""
     yield from _copied(folder, at)
     for name, need in sorted(packages[folder].needs.items()):
@@ -93,7 +124,7 @@ def _nested(
             yield from _nested(packages, hoisted, need, f"{at}/node_modules/{name}", (*above, folder))
 
 
-def _graph(standalone: Path) -> tuple[dict[Path, Package], dict[str, Path]]:
+def _graph(standalone: Path, left: LeftOut) -> tuple[dict[Path, Package], dict[str, Path]]:
     """Packages by real folder, and the roots: path of a link (in the output) → the real folder it leads to."""
     packages: dict[Path, Package] = {}
     roots: dict[str, Path] = {}
@@ -103,8 +134,10 @@ def _graph(standalone: Path) -> tuple[dict[Path, Package], dict[str, Path]]:
         inside = ".pnpm" in place.relative_to(standalone).parts
         found = list(_children(place))
         owner = next((p for p in found if inside and not p.is_symlink()), None)
-        found = [p for p in found if not _dropped(_name(p))]
-        if owner is not None and _dropped(_name(owner)):
+        found = [p for p in found if not prune.package_reason(_name(p))]
+        if owner is not None and (reason := prune.package_reason(_name(owner))):
+            for path in _files(owner, "node_modules"):
+                left.add(reason, path)
             continue
         if owner is not None:
             packages[owner.resolve()] = Package(_name(owner), owner.resolve())
@@ -130,10 +163,6 @@ def _children(place: Path) -> Iterator[Path]:
 
 def _name(package: Path) -> str:
     return f"{package.parent.name}/{package.name}" if package.parent.name.startswith("@") else package.name
-
-
-def _dropped(name: str) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in prune.PACKAGES)
 
 
 def _target(link: Path, standalone: Path) -> Path:
@@ -167,15 +196,16 @@ def _hoisted(packages: list[Package], roots: dict[str, Path]) -> dict[str, Path]
     return chosen
 
 
-def _copied(folder: Path, to: str) -> Iterator[Entry]:
+def _copied(folder: Path, to: str) -> Iterator[Found]:
     """The files below a folder, without what is in a node_modules of its own."""
+    for path in _files(folder, "node_modules"):
+        yield path, f"{to}/{path.relative_to(folder).as_posix()}"
+
+
+def _files(folder: Path, without: str) -> Iterator[Path]:
+    """Files below a folder, without links and without what is in folders of one name."""
     for base, folders, names in os.walk(folder):
-        folders[:] = sorted(f for f in folders if f != "node_modules")
+        folders[:] = sorted(f for f in folders if f != without)
         for name in sorted(names):
-            path = Path(base, name)
-            yield from _file(path, f"{to}/{path.relative_to(folder).as_posix()}")
-
-
-def _file(path: Path, at: str) -> Iterator[Entry]:
-    if not path.is_symlink() and not any(fnmatchcase(at, pattern) for pattern in prune.FILES):
-        yield Entry(at, path.read_bytes())
+            if not (path := Path(base, name)).is_symlink():
+                yield path

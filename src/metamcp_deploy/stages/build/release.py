@@ -40,6 +40,7 @@ class Release:
     parts: Mapping[str, list[Entry]]
     own: list[Entry]
     routes: list[dict[str, Any]]
+    left_out: frontend.LeftOut
 
 
 def assemble(tree: Path, programs: Mapping[str, bytes], app_yaml: str, origin: Origin) -> Release:
@@ -55,9 +56,10 @@ def assemble(tree: Path, programs: Mapping[str, bytes], app_yaml: str, origin: O
         DeployError: BUNDLE_INVALID or BUILD_FAILED, naming the file.
     """
     canonical = reproducible.Canonical.of(tree, fingerprint.of_value([origin.commit, origin.patched])[:21])
+    left_out = frontend.LeftOut()
     parts = {
         "backend": [Entry(n, programs[n]) for n in ("index.mjs", "preload.mjs")],
-        "frontend": list(canonical.entries(frontend.entries(tree))),
+        "frontend": list(canonical.entries(frontend.entries(tree, left_out))),
         "migrations": [Entry("migrate.mjs", programs["migrate.mjs"]), *_migrations(tree / _DRIZZLE)],
     }
     for part, entries in parts.items():
@@ -68,6 +70,7 @@ def assemble(tree: Path, programs: Mapping[str, bytes], app_yaml: str, origin: O
         parts,
         own,
         routes.of_manifest(tree / frontend.APP / ".next" / "routes-manifest.json"),
+        left_out,
     )
 
 
@@ -101,6 +104,7 @@ def write(release: Release, origin: Origin, app: Path) -> None:
         "schema": origin.schema,
         "routes": release.routes,
         "parts": described,
+        "left_out": release.left_out.as_list(),
     }
     (app / "release.json").write_text(json.dumps(manifest, indent=1) + "\n")
     for entry in release.own:
