@@ -1,9 +1,9 @@
-"""Database credentials that live for seconds: five minutes idle, five of opening connections, a minute without a workspace.
+"""Database credentials that live for seconds: idle, while connections are opened, and while the workspace is away.
 
     python benchmarks/token_life.py --project FOLDER [--ttl 20] [--minutes 5] [--outage 60]
 
-FOLDER holds a built project; its bundle is deployed to an embedded workspace of this process, in scratch space. Requests
-that need the database must all answer 200, and Postgres must refuse no login.
+FOLDER holds a built project; its bundle is deployed to an embedded workspace of this process, in scratch space.
+Requests that need the database must all answer 200, and Postgres must refuse no login.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,9 @@ def deploy(project: Project) -> None:
     operate.healthy(project, 60)
 
 
+Phase = Callable[[Load, aiohttp.ClientSession], Awaitable[None]]
+
+
 async def idle(load: Load, session: aiohttp.ClientSession, seconds: float) -> None:
     """Nobody asks for a while; then many do."""
     await asyncio.sleep(seconds)
@@ -108,14 +113,16 @@ async def away(load: Load, session: aiohttp.ClientSession, seconds: float, outag
         await load.ask(session)
         await asyncio.sleep(1)
     outage.on = False
-    began = time.monotonic()
-    running, load.answers = load.answers, Counter()
-    while set(await load.ask(session, BURST)) != {200}:
+    began, running = time.monotonic(), load.answers
+    load.answers = Counter()
+    for _ in range(100):
+        if set(await load.ask(session, BURST)) == {200}:
+            break
         await asyncio.sleep(0.5)
-    after = load.answers - Counter({200: load.answers[200]})
+    refused = {status: n for status, n in load.answers.items() if status != 200}
+    seconds = time.monotonic() - began
     print(
-        f"  the workspace refused {outage.refused} calls; new connections {time.monotonic() - began:.1f} s after its end"
-        f", until then {dict(after) or 'no refusals'}"
+        f"  the workspace refused {outage.refused} calls; {seconds:.1f} s later new connections, until then {refused}"
     )
     load.answers = running
 
@@ -123,10 +130,11 @@ async def away(load: Load, session: aiohttp.ClientSession, seconds: float, outag
 async def measure(site: Site, server: Server, url: str, given: argparse.Namespace, outage: Outage) -> bool:
     """Prints a line for each phase; whether all were as they must be."""
     logins: Counters = server.lakebase.logins
-    phases = [
-        (f"idle for {given.minutes:g} min", lambda one, s: idle(one, s, given.minutes * 60)),
-        (f"opening connections for {given.minutes:g} min", lambda one, s: opening(one, s, given.minutes * 60)),
-        (f"workspace away for {given.outage:g} s", lambda one, s: away(one, s, given.outage, outage)),
+    seconds = given.minutes * 60
+    phases: list[tuple[str, Phase]] = [
+        (f"idle for {seconds:g} s", partial(idle, seconds=seconds)),
+        (f"opening connections for {seconds:g} s", partial(opening, seconds=seconds)),
+        (f"workspace away for {given.outage:g} s", partial(away, seconds=given.outage, outage=outage)),
     ]
     good = True
     async with aiohttp.ClientSession() as session:
@@ -135,7 +143,10 @@ async def measure(site: Site, server: Server, url: str, given: argparse.Namespac
             await phase(load, session)
             failed = logins.failed - before.failed
             good &= set(load.answers) == {200} and failed == 0
-            print(f"{name}: answers {dict(load.answers)}, logins {logins.ok - before.ok}, failed {failed}", flush=True)
+            print(
+                f"{name}: answers {dict(load.answers)}, logins {logins.ok - before.ok}, failed {failed}",
+                flush=True,
+            )
     return good
 
 
