@@ -214,7 +214,8 @@ def _launcher_said(response: requests.Response) -> str:
     if not isinstance(document, dict) or not document.get("step"):
         return ""
     state, code = document.get("status", "failed"), document.get("code", "")
-    return f"{state} at step {document['step']} ({code}): {document.get('message', '')}"
+    fix = document.get("fix") or ""  # operators are told
+    return f"{state} at step {document['step']} ({code}): {document.get('message', '')} {fix}".rstrip()
 
 
 def _is_json(response: requests.Response) -> bool:

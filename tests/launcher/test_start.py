@@ -324,6 +324,17 @@ def test_credentials_are_renewed_before_they_end(launch: Launch, workspace: Fake
     assert len([r for r in workspace.requests if r[1] == TOKEN]) == 1
 
 
+def test_a_workspace_token_that_was_taken_back_is_not_shown_again(
+    launch: Launch, workspace: FakeWorkspace
+) -> None:
+    workspace.answers[CREDENTIAL] = (401, {"error_code": "UNAUTHENTICATED"})
+    app = launch()
+    app.away()
+    del workspace.answers[CREDENTIAL]
+    app.up()
+    assert len([r for r in workspace.requests if r[1] == TOKEN]) >= 2
+
+
 def test_an_ended_credential_is_never_offered(launch: Launch, workspace: FakeWorkspace) -> None:
     workspace.ttl = 1
     app = launch().up()

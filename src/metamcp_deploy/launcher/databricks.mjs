@@ -124,6 +124,7 @@ export class Workspace {
     }
     const body = parsed(text);
     if (response.status === 200 && body) return { body, date: response.headers.get("date") };
+    if (response.status === 401) this.#token = { value: "", until: 0 }; // it was taken back before its end
     const evidence = text.replace(/\s+/g, " ").slice(0, EVIDENCE);
     complain(`${line}: HTTP ${response.status} ${evidence}`);
     const message = `The workspace refused: HTTP ${response.status}${body?.error_code ? ` ${body.error_code}` : ""} (${step}).`;

@@ -17,6 +17,7 @@ from metamcp_deploy import process
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MARK = "HOME"  # which the launcher hands on to everything it starts
+OPERATOR = "verification@example.com"  # who asks, so that the launcher tells what failed
 
 
 class Container:
@@ -47,6 +48,7 @@ class Container:
             "DATABRICKS_APP_PORT": str(self.port),
             "DATABRICKS_HOST": "http://127.0.0.1:9",  # nobody is asked there; the launcher keeps to the loopback
             "APP_URL": self.url,
+            "METAMCP_OPERATORS": OPERATOR,
             **{e["name"]: e["value"] for e in manifest.get("env") or [] if "value" in e},
             **given,
         }

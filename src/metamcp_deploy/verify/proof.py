@@ -14,7 +14,7 @@ from typing import Any
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.verify import throwaway
-from metamcp_deploy.verify.container import Container
+from metamcp_deploy.verify.container import OPERATOR, Container
 
 PATHS = ("/metamcp/health", "/metamcp", "/")  # the backend, its database, and a page of the front end
 _START_SECONDS = 120.0
@@ -83,7 +83,7 @@ def _come_up(container: Container, paths: tuple[str, ...]) -> tuple[str, ...]:
 
     session = requests.Session()
     session.trust_env = False
-    session.headers["Accept"] = "application/json"
+    session.headers.update({"Accept": "application/json", "X-Forwarded-Email": OPERATOR})  # sees what failed
     deadline = time.monotonic() + _START_SECONDS
     for path in paths:
         events.emit(events.Progress(f"Verifying: {path}"))
