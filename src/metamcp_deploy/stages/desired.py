@@ -12,6 +12,7 @@ from metamcp_deploy.config.model import SecretReference, Settings
 
 DATABASE_RESOURCE = "database"
 AUTH_RESOURCE = "better-auth-secret"
+LOCAL_OPERATOR = "developer@example.com"  # the embedded workspace's one user
 AUTH_SECRET = "BETTER_AUTH_SECRET"  # noqa: S105 - the name of the variable and of the key in the scope
 
 
@@ -102,9 +103,11 @@ def environment(settings: Settings, app_url: str | None) -> list[EnvVar]:
 def access(settings: Settings) -> list[EnvVar]:
     """What the launcher is told about who may do what, and what MCP servers may be given."""
     app = settings.app
+    operators = app.operators or ((LOCAL_OPERATOR,) if settings.embedded else ())
     given = {
         "METAMCP_SIGN_UP": settings.sign_up,
-        "METAMCP_OPERATORS": ",".join(app.operators),
+        "METAMCP_OPERATORS": ",".join(operators),
+        "METAMCP_CONTACT": app.contact or "",
         "METAMCP_INSPECTOR": "" if app.inspector == "closed" else app.inspector,
         "METAMCP_CHILD_ENV": ",".join(app.child_env),
         "METAMCP_COMPUTE_SIZE": app.compute_size,
