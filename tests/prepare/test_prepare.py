@@ -22,6 +22,7 @@ def test_a_tag_is_checked_out_and_recorded(prepared: Prepared, upstream: Reposit
         "kind": "tag",
         "commit": upstream.git("rev-parse", "v2.4.22^{commit}"),
         "date": "2026-01-02T03:04:05+00:00",
+        "advisories": [],  # it is not called metamcp
     }
     assert prepared.schema == "second"
     assert prepared.head() == outcome.facts["commit"]

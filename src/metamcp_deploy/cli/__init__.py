@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from metamcp_deploy import __version__
-from metamcp_deploy.cli import boundary, config, local, operate, pipeline
+from metamcp_deploy.cli import boundary, config, local, operate, pipeline, release
 
 app = typer.Typer(
     name="metamcp-deploy",
@@ -47,6 +47,7 @@ for command in (operate.health, operate.logs, operate.token):
 for command in (pipeline.demo, config.init):
     app.command(rich_help_panel=AROUND)(command)
 app.add_typer(config.app, rich_help_panel=AROUND)
+app.add_typer(release.app, rich_help_panel=AROUND)
 app.add_typer(local.app, rich_help_panel=AROUND)
 
 

@@ -17,12 +17,13 @@ from pathlib import Path
 from metamcp_deploy import events, fingerprint, pipeline, resources
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import address, refs
+from metamcp_deploy.stages import address, advisories, refs
 from metamcp_deploy.stages.git import for_network, isolated
 from metamcp_deploy.stages.mirror import Mirror, Source, new_repository
 from metamcp_deploy.stages.refs import Pin
 
 _SOURCES = ("prepare", "address", "refs", "mirror", "git", "git_errors")
+_OWN = (*(f"stages/{name}.py" for name in _SOURCES), *advisories.SOURCES)
 _LANDMARK = "apps/backend/src/db/schema.ts"
 """There in every MetaMCP from v2.0.0 on, and in nothing older."""
 
@@ -39,7 +40,7 @@ def step(project: Project) -> pipeline.Step:
     preparation = _Preparation(project, url)
     return pipeline.Step(
         name="prepare",
-        inputs={"this tool": fingerprint.of_own_sources(*(f"stages/{name}.py" for name in _SOURCES))},
+        inputs={"this tool": fingerprint.of_own_sources(*_OWN)},
         params={"`upstream.url`": url, "`upstream.ref`": wanted.ref, "`upstream.commit`": wanted.commit},
         outputs=(project.upstream,),
         run=preparation.run,
@@ -122,9 +123,13 @@ class _Preparation:
                 if self.project.upstream.exists():
                     self.project.upstream.rename(Path(beside, "old"))
                 fresh.rename(self.project.upstream)
+            holes = advisories.of_tree(self.project.upstream, pin.ref, pin.commit)
         except OSError as e:
             raise _file_error(e) from e
-        return {"url": self.url, "ref": pin.ref, "kind": pin.kind, "commit": pin.commit, "date": date}
+        if warned := advisories.warning(holes, pin.ref):
+            events.emit(warned)
+        found = {"url": self.url, "ref": pin.ref, "kind": pin.kind, "commit": pin.commit, "date": date}
+        return {**found, "advisories": advisories.as_facts(holes)}
 
     def _check_out(self, commit: str, folder: Path) -> None:
         if not self.project.use_cache:

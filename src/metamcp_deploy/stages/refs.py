@@ -10,6 +10,7 @@ from typing import Literal
 
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.stages import advisories
 
 Kind = Literal["tag", "branch", "commit"]
 _COMMIT = re.compile(r"[0-9a-fA-F]{40}")
@@ -112,29 +113,21 @@ def check(ref: str) -> None:
             f"`upstream.ref` {why}: {ref!r}; expected a tag, a branch or a full commit.",
             hint="Correct `upstream.ref` in metamcp.yaml, or --ref.",
         )
-    name = re.sub(r"^refs/(tags|heads)/", "", ref)
-    if re.match(r"v?0\.\d", name):
-        raise _unsupported(ref, "is of MetaMCP 0.x, another program with another layout")
-    if name in _CANNOT_SERVE:
-        raise _unsupported(ref, f"cannot be deployed: {_PORT_REASON}")
+    if refused := advisories.refusal(ref):
+        raise _unsupported(ref, refused)
 
 
 def check_commit(commit: str) -> None:
     """The same for a commit that is one of the refused tags under its other name."""
-    for name, refused in _CANNOT_SERVE.items():
-        if commit == refused:
-            raise _unsupported(commit, f"is {name} and cannot be deployed: {_PORT_REASON}")
+    if why := advisories.refusal(commit, commit):
+        raise _unsupported(commit, f"is {advisories.release_of(commit, commit)} and {why}")
 
 
 def warn(pin: Pin) -> None:
     """Says what a person should know about a pin that is accepted."""
-    if re.match(r"(refs/tags/)?v2\.5\.\d", pin.ref):
-        events.emit(
-            events.Warned(
-                f"{pin.ref} is not newer than v2.4: it is of an abandoned side branch with other migrations.",
-                "Prefer v2.4.22, the newest release of the main line.",
-            )
-        )
+    if left := advisories.abandoned(pin.ref, pin.commit):
+        hint = "Prefer v2.4.22, the newest release of the main line."
+        events.emit(events.Warned(f"{pin.ref} {left}.", hint))
     if pin.kind == "branch":
         events.emit(
             events.Warned(

@@ -6,10 +6,11 @@ it was made from changed. A changed setting renders databricks.yml again and lea
 
 from __future__ import annotations
 
-from metamcp_deploy import __version__, fingerprint, pipeline
+from metamcp_deploy import __version__, events, fingerprint, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.pipeline import Facts, Step
+from metamcp_deploy.stages import advisories
 from metamcp_deploy.stages.build import account, bundle, manifests, node, release, toolchain
 
 _SOURCES = ("stages/build", "launcher", "verify")
@@ -37,7 +38,7 @@ def step(project: Project, *, clean: bool = False, verify: bool = True) -> Step:
             "databricks.yml": fingerprint.of_value(plan.databricks_yml),
         },
         outputs=(project.bundle,),
-        run=lambda: bundle.make(project, plan, clean=clean, verify=verify),
+        run=lambda: _run(project, plan, clean, verify),
         summary=_summary,
         valid=lambda facts: _invalid(project, facts, verify),
     )
@@ -59,7 +60,7 @@ def _plan(project: Project) -> bundle.Plan:
         commit=str(prepared["commit"]),
         schema=str(patched["schema"]),
         patched=fingerprint.of_tree(project.patched),
-        told=account.told(patched, found.version, pnpm),
+        told=account.told(prepared, patched, found.version, pnpm),
     )
     return bundle.Plan(
         node=found,
@@ -69,6 +70,14 @@ def _plan(project: Project) -> bundle.Plan:
         databricks_yml=manifests.databricks_yml(project),
         sources=fingerprint.of_own_sources(*_SOURCES),
     )
+
+
+def _run(project: Project, plan: bundle.Plan, clean: bool, verify: bool) -> Facts:
+    holes = plan.origin.told["advisories"]
+    if said := advisories.note(holes, plan.origin.ref):
+        events.emit(said)
+    facts = bundle.make(project, plan, clean=clean, verify=verify)
+    return {**facts, "advisories": [hole["id"] for hole in holes]}
 
 
 def _invalid(project: Project, facts: Facts, verify: bool) -> str | None:

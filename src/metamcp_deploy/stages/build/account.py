@@ -25,10 +25,11 @@ def public(url: str) -> str | None:
     return None if url.startswith("/") or parts.scheme == "file" else url
 
 
-def told(patched: Mapping[str, Any], node: str, pnpm: str) -> dict[str, Any]:
-    """What the stages know of a release: `patches`, `overrides`, `built_with`.
+def told(prepared: Mapping[str, Any], patched: Mapping[str, Any], node: str, pnpm: str) -> dict[str, Any]:
+    """What the stages know of a release: `patches`, `overrides`, `built_with`, `advisories`.
 
     Args:
+        prepared: facts of `prepare`.
         patched: facts of `patch`.
         node: version that builds.
         pnpm: version that installs.
@@ -38,11 +39,12 @@ def told(patched: Mapping[str, Any], node: str, pnpm: str) -> dict[str, Any]:
         "patches": [{"id": p["id"], "matches": p["matches"]} for p in patched.get("patches", [])],
         "overrides": [{"path": p, "replaces": p in replaced} for p in patched.get("overrides", [])],
         "built_with": {"node": node, "package_manager": f"pnpm@{pnpm}"},
+        "advisories": prepared.get("advisories", []),
     }
 
 
 def complete(app: Path, release: Release, more: Mapping[str, Any], tree: Path) -> None:
-    """Adds to a written release its bill of materials and the list of its files, and to release.json what is known beyond.
+    """Adds to a written release its bill of materials and the list of its files, and more to release.json.
 
     Args:
         app: the release's files.

@@ -1,0 +1,143 @@
+"""What a release is made from, and what changed between two."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from metamcp_deploy.cli.options import Run, common
+
+if TYPE_CHECKING:
+    from metamcp_deploy.stages.accounts import Account
+
+app = typer.Typer(name="release", help="Look at releases.", no_args_is_help=True)
+
+Which = Annotated[
+    str | None,
+    typer.Argument(metavar="[ID]", help="Id, its first digits, or a folder; by default build/bundle."),
+]
+Before = Annotated[str, typer.Argument(metavar="A", help="Id, its first digits, or a folder.")]
+After = Annotated[str | None, typer.Argument(metavar="[B]", help="The same; by default build/bundle.")]
+Sbom = Annotated[bool, typer.Option("--sbom", help="Print its bill of materials (CycloneDX), for scanners.")]
+
+_LISTED = 20  # files that text names; JSON has all
+
+
+@app.command()
+@common
+def show(run: Run, release: Which = None, sbom: Sbom = False) -> None:
+    """Print where a release comes from, what was done to it, what is in it, and its known holes."""
+    from metamcp_deploy.stages import accounts
+
+    with run.console.following():
+        found = accounts.find(run.project, release)
+    if sbom:
+        run.console.raw(json.dumps(accounts.bill_of_materials(found), indent=1))
+        return
+    packages = None if found.packages is None else sum(map(len, found.packages.values()))
+    document = {**found.about, "where": found.where, "packages": packages}
+    run.console.data(document, "\n".join(_shown(found, packages)))
+
+
+@app.command()
+@common
+def diff(run: Run, before: Before, after: After = None) -> None:
+    """Print what changed from release A to B: upstream, patches, packages, files."""
+    from metamcp_deploy.stages import accounts, differences
+
+    with run.console.following():
+        found = [accounts.find(run.project, which) for which in (before, after)]
+    document = differences.between(*found)
+    run.console.data(document, "\n".join(_differences(document)))
+
+
+def _shown(found: Account, packages: int | None) -> Iterator[str]:
+    about = found.about
+    upstream, built = about["upstream"], about.get("built_with") or {}
+    yield f"release {found.id}"
+    rows = {
+        "where": found.where,
+        "upstream": f"{upstream['ref']} {upstream['commit']} of {upstream['url'] or 'a local clone'}",
+        "tool": f"metamcp-deploy {about.get('tool')}",
+        "built with": ", ".join(f"{name} {version}" for name, version in built.items()) or "not told",
+        "schema": about.get("schema"),
+        "verified": _verified(about.get("verified")),
+        "sent": _files(about.get("files")),
+        "runs": _files(found.listing),
+        "packages": packages or "not told",
+        "patches": _matches(about.get("patches")),
+        "overrides": ", ".join(row["path"] for row in about.get("overrides") or []) or "none",
+    }
+    yield from (f"  {label:<11}{value}" for label, value in rows.items())
+    for hole in about.get("advisories") or []:
+        yield f"  {hole['id']}: {hole['what']}. Here {hole['here']}."
+
+
+def _verified(proof: dict[str, Any] | None) -> str:
+    if proof is None:
+        return "no"
+    if not proof["database"]:
+        return f"the front end alone, with Node {proof['node']}"
+    return f"with Node {proof['node']} and {proof['database']}: {', '.join(proof['answered'])}"
+
+
+def _files(files: dict[str, dict[str, Any]] | None) -> str:
+    return (
+        f"{len(files)} files, {_megabytes(sum(f['bytes'] for f in files.values()))}" if files else "not told"
+    )
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"
+
+
+def _matches(patches: list[dict[str, Any]] | None) -> str:
+    return ", ".join(f"{p['id']} ({p['matches']})" for p in patches or []) or "not told"
+
+
+def _differences(found: dict[str, Any]) -> Iterator[str]:
+    if found["before"] == found["after"]:
+        yield f"{found['after']} runs the same as {found['before']}."
+    else:
+        yield f"{found['before']} → {found['after']}"
+    for label, (before, after) in found["told"].items():
+        yield f"  {label}: {before} → {after}"
+    for section in ("patches", "overrides", "advisories", "packages"):
+        yield from _section(section, found[section])
+    yield from _sizes(found["files"])
+
+
+def _section(name: str, found: dict[str, Any] | None) -> Iterator[str]:
+    if found is None:
+        yield f"{name}: not told by one of the two"
+        return
+    lines = [f"  + {key} {_value(value)}".rstrip() for key, value in found["added"].items()]
+    lines += [f"  - {key} {_value(value)}".rstrip() for key, value in found["removed"].items()]
+    lines += [f"  ~ {key} {_value(a)} → {_value(b)}" for key, (a, b) in found["changed"].items()]
+    if lines:
+        yield f"{name}:"
+        yield from lines
+
+
+def _value(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else "" if isinstance(value, bool) else str(value)
+
+
+def _sizes(found: dict[str, Any] | None) -> Iterator[str]:
+    if found is None:
+        yield "files: not told by one of the two"
+        return
+    rows = [(count, f"  + {path} {count}") for path, count in found["added"].items()]
+    rows += [(count, f"  - {path} {count}") for path, count in found["removed"].items()]
+    rows += [(abs(b - a), f"  ~ {path} {a} → {b}") for path, (a, b) in found["changed"].items()]
+    if not rows:
+        return
+    before, after = map(_megabytes, found["bytes"])
+    added, removed, changed = (len(found[kind]) for kind in ("added", "removed", "changed"))
+    yield f"files: {added} added, {removed} removed, {changed} changed; {before} → {after} unpacked"
+    yield from (line for _, line in sorted(rows, key=lambda row: (-row[0], row[1]))[:_LISTED])
+    if len(rows) > _LISTED:
+        yield f"  and {len(rows) - _LISTED} smaller ones (-o json lists all)"
