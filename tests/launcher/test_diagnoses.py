@@ -1,0 +1,61 @@
+"""Recorded texts of known failures lead to the cause that an operator is shown."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from launcher_app import LAUNCHER
+
+# code, text, a word of the fix
+CASES = [
+    ("schema_forbidden", "42501: permission denied for schema public", "patch, build and deploy"),
+    ("schema_forbidden", "42501: permission denied for database metamcp_app", "CAN_CONNECT_AND_CREATE"),
+    ("schema_forbidden", "42501: must be owner of table endpoints", "REASSIGN OWNED"),
+    ("schema_forbidden", "42501: permission denied for table endpoints", "REASSIGN OWNED"),
+    ("schema_unknown", '42710: type "mcp_server_status" already exists', "database.schema"),
+    ("schema_foreign", "Objects belong to somebody", "statements in the message"),
+    ("migration_failed", '42P01: relation "metamcp_app.config" does not exist', "_journal.json"),
+    ("login_refused", '28P01: password authentication failed for user "a"', "attaches the database"),
+    ("login_refused", '28000: role "a" does not exist', "makes the role"),
+    ("database_unreachable", "ECONNREFUSED: connect ECONNREFUSED 10.0.0.1:5432", "Lakebase endpoint"),
+    ("database_unreachable", "no pg_hba.conf entry for host, no encryption", "require"),
+    ("database_unreachable", "The server does not support SSL connections", "sslmode=disable"),
+    (
+        "database_unreachable",
+        "SELF_SIGNED: self-signed certificate in certificate chain",
+        "network.ca_bundle",
+    ),
+    ("workspace_unreachable", "timed out", "egress"),
+    ("pghost_missing", "PGHOST not set", "metamcp-deploy deploy"),
+    ("credential_missing", "The workspace answered without a database credential.", None),
+    ("backend_died", "FATAL ERROR: Reached heap limit JavaScript heap out of memory", "app.compute_size"),
+    ("backend_died", "The backend ended with exit code 3.", None),
+]
+ASK = """
+import { readFileSync } from "node:fs";
+const { diagnose } = await import(process.argv[1]);
+const cases = JSON.parse(readFileSync(0, "utf8"));
+console.log(JSON.stringify(cases.map(([code, text]) => diagnose({ code, message: "It failed.", detail: text }))));
+"""
+
+
+@pytest.fixture(scope="module")
+def known(node: Path) -> list[Any]:
+    argv = [node, "--input-type=module", "-e", ASK, (LAUNCHER / "diagnoses.mjs").as_uri()]
+    done = subprocess.run(argv, input=json.dumps(CASES), capture_output=True, text=True, check=True)
+    found: list[Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("number", range(len(CASES)), ids=lambda n: f"{CASES[n][0]}-{n}")
+def test_the_cause_is_known(known: list[Any], number: int) -> None:
+    fix, found = CASES[number][2], known[number]
+    if fix is None:
+        assert found is None
+    else:
+        assert fix in found["fix"]
+        assert found["cause"]
