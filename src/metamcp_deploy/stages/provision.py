@@ -128,6 +128,7 @@ def app(workspace: Workspace, settings: Settings, root: str) -> App:
             return _whole(workspace, name)
         found = workspace.apps.get(name)  # somebody was faster, or an earlier answer was lost
     _is_ours(found, root, workspace.me, workspace.host)
+    _one_instance(found, settings)
     changes = _differences(found, settings, wanted)
     if changes:
         workspace.apps.update(name, changes)
@@ -183,6 +184,19 @@ def _is_ours(found: App, root: str, me: str, host: str) -> None:
         Code.ALREADY_EXISTS,
         f"There is an app {found.name} in {host} already, made by {creator or 'somebody else'} and not by this tool.",
         hint=f"Choose another app.name. To hand that app over to this tool, write “{MARK}” into its description.",
+    )
+
+
+def _one_instance(found: App, settings: Settings) -> None:
+    """MetaMCP's sessions live in memory: a second instance does not know those of the first."""
+    count = found.raw.get("compute_max_instances")
+    if not isinstance(count, int) or count <= 1 or settings.app.allow_instances:
+        return
+    raise DeployError(
+        Code.CONFIG_CONFLICT,
+        f"The app {found.name} is scaled to up to {count} instances. MetaMCP keeps its sessions in the memory of one, so a "
+        "client's next request may meet an instance that does not know it.",
+        hint="Scale the app to one instance in the workspace, or accept it with `app.allow_instances: true`.",
     )
 
 

@@ -14,6 +14,12 @@ export const SignUpSchema = z.object({
 
 export const SignInSchema = SignUpSchema.pick({ email: true, password: true });
 
+export const OAuthSignInSchema = z.object({
+  providerId: z.string(),
+  // A path of this origin: the browser is not sent elsewhere.
+  callbackURL: z.string().regex(/^\/(?![/\\])/),
+});
+
 export const CreateNamespaceSchema = z.object({
   name,
   description: z.string().optional(),

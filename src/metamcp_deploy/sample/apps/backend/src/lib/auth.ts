@@ -95,6 +95,14 @@ export async function findUser(
   return user && matches ? user : null;
 }
 
+export async function findUserByEmail(email: string): Promise<User | null> {
+  const [user] = await db
+    .select()
+    .from(usersTable)
+    .where(eq(usersTable.email, email.toLowerCase()));
+  return user ?? null;
+}
+
 export async function openSession(user: User, response: Response): Promise<string> {
   const token = randomBytes(32).toString("base64url");
   const expiresAt = new Date(Date.now() + WEEK_SECONDS * 1000);

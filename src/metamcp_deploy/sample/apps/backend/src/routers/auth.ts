@@ -1,4 +1,6 @@
-import { SignInSchema, SignUpSchema } from "@repo/zod-types";
+import { randomBytes } from "node:crypto";
+
+import { OAuthSignInSchema, SignInSchema, SignUpSchema } from "@repo/zod-types";
 import express from "express";
 
 import {
@@ -6,10 +8,12 @@ import {
   createUser,
   currentUser,
   findUser,
+  findUserByEmail,
   fromOtherOrigin,
   openSession,
   signUpIsClosed,
 } from "../lib/auth";
+import { begin, finish, isConfigured, providerId } from "../lib/oidc";
 
 const authRouter = express.Router();
 
@@ -50,6 +54,33 @@ authRouter.post("/sign-in/email", async (req, res) => {
   }
   const token = await openSession(user, res);
   res.json({ token, user: { id: user.id, email: user.email, name: user.name } });
+});
+
+// Single sign-on: away to the issuer, and back with a code.
+authRouter.post("/sign-in/oauth2", async (req, res) => {
+  const input = OAuthSignInSchema.safeParse(req.body);
+  if (!input.success || !isConfigured || input.data.providerId !== providerId) {
+    res.status(404).json({ code: "PROVIDER_NOT_FOUND", message: "There is no such provider" });
+    return;
+  }
+  const { url, state } = await begin(input.data.callbackURL);
+  res.cookie("gateway.state", state, { httpOnly: true, sameSite: "lax", path: "/" });
+  res.json({ url, redirect: true });
+});
+
+authRouter.get(`/oauth2/callback/${providerId}`, async (req, res) => {
+  const { state, code } = req.query as Record<string, string>;
+  const own = req.headers.cookie?.split(/;\s*/).includes(`gateway.state=${state}`);
+  const done = own ? await finish(state!, code!) : null;
+  if (!done) {
+    res.status(401).json({ code: "STATE_MISMATCH", message: "Begin again" });
+    return;
+  }
+  const { email, name = email } = done.profile;
+  const user =
+    (await findUserByEmail(email)) ?? (await createUser(email, name, randomBytes(32).toString("hex")));
+  await openSession(user!, res);
+  res.redirect(done.callbackURL);
 });
 
 authRouter.post("/sign-out", async (req, res) => {

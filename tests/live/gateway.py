@@ -43,7 +43,7 @@ class Gateway:
         self.session.headers["Authorization"] = f"Bearer {self.token}"
         self.session.headers["Origin"] = self.url
 
-    def sign_up(self, email: str = "person@example.com") -> None:
+    def sign_up(self, email: str = "developer@example.com") -> None:
         answer = self.session.post(
             f"{self.url}/api/auth/sign-up/email",
             json={"email": email, "password": "correct horse battery", "name": "Person"},
@@ -51,24 +51,40 @@ class Gateway:
         )
         assert answer.status_code == 200, (answer.status_code, answer.text)
 
+    def enter(self, email: str = "developer@example.com") -> None:
+        """Signs in with the account that an earlier run has made, or makes it."""
+        body = {"email": email, "password": "correct horse battery"}
+        answer = self.session.post(f"{self.url}/api/auth/sign-in/email", json=body, timeout=30)
+        if answer.status_code == 401:
+            return self.sign_up(email)
+        assert answer.status_code == 200, (answer.status_code, answer.text)
+        return None
+
     def trpc(self, procedure: str, **given: Any) -> dict[str, Any]:
         answer = self.session.post(f"{self.url}/trpc/frontend.{procedure}", json=given, timeout=60)
         assert answer.status_code == 200, (procedure, answer.status_code, answer.text)
         data: dict[str, Any] = answer.json()["result"]["data"]
         return data
 
-    def make_endpoint(self, folder: Path, name: str = "tools") -> str:
+    def make_endpoint(
+        self, folder: Path, name: str = "tools", *, source: str = SERVER, env: dict[str, str] | None = None
+    ) -> str:
         """An STDIO server, a namespace with it, an endpoint and an API key, which is returned."""
-        server = folder / "echo_server.py"
-        server.write_text(SERVER)
+        server = folder / f"{name}_server.py"
+        server.write_text(source)
         made = self.trpc(
-            "mcpServers.create", name="echo", type="STDIO", command=sys.executable, args=[str(server)], env={}
+            "mcpServers.create",
+            name=name,
+            type="STDIO",
+            command=sys.executable,
+            args=[str(server)],
+            env=env or {},
         )
         namespace = self.trpc("namespaces.create", name=name, mcpServerUuids=[made["data"]["uuid"]])
         limits = {"enableMaxRate": False, "enableClientMaxRate": False}
         endpoint = {"name": name, "namespaceUuid": namespace["data"]["uuid"], "createMcpServer": False}
         assert self.trpc("endpoints.create", **endpoint, **limits)["success"]
-        key: str = self.trpc("apiKeys.create", name="client")["key"]
+        key: str = self.trpc("apiKeys.create", name=f"client-of-{name}")["key"]
         return key
 
 
@@ -80,6 +96,10 @@ class Client:
     token: str
     key: str
     session_id: str | None = None
+    session: requests.Session = field(default_factory=requests.Session)
+
+    def __post_init__(self) -> None:
+        self.session.trust_env = False
 
     def call(self, method: str, params: dict[str, Any] | None = None, *, notify: bool = False) -> Any:
         message: dict[str, Any] = {"jsonrpc": "2.0", "method": method, "params": params or {}}
@@ -91,7 +111,7 @@ class Client:
             "Accept": "application/json, text/event-stream",
             **({"mcp-session-id": self.session_id} if self.session_id else {}),
         }
-        answer = requests.post(self.url, json=message, headers=headers, timeout=60)
+        answer = self.session.post(self.url, json=message, headers=headers, timeout=60)
         assert answer.status_code in (200, 202), (method, answer.status_code, answer.text)
         self.session_id = answer.headers.get("mcp-session-id", self.session_id)
         if notify:
@@ -111,5 +131,10 @@ class Client:
         name = self.call("initialize", hello)["serverInfo"]["name"]
         self.call("notifications/initialized", notify=True)
         tools = [tool["name"] for tool in self.call("tools/list")["tools"]]
-        answer = self.call("tools/call", {"name": tools[0], "arguments": {"text": text}})
-        return name, tools, answer["content"][0]["text"]
+        return name, tools, self.use(next(tool for tool in tools if "__" in tool), text=text)
+
+    def use(self, tool: str, **arguments: str) -> str:
+        """The text that a tool answers with."""
+        answer = self.call("tools/call", {"name": tool, "arguments": arguments})
+        text: str = answer["content"][0]["text"]
+        return text
