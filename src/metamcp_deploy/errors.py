@@ -51,6 +51,7 @@ class Code(StrEnum):
     LOCKFILE_MISMATCH = "lockfile_mismatch"
     BUILD_FAILED = "build_failed"
     BUNDLE_INVALID = "bundle_invalid"
+    ARTIFACT_INVALID = "artifact_invalid"
     RELEASE_UNHEALTHY = "release_unhealthy"
     RELEASE_UNKNOWN = "release_unknown"
     # workspace

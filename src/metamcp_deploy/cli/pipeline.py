@@ -20,6 +20,13 @@ NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not start the re
 Redeploy = Annotated[bool, typer.Option("--redeploy", help="Deploy although nothing changed.")]
 ForceLock = Annotated[bool, typer.Option("--force-lock", help="Take the lock from whoever holds it.")]
 Message = Annotated[str | None, typer.Option("-m", "--message", help="Kept in the deployment's record.")]
+Archive = Annotated[
+    Path | None, typer.Option("--archive", metavar="FILE", help="Write the verified bundle to one file.")
+]
+From = Annotated[
+    Path | None,
+    typer.Option("--from", metavar="FILE", help="Take the bundle from such a file; build nothing."),
+]
 Wait = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for a healthy answer.")]
 
 
@@ -58,20 +65,25 @@ def build(
     plan: Plan = False,
     clean: Clean = False,
     no_verify: NoVerify = False,
+    archive: Archive = None,
     no_cache: NoCache = False,
 ) -> None:
     """Build the release and the bundle in build/bundle."""
     from metamcp_deploy.stages.deploy import Wishes
 
-    _stages(run.with_flags(not no_cache), ["build"], plan, Wishes(clean=clean, verify=not no_verify))
+    if archive and (no_verify or plan):
+        raise typer.BadParameter("--archive writes a verified release: leave out --no-verify and --plan.")
+    wishes = Wishes(clean=clean, verify=not no_verify, archive=archive)
+    _stages(run.with_flags(not no_cache), ["build"], plan, wishes)
 
 
 @common
-def bundle_deploy(run: Run, plan: Plan = False, force_lock: ForceLock = False) -> None:
+def bundle_deploy(run: Run, plan: Plan = False, force_lock: ForceLock = False, source: From = None) -> None:
     """Make database, app and secret, and upload the release."""
-    from metamcp_deploy.stages.deploy import Wishes
+    from metamcp_deploy.stages.deploy import Wishes, from_file
 
-    _stages(run, ["bundle-deploy"], plan, Wishes(force_lock=force_lock))
+    stages = ["bundle-deploy"]
+    _stages(run, from_file(stages) if source else stages, plan, Wishes(force_lock=force_lock, source=source))
 
 
 @common
@@ -99,14 +111,18 @@ def deploy(
     message: Message = None,
     force_lock: ForceLock = False,
     no_verify: NoVerify = False,
+    source: From = None,
     wait: Wait = 120,
     no_cache: NoCache = False,
 ) -> None:
     """All stages, from the first that needs to run to a healthy app."""
-    from metamcp_deploy.stages.deploy import STAGES, Wishes
+    from metamcp_deploy.stages.deploy import STAGES, Wishes, from_file
 
+    if source and (url or ref or clean or no_verify):
+        raise typer.BadParameter("--from builds nothing: leave out --url, --ref, --clean and --no-verify.")
     run.with_flags(not no_cache, upstream__url=url, upstream__ref=ref)
-    _stages(run, STAGES, plan, Wishes(clean, redeploy, message, force_lock, not no_verify), wait=wait)
+    wishes = Wishes(clean, redeploy, message, force_lock, not no_verify, source=source)
+    _stages(run, from_file(STAGES) if source else STAGES, plan, wishes, wait=wait)
 
 
 @common

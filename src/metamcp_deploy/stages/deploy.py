@@ -7,8 +7,9 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metamcp_deploy import events, pipeline
@@ -39,6 +40,8 @@ class Wishes:
         message: kept in the deployment's record.
         force_lock: take the workspace's lock from whoever holds it.
         verify: start the release before it counts as built.
+        archive: where to write the bundle as one file, once it is built.
+        source: such a file, whose bundle takes the place of `build` and all before it (see `from_file`).
     """
 
     clean: bool = False
@@ -46,6 +49,8 @@ class Wishes:
     message: str | None = None
     force_lock: bool = False
     verify: bool = True
+    archive: Path | None = None
+    source: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,10 @@ class Planned:
 
 def step(project: Project, stage: str, wishes: Wishes) -> pipeline.Step:
     """The stage as data; earlier stages must have run."""
+    if stage == "build" and wishes.source:
+        from metamcp_deploy.stages import artifact
+
+        return artifact.step(project, wishes.source)
     make: Callable[..., pipeline.Step] = import_module(f"metamcp_deploy.stages.{MODULES[stage]}").step
     if stage == "build":
         return make(project, clean=wishes.clean, verify=wishes.verify)
@@ -85,7 +94,20 @@ def run(
     for stage in stages:
         force = "--clean" if stage == "build" and wishes.clean else None
         outcomes.append(pipeline.execute(step(project, stage, wishes), project.state, force=force))
+        if stage == "build" and wishes.archive:
+            outcomes[-1] = _archived(project, outcomes[-1], wishes.archive)
     return outcomes
+
+
+def from_file(stages: Sequence[str]) -> list[str]:
+    """The stages that are left of these where the bundle comes out of a file: `build` stands for taking it."""
+    return ["build", *(stage for stage in stages if stage not in ("prepare", "patch", "build"))]
+
+
+def _archived(project: Project, outcome: pipeline.Outcome, to: Path) -> pipeline.Outcome:
+    from metamcp_deploy.stages import artifact
+
+    return replace(outcome, facts={**outcome.facts, "archive": artifact.write(project, to)})
 
 
 def plan(project: Project, stages: Sequence[str] = STAGES, wishes: Wishes | None = None) -> list[Planned]:

@@ -28,8 +28,10 @@ def allow(project: Project) -> None:
             "laptop and a pipeline would not see each other's locks and releases.",
             hint="Set workspace.root_path, for example /Workspace/Shared/metamcp",
         )
-    prepared = pipeline.recorded(project.state, "prepare")
-    config.guard(project, str(prepared["facts"]["kind"]) if prepared else None)
+    # `build` says it where the bundle came out of a file: `prepare` has not run then, or for something else.
+    records = (pipeline.recorded(project.state, stage) for stage in ("build", "prepare"))
+    kinds = (str(r["facts"]["kind"]) for r in records if r and r["facts"].get("kind"))
+    config.guard(project, next(kinds, None))
     for path in project.committed:
         _committed(project.settings.target, path)
 
