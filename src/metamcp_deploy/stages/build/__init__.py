@@ -87,7 +87,7 @@ def _invalid(project: Project, facts: Facts, verify: bool) -> str | None:
 
 
 def _summary(facts: Facts) -> str:
+    told = [f"release {facts['release']}" + (" from the cache" if facts["cached"] else "")]
+    told += [f"{facts['files']} files", f"{facts['bytes'] / 1e6:.1f} MB"]
     spent = ", ".join(f"{what} {s:.0f} s" for what, s in facts["seconds"].items())
-    return f"release {facts['release']}, {facts['files']} files, {facts['bytes'] / 1e6:.1f} MB" + (
-        f" ({spent})" if spent else ""
-    )
+    return ", ".join(told) + (f" ({spent})" if spent else "")
