@@ -79,7 +79,9 @@ def test_check_of_a_target_counts_the_environment(two_targets: Work) -> None:
 
 
 def test_check_warns_of_a_protected_target_without_a_lock(work: Work) -> None:
-    work.yaml("targets: {prod: {protected: true, workspace: {root_path: /Workspace/Shared/m}}}")
+    work.yaml(
+        "app: {sign_up: users}\ntargets: {prod: {protected: true, workspace: {root_path: /Workspace/Shared/m}}}"
+    )
     told: list[events.Event] = []
     with events.listening(told.append):
         assert config.check(work.folder) == []
@@ -197,3 +199,30 @@ def test_the_package_alone_loads_neither_pydantic_nor_a_parser(work: Work) -> No
         "config.target_names(__import__('pathlib').Path('.')); assert 'pydantic' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=work.folder)
+
+
+def test_a_deployment_that_nobody_could_use_is_told(folder: Path) -> None:
+    text = "targets: {dev: {app: {name: one}}, other: {app: {name: two, sign_up: users}}, local: {embedded: true}}\n"
+    (folder / "metamcp.yaml").write_text(f"version: 1\n{text}")
+    seen: list[events.Event] = []
+    with events.listening(seen.append):
+        assert config.check(folder) == []
+        (folder / "metamcp.yaml").write_text(f"version: 1\napp: {{operators: [Me@Example.com]}}\n{text}")
+        assert config.check(folder) == []
+    warned = [e for e in seen if isinstance(e, events.Warned)]
+    assert [w.text for w in warned if "target `dev`" in w.text and "app.operators is empty" in w.text]
+    assert len(warned) == 1
+
+
+@pytest.mark.parametrize(
+    ("app", "problem"),
+    [
+        ("{child_env: [TOKEN]}", "child_env names `TOKEN`, which app.env does not set"),
+        ("{operators: [me]}", "expected an e-mail address"),
+        ("{sign_up: everybody}", "closed, operators, users or open"),
+        ("{env: {METAMCP_SIGN_UP: open}}", "app.sign_up sets it"),
+    ],
+)
+def test_who_may_do_what_is_checked(folder: Path, app: str, problem: str) -> None:
+    (folder / "metamcp.yaml").write_text(f"version: 1\napp: {app}\n")
+    assert problem in "\n".join(map(str, config.check(folder)))

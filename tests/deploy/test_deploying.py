@@ -317,6 +317,18 @@ def test_an_app_of_somebody_else_is_not_touched(project: Project, bundled: Deplo
     assert workspace.apps.get(name).raw["description"] == "the shop"
 
 
+def test_an_app_of_several_instances_is_refused(project: Project) -> None:
+    from metamcp_deploy.stages import provision
+    from metamcp_deploy.workspace.apps import App
+
+    scaled = App({"name": "metamcp", "compute_min_instances": 1, "compute_max_instances": 3})
+    with pytest.raises(DeployError, match="up to 3 instances") as caught:
+        provision._one_instance(scaled, project.settings)
+    assert caught.value.code is Code.CONFIG_CONFLICT
+    provision._one_instance(App({"name": "metamcp"}), project.settings)
+    provision._one_instance(scaled, with_app(project, allow_instances=True).settings)
+
+
 def test_an_app_that_is_being_deleted_is_waited_for(project: Project, deployed: Deploy, seen: Seen) -> None:
     first = deployed(project)
     connection.connect(project)._api.call("DELETE", f"/api/2.0/apps/{first['app']}")

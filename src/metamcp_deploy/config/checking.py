@@ -7,7 +7,7 @@ from pathlib import Path
 
 from metamcp_deploy import events
 from metamcp_deploy.config import document, sources
-from metamcp_deploy.config.guarding import unlocked
+from metamcp_deploy.config.guarding import LOCKED_OUT_HINT, locked_out, unlocked
 from metamcp_deploy.config.loading import existing, load
 from metamcp_deploy.config.origin import FILE, ConfigurationError, Problem, ordered
 from metamcp_deploy.config.reading import read_targets
@@ -47,3 +47,5 @@ def _file(folder: Path) -> None:
             events.emit(
                 events.Warned(text, f"Add upstream.commit to {FILE}; `metamcp-deploy prepare` prints it.")
             )
+        if text := locked_out(made.settings):
+            events.emit(events.Warned(text, LOCKED_OUT_HINT))

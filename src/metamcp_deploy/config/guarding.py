@@ -46,3 +46,14 @@ def unlocked(settings: Settings) -> str | None:
         f"Target `{settings.target}` is protected, but only the name `{upstream.ref}` pins the upstream: "
         "upstream.commit is not set."
     )
+
+
+def locked_out(settings: Settings) -> str | None:
+    """Why nobody could make an account on a fresh deployment; None when somebody can."""
+    app = settings.app
+    if settings.sign_up != "operators" or app.operators or "OIDC_CLIENT_ID" in app.env:
+        return None
+    return f"Nobody can sign up on target `{settings.target}`: app.sign_up is `operators`, and app.operators is empty."
+
+
+LOCKED_OUT_HINT = "Add your address to app.operators in metamcp.yaml, or set app.sign_up."

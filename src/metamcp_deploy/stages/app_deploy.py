@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from metamcp_deploy import events, pipeline
+from metamcp_deploy.config.guarding import LOCKED_OUT_HINT, locked_out
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.stages import connection, desired, protection, records, releases, rollout
@@ -40,6 +41,8 @@ def _run(project: Project, redeploy: bool, message: str | None, force_lock: bool
     from metamcp_deploy.workspace import lock
 
     protection.allow(project)
+    if text := locked_out(project.settings):
+        events.emit(events.Warned(text, LOCKED_OUT_HINT))
     bundle = _bundle(project)
     workspace = connection.connect(project)
     if bundle["host"] != workspace.host:

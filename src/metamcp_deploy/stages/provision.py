@@ -194,8 +194,8 @@ def _one_instance(found: App, settings: Settings) -> None:
         return
     raise DeployError(
         Code.CONFIG_CONFLICT,
-        f"The app {found.name} is scaled to up to {count} instances. MetaMCP keeps its sessions in the memory of one, so a "
-        "client's next request may meet an instance that does not know it.",
+        f"The app {found.name} is scaled to up to {count} instances. MetaMCP keeps its sessions in the memory of "
+        "one, so a client's next request may meet an instance that does not know it.",
         hint="Scale the app to one instance in the workspace, or accept it with `app.allow_instances: true`.",
     )
 
