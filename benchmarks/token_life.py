@@ -100,8 +100,8 @@ async def opening(load: Load, session: aiohttp.ClientSession, seconds: float) ->
     """Bursts, each on new connections."""
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
-        await load.ask(session, BURST)
         await asyncio.sleep(POOL_IDLE)
+        await load.ask(session, BURST)
 
 
 async def away(load: Load, session: aiohttp.ClientSession, seconds: float, outage: Outage) -> None:

@@ -14,7 +14,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "token_life.py"
 
 
 def test_no_login_fails_and_every_request_is_answered(built_sample: Project) -> None:
-    short = ["--ttl", "5", "--minutes", "0.13", "--outage", "7"]
+    short = ["--ttl", "5", "--minutes", "0.13", "--outage", "12"]
     argv = [sys.executable, SCRIPT, "--project", built_sample.folder, *short]
     done = subprocess.run(argv, env=os.environ, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stdout + done.stderr[-4000:]
