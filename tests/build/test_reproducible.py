@@ -74,28 +74,39 @@ def test_no_key_of_the_build_is_in_the_release(built_sample: Project) -> None:
     assert len(base64.b64decode(PLACEHOLDERS["encryptionKey"])) == 32
 
 
-@pytest.fixture
-def built(tmp_path: Path, write: Write) -> Path:
-    app = tmp_path / "tree/apps/frontend/.next"
+def built(folder: Path, write: Write) -> Path:
+    app = folder / "tree/apps/frontend/.next"
     write(
         app,
         {
             "BUILD_ID": "built-by-nobody-known",
-            "required-server-files.json": json.dumps({"appDir": str(tmp_path / "tree/apps/frontend")}),
+            "required-server-files.json": json.dumps({"appDir": str(folder / "tree/apps/frontend")}),
             "prerender-manifest.json": json.dumps({"preview": {"previewModeId": "ab" * 16}}),
         },
     )
-    return tmp_path / "tree"
+    return folder / "tree"
 
 
-def test_build_id_folder_and_keys_are_replaced(built: Path) -> None:
-    canonical = Canonical.of(built, "f" * 21)
-    encoded = str(built).replace("/", "%2F")
-    text = f"built-by-nobody-known {built}/x {encoded}%2Fx {'ab' * 16}"
+@pytest.mark.parametrize(
+    ("name", "encoded", "escaped"),
+    [
+        ("plain", "plain", "plain"),
+        ("a (b)!", "a%20(b)!", "a (b)!"),
+        ("größer-中-🚀", "gr%C3%B6%C3%9Fer-%E4%B8%AD-%F0%9F%9A%80", r"gr\xf6\xdfer-\u4e2d-\ud83d\ude80"),
+    ],
+)
+def test_build_id_folder_and_keys_are_replaced(
+    tmp_path: Path, write: Write, name: str, encoded: str, escaped: str
+) -> None:
+    tree = built(tmp_path / name, write)
+    canonical = Canonical.of(tree, "f" * 21)
+    query = f"{tmp_path}/".replace("/", "%2F") + f"{encoded}%2Ftree%2Fx"
+    inner = f"{tmp_path}/{escaped}/tree/x"
+    text = " ".join([f"built-by-nobody-known {tree}/x", query, inner, inner.replace("\\", "\\\\"), "ab" * 16])
     (entry,) = canonical.entries([Entry("static/built-by-nobody-known/a.js", text.encode())])
     assert entry.path == f"static/{'f' * 21}/a.js"
-    wanted = f"{'f' * 21} /metamcp/x %2Fmetamcp%2Fx {PLACEHOLDERS['previewModeId']}"
-    assert entry.content.decode() == wanted
+    wanted = ["f" * 21, "/metamcp/x", "%2Fmetamcp%2Fx", "/metamcp/x", "/metamcp/x"]
+    assert entry.content.decode().split(" ") == [*wanted, PLACEHOLDERS["previewModeId"]]
 
 
 @pytest.mark.parametrize(

@@ -89,8 +89,7 @@ class Canonical:
         preview = json.loads((built / "prerender-manifest.json").read_text()).get("preview", {})
         pairs = [
             ((built / "BUILD_ID").read_text().strip(), build_id),
-            (root, PLACE),
-            (quote(root, safe=""), quote(PLACE, safe="")),
+            *_spellings(root),
             *((str(preview[name]), text) for name, text in PLACEHOLDERS.items() if name in preview),
         ]
         # A short text could be any word.
@@ -127,6 +126,25 @@ def placeholders_in(entries: Iterable[Entry]) -> list[str]:
     """Paths of the files in which the launcher must put real keys."""
     marks = [text.encode() for text in PLACEHOLDERS.values()]
     return sorted(e.path for e in entries if any(mark in e.content for mark in marks))
+
+
+def _spellings(root: str) -> list[tuple[str, str]]:
+    """The folder as it can stand in a script, and what becomes of it: as it is, in a URL's query, with escapes."""
+    escaped = "".join(c if c.isascii() else _escape(c) for c in root)
+    found = {
+        root: PLACE,
+        quote(root, safe="!'()*"): quote(PLACE, safe=""),  # what encodeURIComponent leaves
+        escaped: PLACE,
+        escaped.replace("\\", "\\\\"): PLACE,  # in a string inside of a string
+    }
+    return list(found.items())
+
+
+def _escape(character: str) -> str:
+    r"""As minifiers write it: \xe9, \u4e2d, or two of these beyond the first 65536 characters."""
+    units = character.encode("utf-16-be")
+    numbers = [int.from_bytes(units[i : i + 2], "big") for i in range(0, len(units), 2)]
+    return "".join(f"\\x{n:02x}" if n < 0x100 else f"\\u{n:04x}" for n in numbers)
 
 
 def _sorted(text: str) -> str:
