@@ -100,9 +100,10 @@ def test_it_sees_release_files_and_a_database_and_nothing_of_the_caller(
 
 
 def test_a_failed_step_is_named_with_the_last_lines(release: Release, node: Path) -> None:
-    said = "{ status: 'failed', step: 'migrate', code: 'migration_failed', message: 'It failed.' }"
+    said = "{ status: 'failed', step: 'migrate', code: 'migration_failed', message: 'Oh.', fix: 'Mend it.' }"
     error = failure(release(f"console.log('evidence 1'); answer = () => json(503, {said});"), node)
-    assert "step `migrate` failed (migration_failed): It failed." in error.message
+    assert "step `migrate` failed (migration_failed): Oh." in error.message
+    assert error.hint.startswith("Mend it; ")
     assert error.detail == "evidence 1"
 
 

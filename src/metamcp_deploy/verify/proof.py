@@ -117,7 +117,7 @@ def _answers(session: Any, container: Container, path: str) -> bool:
         return False
     if said.get("step"):
         what = f"step `{said['step']}` failed ({said.get('code')}): {said.get('message')}"
-        raise _unhealthy(container, what.rstrip("."))
+        raise _unhealthy(container, what.rstrip("."), said.get("fix"))
     raise _unhealthy(container, f"{path} answered HTTP {answer.status_code}: {answer.text[:200]!r}")
 
 
@@ -153,10 +153,11 @@ def _end(container: Container) -> float:
     return took
 
 
-def _unhealthy(container: Container, what: str) -> DeployError:
+def _unhealthy(container: Container, what: str, fix: str | None = None) -> DeployError:
+    first = fix.rstrip(".") if fix else "`metamcp-deploy patch --diff` shows what differs from the upstream"
     return DeployError(
         Code.RELEASE_UNHEALTHY,
         f"The release was built, but it does not run: {what}.",
-        hint=f"`metamcp-deploy patch --diff` shows what differs from the upstream; {_LEAVE_OUT}.",
+        hint=f"{first}; {_LEAVE_OUT}.",
         detail=container.last_lines() or None,
     )
