@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+# Programs started from a shell's background job ignore Ctrl-C, and so would those that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.model import Settings, Upstream
