@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-import signal
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-# Programs started from a shell's background job ignore Ctrl-C, and so would those that tests start and interrupt.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.model import Settings, Upstream
 from metamcp_deploy.config.project import Project
+
+# Programs started from a shell's background job ignore Ctrl-C, and so would those that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What would let a test depend on the machine's user, or touch a real workspace.
 _FOREIGN_PREFIXES = ("DATABRICKS_", "METAMCP_", "LAKEBASE_", "PG", "BETTER_AUTH", "OIDC_", "GIT_", "ARM_")
