@@ -51,13 +51,19 @@ def main() -> None:
             whole = tool("deploy", "-t", "local", cwd=work, env=env)
             again = tool("deploy", "-t", "local", cwd=work, env=env)
             subprocess.run(
-                [sys.executable, "-m", "metamcp_deploy", "health", "-t", "local"], cwd=work, env=env, check=True
+                [sys.executable, "-m", "metamcp_deploy", "health", "-t", "local"],
+                cwd=work,
+                env=env,
+                check=True,
             )
         finally:
             tool("local", "down", cwd=work, env=env)
     hand = install + build
     print(f"by hand: install {install:.1f} s, build {build:.1f} s")
-    print(f"deploy {whole:.1f} s = {whole / hand:.2f} × by hand (at most {SHARE} × + {EXTRA} s = {SHARE * hand + EXTRA:.1f} s)")
+    bound = SHARE * hand + EXTRA
+    print(
+        f"deploy {whole:.1f} s = {whole / hand:.2f} × by hand (at most {SHARE} × + {EXTRA} s = {bound:.1f} s)"
+    )
     print(f"again {again:.1f} s (at most {AGAIN} s)")
 
 
