@@ -1,0 +1,62 @@
+"""From the launcher's start until all URLs answer, against the bare services started by hand from the same files.
+
+    python benchmarks/launcher.py [--project FOLDER] [--runs 7]
+
+Both sides take turns, on a database whose migrations are applied. The launcher starts as in its container: it unpacks
+the release, looks at the migrations, and gets its database password. By hand the files are unpacked before.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bundles import SECRET, Bare, answering, arguments, bundle, node
+
+from metamcp_deploy.verify import throwaway
+from metamcp_deploy.verify.container import Container
+
+EXTRA, ABSOLUTE = 0.5, 3.0
+
+
+def launched(app: Path, scratch: Path, variables: dict[str, str]) -> float:
+    """Seconds from the launcher's start."""
+    with (
+        tempfile.TemporaryDirectory(dir=scratch) as folder,
+        Container(app, Path(folder), node(), {"BETTER_AUTH_SECRET": SECRET, **variables}) as container,
+    ):
+        began = time.perf_counter()  # it copied the release, and started the process last
+        answering(container.url)
+        seconds = time.perf_counter() - began
+        container.stop(10)
+    return seconds
+
+
+def by_hand(bare: Bare) -> float:
+    """Seconds from the start of both services."""
+    with bare.running() as seconds:
+        return seconds
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--runs", type=int, default=7)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="metamcp-benchmark-") as named, throwaway.database() as variables:
+        scratch = Path(named)
+        app = bundle(given.project, scratch) / "app"
+        bare = Bare(app, scratch, variables)
+        launched(app, scratch, variables)  # applies the migrations
+        by_hand(bare)
+        runs = [(launched(app, scratch, variables), by_hand(bare)) for _ in range(given.runs)]
+    ours, theirs = (statistics.median(run[n] for run in runs) for n in (0, 1))
+    print(f"launcher {ours:.2f} s, bare {theirs:.2f} s: {ours - theirs:+.2f} s (at most +{EXTRA} s)")
+    print(f"launcher at most {ABSOLUTE:g} s in all")
+    sys.exit(0 if ours <= min(theirs + EXTRA, ABSOLUTE) else 1)
+
+
+if __name__ == "__main__":
+    main()
