@@ -56,7 +56,7 @@ def write_release(folder: Path, *, backend: str, frontend: str, migrate: str) ->
             "index.mjs",
             {
                 "index.mjs": backend,
-                **{n: (LAUNCHER / n).read_text() for n in ("preload.mjs", "self-calls.mjs")},
+                **{n: (LAUNCHER / n).read_text() for n in ("preload.mjs", "processes.mjs", "self-calls.mjs")},
             },
         ),
         "frontend": ("apps/frontend/server.js", {"apps/frontend/server.js": frontend}),

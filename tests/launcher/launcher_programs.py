@@ -69,9 +69,11 @@ const routes = {
   },
   "/ask": (req, res, url) => ask(url.searchParams.get("want"), url.searchParams.get("name") ?? undefined)
     .then((value) => json(res, { value }), (error) => json(res, { error: error.message })),
-  // An MCP server that ignores the end of its input and SIGTERM, in a session of its own, with a child of its own.
+  // An MCP server that ignores the end of its input and SIGTERM, in a session of its own, with children, one of
+  // which is in another session.
   "/spawn": (req, res) => {
-    const script = "trap '' TERM; (trap '' TERM; while :; do sleep 1; done) & while :; do sleep 1; done";
+    const loop = "trap '' TERM; while :; do sleep 1; done";
+    const script = `trap '' TERM; (${loop}) & setsid sh -c "${loop}" & ${loop}`;
     const stdio = ["pipe", "ignore", "ignore"];
     const child = spawn("sh", ["-c", script], { detached: true, stdio, env: { PATH: process.env.PATH } });
     child.unref();

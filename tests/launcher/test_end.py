@@ -32,6 +32,21 @@ def sessions_alive(*sids: int) -> list[int]:
     return found
 
 
+def below(pid: int) -> list[int]:
+    """Sessions of a process and of all that descends from it."""
+    found, sids = [pid], set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) in found:
+                found.append(int(entry.name))
+                sids.add(int(fields[3]))
+    return [*{pid, *sids}]
+
+
 def services(app: App) -> list[int]:
     """The launcher's children; each leads a session."""
     text = subprocess.run(
@@ -86,9 +101,11 @@ def test_streams_are_cut_after_five_seconds(launch: Launch) -> None:
 def test_detached_children_that_ignore_sigterm_end_too(launch: Launch) -> None:
     app = launch().up()
     sid = app.get("/api/spawn").json()
-    assert len(sessions_alive(sid)) >= 2
+    app.until(lambda: len(below(sid)) >= 2)
+    sids = below(sid)
+    assert len(sessions_alive(*sids)) >= 3
     assert app.stop() < 5
-    assert sessions_alive(sid) == []
+    assert sessions_alive(*sids) == []
 
 
 def test_children_of_a_killed_backend_end_before_the_next_one_starts(launch: Launch) -> None:
@@ -115,13 +132,14 @@ def test_children_of_a_leader_that_is_gone_are_found_by_their_session(launch: La
 def test_nothing_outlives_a_killed_launcher(launch: Launch) -> None:
     app = launch().up()
     sid = app.get("/api/spawn").json()
-    started = services(app)
+    app.until(lambda: len(below(sid)) >= 2)
+    ended = [*below(sid), *services(app)]
     app.process.kill()
     app.process.wait()
     deadline = time.monotonic() + 5
-    while sessions_alive(sid, *started) and time.monotonic() < deadline:
+    while sessions_alive(*ended) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert sessions_alive(sid, *started) == []
+    assert sessions_alive(*ended) == []
 
 
 def test_stopping_while_it_starts(launch: Launch) -> None:

@@ -8,6 +8,7 @@ import channel from "node:diagnostics_channel";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
 
+import { Family } from "./processes.mjs";
 import { keepInside } from "./self-calls.mjs";
 
 const ANSWER_MS = 20_000;
@@ -78,7 +79,10 @@ function signalGroup(pid, signal) {
   }
 }
 
-function gone() {
-  for (const pid of started) signalGroup(pid, "SIGKILL");
+// The launcher is gone: nobody else will end what was started here, whatever group or session it has moved to since.
+async function gone() {
+  const family = new Family();
+  for (const pid of [process.pid, ...started]) family.leads(pid);
+  await family.end(0).catch(() => {});
   process.exit(1);
 }
