@@ -89,6 +89,16 @@ def test_a_branch_as_pin_is_refused(make: Make) -> None:
     assert "is a branch" in refused(project).message
 
 
+def test_a_release_of_another_commit_is_refused(make: Make) -> None:
+    project = make()
+    app = project.bundle / "app"
+    app.mkdir(parents=True)
+    (app / "release.json").write_text(json.dumps({"upstream": {"commit": "a" * 40}}))
+    protection.allow(project)
+    (app / "release.json").write_text(json.dumps({"upstream": {"commit": "b" * 40}}))
+    assert f"built from {'b' * 40}" in refused(project).message
+
+
 def test_both_stages_ask_before_they_log_in(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     project = make()
     (project.folder / "metamcp.yaml").write_text("changed: {}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from metamcp_deploy import config, pipeline, process
@@ -16,8 +17,8 @@ def allow(project: Project) -> None:
     """Does nothing for a target that is not protected; needs no network.
 
     Raises:
-        DeployError: TARGET_PROTECTED, for a branch as pin and for configuration that is not committed; CONFIG_INVALID
-            without a root of its own.
+        DeployError: TARGET_PROTECTED, for a branch as pin, for configuration that is not committed and for a release of
+            another commit; CONFIG_INVALID without a root of its own.
     """
     if not project.settings.protected:
         return
@@ -34,6 +35,25 @@ def allow(project: Project) -> None:
     config.guard(project, next(kinds, None))
     for path in project.committed:
         _committed(project.settings.target, path)
+    _locked(project)
+
+
+def _locked(project: Project) -> None:
+    """Whether the release, which may come from an archive, was built from the commit that the settings name."""
+    try:
+        about = json.loads((project.bundle / "app" / "release.json").read_text())
+        built = str(about["upstream"]["commit"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # no release: that is told by who needs one
+    wanted = project.settings.upstream.commit
+    if wanted and built != wanted:
+        raise DeployError(
+            Code.TARGET_PROTECTED,
+            f"Target `{project.settings.target}` is protected and upstream.commit is {wanted}, but the release was "
+            f"built from {built}.",
+            hint=f"Build it again: metamcp-deploy deploy -t {project.settings.target}. Or commit {built} as "
+            "upstream.commit, if that is the one that was approved.",
+        )
 
 
 def _committed(target: str, path: Path) -> None:
