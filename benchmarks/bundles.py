@@ -59,7 +59,7 @@ def answering(url: str, within: float = 60) -> None:
         while not _well(session, url + path):
             if time.monotonic() > ends:
                 sys.exit(f"{url}{path} did not answer within {within:g} s")
-            time.sleep(0.005)
+            time.sleep(0.02)  # seldom enough that answering 503 costs the start nothing
 
 
 def _well(session: requests.Session, url: str) -> bool:
