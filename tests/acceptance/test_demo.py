@@ -15,6 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
+from metamcp_deploy.config.project import Project
+
 TOOL = (sys.executable, "-m", "metamcp_deploy")
 
 
@@ -59,8 +61,10 @@ class Workplace:
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Iterator[Workplace]:
-    """A folder in which `demo` has run to its end."""
+def workplace(
+    tmp_path_factory: pytest.TempPathFactory, shared_cache: Path, built_sample: Project
+) -> Iterator[Workplace]:
+    """A folder in which `demo` has run to its end, with the release that `built_sample` left in the cache."""
     home = tmp_path_factory.mktemp("home")
     npmrc = Path.home() / ".npmrc"
     if npmrc.is_file():
