@@ -383,10 +383,10 @@ def test_heaps_fit_the_container(
 ) -> None:
     module = json.dumps((LAUNCHER / "memory.mjs").as_uri())
     find = "const found = limits[file.split('/').at(-1)]; if (!found) throw new Error('none'); return found;"
-    code = f"import {{ available, heapOption }} from {module}; const limits = {json.dumps(limits)};"
+    code = f"import {{ available, heapOptions }} from {module}; const limits = {json.dumps(limits)};"
     code += f"const read = (file) => {{ {find} }};"
     code += f"const bytes = available({{ METAMCP_COMPUTE_SIZE: {size!r} }}, read, 16 * 2 ** 30);"
-    code += "console.log(['backend', 'frontend'].map((name) => heapOption(name, bytes)).join(' '));"
+    code += "console.log(['backend', 'frontend'].map((name) => heapOptions(name, bytes)[0]).join(' '));"
     done = subprocess.run(
         [node, "--input-type=module", "-e", code], capture_output=True, text=True, check=True
     )

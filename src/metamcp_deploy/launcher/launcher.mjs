@@ -13,7 +13,7 @@ import { Failure } from "./failure.mjs";
 import { gate } from "./gate.mjs";
 import { keysFrom } from "./keys.mjs";
 import { complain, conceal, say } from "./log.mjs";
-import { available, heapOption } from "./memory.mjs";
+import { available, heapOptions } from "./memory.mjs";
 import { migrate } from "./migration.mjs";
 import { freePort, portOf } from "./ports.mjs";
 import { Proxy } from "./proxy.mjs";
@@ -238,8 +238,8 @@ export class Launcher {
   #service(plan, name, ready, more) {
     const folder = plan.folders[name];
     const entry = path.join(folder, plan.release.parts[name].entry);
-    const heap = heapOption(name, available(this.env));
-    const argv = [process.execPath, heap, "--import", this.#preload(plan), entry];
+    const heap = heapOptions(name, available(this.env));
+    const argv = [process.execPath, ...heap, "--import", this.#preload(plan), entry];
     return new Service({ name, argv, cwd: path.dirname(entry), port: plan.ports[name], ready, ...more });
   }
 
