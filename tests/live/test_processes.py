@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import signal
@@ -44,11 +45,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(app: LiveApp, folder: Path) -> Callable[[], Client]:
-    """Opens a session at an endpoint whose MCP server is stubborn."""
+    """Opens a session at an endpoint with a stubborn MCP server, each its own: upstream puts aside one that crashed."""
     user = Gateway(app.url, app.workspace_token())
-    user.sign_up()
-    key = user.make_endpoint(folder, "stubborn", source=STUBBORN)
-    return lambda: Client(f"{app.url}/metamcp/stubborn/mcp", user.token, key)
+    user.enter()
+    numbers = itertools.count(1)
+
+    def open_one() -> Client:
+        name = f"stubborn-{next(numbers)}"
+        return Client(
+            f"{app.url}/metamcp/{name}/mcp", user.token, user.make_endpoint(folder, name, source=STUBBORN)
+        )
+
+    return open_one
 
 
 def servers_of(folder: Path) -> list[psutil.Process]:
