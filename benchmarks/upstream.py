@@ -28,7 +28,9 @@ def environment(scratch: Path, cache: str = "cache") -> dict[str, str]:
     npmrc = Path.home() / ".npmrc"
     if npmrc.is_file() and not (home / ".npmrc").exists():
         shutil.copy(npmrc, home / ".npmrc")
-    kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")}
+    kept = {
+        k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
+    }
     return {
         **kept,
         "HOME": str(home),
