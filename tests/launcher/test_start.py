@@ -250,7 +250,9 @@ def test_a_backend_that_dies_at_once_is_started_again(launch: Launch) -> None:
 def test_a_service_that_dies_later_comes_back(launch: Launch) -> None:
     app = launch().up()
     assert app.get("/api/die").status_code in (502, 503)
-    app.until(lambda: (b := app.get("/api/x").json()).get("code") == "backend_died" and b["step"] == "backend")
+    app.until(
+        lambda: (b := app.get("/api/x").json()).get("code") == "backend_died" and b["step"] == "backend"
+    )
     assert app.get("/").json()["service"] == "frontend"
     app.logged("backend | last words")
     app.up()
