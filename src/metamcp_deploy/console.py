@@ -96,7 +96,8 @@ class Console:
             return
         shown = self._worded(event)
         if shown is not None:
-            self._err.print(shown)
+            # On a terminal sentences break between words; in a file a line is a line.
+            self._err.print(shown, soft_wrap=not self._err.is_terminal)
 
     def _worded(self, event: events.Event) -> str | None:
         match event:
