@@ -94,6 +94,16 @@ class Api:
         self._headers = headers
         self._threads = threading.local()
 
+    def find(self, path: str) -> dict[str, Any] | None:
+        """What the workspace says of a thing; None when there is none (404)."""
+        try:
+            found: dict[str, Any] = self.call("GET", path)
+        except DeployError as e:
+            if e.code is Code.NOT_FOUND:
+                return None
+            raise
+        return found
+
     def call(
         self,
         method: str,

@@ -23,13 +23,7 @@ class Instances:
 
     def find(self, name: str) -> dict[str, Any] | None:
         """What the workspace says of an instance; None when there is none."""
-        try:
-            found: dict[str, Any] = self._api.call("GET", f"{_ROOT}/{name}")
-        except DeployError as e:
-            if e.code is Code.NOT_FOUND:
-                return None
-            raise
-        return found
+        return self._api.find(f"{_ROOT}/{name}")
 
     def ensure(self, name: str, capacity: str | None) -> Done:
         """Makes sure of an instance that is AVAILABLE.

@@ -21,13 +21,7 @@ class Lakebase:
 
     def find(self, name: str) -> dict[str, Any] | None:
         """What the workspace says of a project, branch, endpoint or database; None when there is none."""
-        try:
-            found: dict[str, Any] = self._api.call("GET", f"{_ROOT}/{name}")
-        except DeployError as e:
-            if e.code is Code.NOT_FOUND:
-                return None
-            raise
-        return found
+        return self._api.find(f"{_ROOT}/{name}")
 
     def ensure_project(self, name: str, display_name: str) -> bool:
         """Makes a project (with its branch `production` and endpoint `primary`); True when it was made."""
