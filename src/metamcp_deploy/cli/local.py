@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from metamcp_deploy.cli import faults
 from metamcp_deploy.cli.options import AutoApprove, Run, common
 from metamcp_deploy.errors import Code, DeployError
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="local", help="The workspace on this machine: API, apps, Postgres.", no_args_is_help=True
 )
+app.add_typer(faults.app)
 
 
 @app.command()
@@ -40,7 +42,7 @@ def up(
 
     with run.console.following():
         found = local.up(
-            _project(run), token_ttl=token_ttl, tls=tls, forward_authorization=forward_authorization
+            project_of(run), token_ttl=token_ttl, tls=tls, forward_authorization=forward_authorization
         )
     run.console.data({"url": found.url, "pid": found.pid, "options": found.options}, found.url)
 
@@ -51,7 +53,7 @@ def down(run: Run) -> None:
     """End it and every process that came from it; its state stays."""
     from metamcp_deploy import local
 
-    ended = local.down(_project(run))
+    ended = local.down(project_of(run))
     run.console.data(
         {"ended": ended}, "The embedded workspace has ended." if ended else "It was not running."
     )
@@ -69,7 +71,7 @@ def status(
     """Show its URL, and the apps with theirs."""
     from metamcp_deploy import local
 
-    found = _revealed(local.status(_project(run), with_credentials=with_credentials))
+    found = _revealed(local.status(project_of(run), with_credentials=with_credentials))
     run.console.data(found, None if with_credentials else _shown(found))
 
 
@@ -79,7 +81,7 @@ def reset(run: Run, auto_approve: AutoApprove = False) -> None:
     """End it and delete its state: apps, files, secrets, databases."""
     from metamcp_deploy import local
 
-    project = _project(run)
+    project = project_of(run)
     if not auto_approve:
         if not sys.stdin.isatty():
             raise DeployError(
@@ -92,7 +94,7 @@ def reset(run: Run, auto_approve: AutoApprove = False) -> None:
     run.console.data({"deleted": deleted}, f"Deleted {project.local}." if deleted else "There was nothing.")
 
 
-def _project(run: Run) -> Project:
+def project_of(run: Run) -> Project:
     """The workspace belongs to the folder, not to a target: it can be ended with a broken metamcp.yaml, too."""
     from metamcp_deploy.config.model import Settings
     from metamcp_deploy.config.project import Project
@@ -112,4 +114,5 @@ def _shown(found: dict[str, Any]) -> str:
         return "not running"
     lines = [f"workspace  {found['url']}  pid {found['pid']}"]
     lines += [f"app {a['name']}  {a['url']}  {a['compute']} {a['state']}" for a in found.get("apps", [])]
+    lines += [f"fault {f['name']}  {f['what']}  struck {f['struck']} times" for f in found.get("faults", [])]
     return "\n".join(lines)

@@ -24,6 +24,7 @@ from typing import Any
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local import wire
+from metamcp_deploy.local.faults import Fault
 from metamcp_deploy.local.pipe import GONE, Pipe, exactly, splice, wrap
 
 _log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Door:
         tls: answers SSLRequest with it, and then refuses logins without TLS, as Lakebase does.
         authentication_seconds: a client must have logged in by then (PostgreSQL's authentication_timeout).
         most_waiting: connections that have not logged in yet; further ones are refused.
+        faults: the fault, if any, that strikes a login of (user, database).
     """
 
     def __init__(
@@ -58,9 +60,11 @@ class Door:
         tls: ssl.SSLContext | None = None,
         authentication_seconds: float = 60.0,
         most_waiting: int = 256,
+        faults: Callable[[str, str], Fault | None] = lambda *_: None,
     ) -> None:
         self._behind, self._accepts, self._internal = behind, accepts, internal
         self._tls, self._seconds, self._most_waiting = tls, authentication_seconds, most_waiting
+        self._faults = faults
         self._listener: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting = 0
@@ -178,6 +182,8 @@ class Door:
         password = await _ask_password(client)
         if password is None:
             return None
+        if fault := self._faults(startup.user, startup.database):
+            await _strike(fault, startup.user)
         accepted = self._accepts(startup.user, password)
         behind = self._internal(startup.user) if accepted else Secret(password)
         backend = await self._connect(pipes)
@@ -242,6 +248,19 @@ class Door:
             await backend.reader.read()
         finally:
             backend.close()
+
+
+async def _strike(fault: Fault, user: str) -> None:
+    """An injected failure of a login; a stall without an end ends with the time for logging in."""
+    if fault.what == "stall":
+        await asyncio.sleep(float("inf") if fault.seconds is None else fault.seconds)
+        return
+    if fault.what == "reset":
+        raise wire.ProtocolError("an injected fault")
+    usual = (
+        f'password authentication failed for user "{user}"' if fault.what == "28P01" else "an injected fault"
+    )
+    raise wire.ProtocolError("an injected fault", wire.error(fault.what, fault.message or usual))
 
 
 async def _ask_password(client: Pipe) -> str | None:

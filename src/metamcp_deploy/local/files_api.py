@@ -103,7 +103,8 @@ class FilesApi:
         if facts["object_type"] == "DIRECTORY":
             raise ApiError(501, "NOT_IMPLEMENTED", "The embedded workspace does not export folders.")
         if flag(request.query.get("direct_download")):
-            return web.FileResponse(place, headers={"Content-Type": "application/octet-stream"})
+            raw = await asyncio.to_thread(place.read_bytes)
+            return web.Response(body=raw, content_type="application/octet-stream")
         if facts.get("size", 0) > JSON_LIMIT:
             raise _too_large(facts["size"])
         content = await asyncio.to_thread(place.read_bytes)

@@ -188,7 +188,15 @@ def bearer(request: web.BaseRequest) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-def _basic(request: web.Request) -> tuple[str, str] | None:
+def caller(request: web.BaseRequest, identity: Identity) -> Principal | None:
+    """Who a request comes from, as its credential says; whether that is good is not asked of Basic ones."""
+    if token := bearer(request):
+        return identity.of_token(token)
+    basic = _basic(request)
+    return identity.principal(basic[0]) if basic else None
+
+
+def _basic(request: web.BaseRequest) -> tuple[str, str] | None:
     scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "basic":
         return None

@@ -16,6 +16,7 @@ from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local.authority import Authority
 from metamcp_deploy.local.door import Counters, Door
+from metamcp_deploy.local.faults import Fault
 from metamcp_deploy.local.tokens import Credential, Tokens
 from metamcp_deploy.postgres import Cluster
 
@@ -35,6 +36,7 @@ class Lakebase:
         tls: serve TLS with a certificate of an own authority, and refuse logins without.
         clock: seconds since the epoch, for the end of credentials.
         cluster: another one than that of `folder`.
+        faults: the fault, if any, that strikes a login of (user, database).
     """
 
     host = HOST
@@ -46,11 +48,13 @@ class Lakebase:
         tls: bool = False,
         clock: Callable[[], float] = time.time,
         cluster: Cluster | None = None,
+        faults: Callable[[str, str], Fault | None] = lambda *_: None,
     ) -> None:
         self.cluster = cluster or Cluster(folder / "postgres")
         self._authority = Authority(folder / "tls") if tls else None
         self._tokens = Tokens(clock)
         self._door: Door | None = None
+        self._faults = faults
 
     @property
     def port(self) -> int:
@@ -81,7 +85,7 @@ class Lakebase:
         context = self._authority.server_context(HOST, "localhost") if self._authority else None
         await asyncio.to_thread(self.cluster.start)
         socket = self.cluster.socket_folder / ".s.PGSQL.5432"
-        self._door = Door(lambda: socket, self._accepts, self._internal, tls=context)
+        self._door = Door(lambda: socket, self._accepts, self._internal, tls=context, faults=self._faults)
         try:
             await self._door.start(port)
             async with self._superuser() as connection:

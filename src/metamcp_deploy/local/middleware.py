@@ -13,6 +13,7 @@ from aiohttp import web
 
 from metamcp_deploy.errors import DeployError
 from metamcp_deploy.local.answers import ApiError, denied
+from metamcp_deploy.local.faulty import Faults
 from metamcp_deploy.local.identity import Identity, Principal, bearer
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -30,13 +31,13 @@ _FOR_APPS = re.compile(
 )
 
 
-def layers(identity: Identity, record: Path) -> list[Any]:
-    """The middlewares, outermost first. Injected faults belong between shaping and authentication."""
-    return [recorder(record), shaped, authenticated(identity)]
+def layers(identity: Identity, record: Path, faults: Faults) -> list[Any]:
+    """The middlewares, outermost first."""
+    return [recorder(record), shaped, faults.layer(identity), authenticated(identity)]
 
 
 def recorder(path: Path) -> Any:
-    """Appends method, path, status and who asked to `requests.jsonl`; bodies and queries can hold secrets."""
+    """Appends method, path, status, who asked and an injected fault to `requests.jsonl`; no secrets: no bodies."""
 
     @web.middleware
     async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -48,6 +49,8 @@ def recorder(path: Path) -> Any:
             "status": response.status,
             "by": (principal.app or "user") if principal else None,
         }
+        if "fault" in request:
+            line["fault"] = request["fault"]
         _append(path, json.dumps(line) + "\n")
         return response
 

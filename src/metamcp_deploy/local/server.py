@@ -27,6 +27,7 @@ from metamcp_deploy.local.answers import answer
 from metamcp_deploy.local.apps import Apps
 from metamcp_deploy.local.apps_api import AppsApi
 from metamcp_deploy.local.databases import Databases
+from metamcp_deploy.local.faulty import Faults
 from metamcp_deploy.local.files import Files
 from metamcp_deploy.local.files_api import FilesApi
 from metamcp_deploy.local.identity import USER, Identity
@@ -50,7 +51,8 @@ class Server:
         self.folder = folder
         self.options = options
         self.store = Store(folder)
-        self.lakebase = Lakebase(folder, tls=options.tls)
+        self.faults = Faults()
+        self.lakebase = Lakebase(folder, tls=options.tls, faults=self.faults.of_login)
         self.stopped = asyncio.Event()
 
     @contextlib.asynccontextmanager
@@ -106,7 +108,7 @@ class Server:
     def _application(self, site: Site, apps: Apps) -> web.Application:
         api = AppsApi(apps)
         application = web.Application(
-            middlewares=middleware.layers(site.identity, self.folder / "requests.jsonl"),
+            middlewares=middleware.layers(site.identity, self.folder / "requests.jsonl", self.faults),
             client_max_size=_LARGEST_REQUEST,
         )
         for routes in (
@@ -117,6 +119,7 @@ class Server:
             LakebaseApi(site.databases, self.options.token_ttl).routes(),
             site.instances.routes(),
             api.routes(),
+            self.faults.routes(),
             [web.get("/local/status", lambda request: self._status(request, site, api))],
             [web.route("*", "/{anything:.*}", middleware.unknown)],
         ):
@@ -152,7 +155,14 @@ class Server:
         names = sorted(self._databases(site))
         uris = {name: self.lakebase.superuser_uri(name).reveal() for name in ["postgres", *names]}
         postgres = {"host": self.lakebase.host, "port": self.lakebase.port, "sslmode": self.lakebase.sslmode}
-        return answer({"apps": shown, "postgres": postgres | {"databases": names}, "superuser_uris": uris})
+        return answer(
+            {
+                "apps": shown,
+                "postgres": postgres | {"databases": names},
+                "faults": [a.shown() for a in self.faults.active.values()],
+                "superuser_uris": uris,
+            }
+        )
 
     def _databases(self, site: Site) -> list[str]:
         branches = [b for p in site.databases.projects.values() for b in p["branches"].values()]

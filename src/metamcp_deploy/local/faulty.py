@@ -1,0 +1,188 @@
+"""Carries out Faults: between the shaping of answers and authentication, and at logins to Postgres."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from aiohttp import web
+
+from metamcp_deploy.errors import DeployError
+from metamcp_deploy.local.answers import ApiError, answer, body, invalid
+from metamcp_deploy.local.faults import HEADER, LOGIN, ROUTE, Fault, parse
+from metamcp_deploy.local.identity import USER, Identity, caller
+from metamcp_deploy.local.lakebase import SUPERUSER
+
+_OWN = "/local/"
+_LOOK_SECONDS = 0.1
+# The error code that goes with a status, as the SDK's table of error codes has it (databricks/sdk/errors/platform.py).
+_CODES = {
+    400: "BAD_REQUEST",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "RESOURCE_DOES_NOT_EXIST",
+    409: "RESOURCE_CONFLICT",
+    429: "REQUEST_LIMIT_EXCEEDED",
+    500: "INTERNAL_ERROR",
+    501: "NOT_IMPLEMENTED",
+    503: "TEMPORARILY_UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+# A load balancer answers so, and not the API behind it.
+_PAGE = "<html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>"
+
+
+@dataclass
+class Active:
+    """A fault that waits for its calls: `met` matched so far, `struck` of them failed."""
+
+    name: str
+    fault: Fault
+    met: int = 0
+    struck: int = 0
+
+    def shown(self) -> dict[str, Any]:
+        """As the list gives it."""
+        return {"name": self.name, **asdict(self.fault), "met": self.met, "struck": self.struck}
+
+
+class Faults:
+    """The active faults of a running workspace; they end with it."""
+
+    def __init__(self) -> None:
+        self.active: dict[str, Active] = {}
+        self._numbers = itertools.count(1)
+
+    def meet(self, method: str, path: str, by: str | None) -> Active | None:
+        """Counts a call, and gives the fault that strikes it: the first of several."""
+        striking = None
+        for active in self.active.values():
+            if not active.fault.matches(method, path, by):
+                continue
+            active.met += 1
+            if striking is None and active.fault.first <= active.met <= active.fault.last:
+                active.struck += 1
+                striking = active
+        return striking
+
+    def of_login(self, user: str, database: str) -> Fault | None:
+        """As `meet`, of a login to Postgres; the superuser is nobody."""
+        by = {USER: "operator", SUPERUSER: None}.get(user, "app")
+        found = self.meet(LOGIN, database, by)
+        return found.fault if found else None
+
+    def layer(self, identity: Identity) -> Any:
+        """The middleware."""
+
+        @web.middleware
+        async def strike(request: web.Request, handler: Any) -> web.StreamResponse:
+            if request.path.startswith(_OWN):
+                return await handler(request)  # type: ignore[no-any-return]
+            if asked := request.headers.get(HEADER):
+                active = Active("header", _parsed(asked))
+            else:
+                principal = caller(request, identity)
+                by = ("app" if principal.app else "operator") if principal else None
+                found = self.meet(request.method, request.path, by)
+                if found is None:
+                    return await handler(request)  # type: ignore[no-any-return]
+                active = found
+            request["fault"] = active.fault.what
+            return await self._carried_out(active, request, handler)
+
+        return strike
+
+    async def _carried_out(self, active: Active, request: web.Request, handler: Any) -> web.StreamResponse:
+        fault = active.fault
+        if fault.what.isdigit():
+            return _refusal(fault, request.path)
+        if fault.what == "reset":
+            return _cut(request, web.Response())
+        try:
+            response: web.StreamResponse = await handler(request)
+        except ApiError as e:  # of `authenticated`, which is further in
+            response = e.response()
+        if fault.what == "lost":
+            return _cut(request, response)
+        if fault.what == "truncated":
+            return _halved(response)
+        await self._held(active, request)
+        return response
+
+    async def _held(self, active: Active, request: web.Request) -> None:
+        """Until its seconds are over, it is cleared, or nobody waits any more."""
+        loop = asyncio.get_running_loop()
+        seconds = active.fault.seconds
+        end = None if seconds is None else loop.time() + seconds
+        while (end is None or loop.time() < end) and (transport := request.transport):
+            cleared = active.name != "header" and active.name not in self.active
+            if cleared or transport.is_closing():
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def routes(self) -> list[web.RouteDef]:
+        """How faults are set; no part of the platform."""
+        return [web.get(ROUTE, self._list), web.post(ROUTE, self._add), web.delete(ROUTE, self._clear)]
+
+    async def _list(self, _: web.Request) -> web.Response:
+        return answer({"faults": [a.shown() for a in self.active.values()]})
+
+    async def _add(self, request: web.Request) -> web.Response:
+        data = await body(request)
+        name = str(data.pop("name", None) or f"fault-{next(self._numbers)}")
+        known = {f.name for f in fields(Fault)}
+        if unknown := sorted(set(data) - known):
+            raise invalid(f"A fault has no {', '.join(unknown)}; it has {', '.join(sorted(known))}.")
+        try:
+            fault = Fault(**data)
+        except (DeployError, TypeError) as e:
+            raise invalid(str(e)) from e
+        self.active[name] = Active(name, fault)
+        return answer(self.active[name].shown())
+
+    async def _clear(self, request: web.Request) -> web.Response:
+        name = (await body(request)).get("name")
+        cleared = [name] if name in self.active else [] if name else list(self.active)
+        for key in cleared:
+            del self.active[key]
+        return answer({"cleared": len(cleared)})
+
+
+def _parsed(text: str) -> Fault:
+    try:
+        return replace(parse(text), calls="1")
+    except DeployError as e:
+        raise invalid(f"{HEADER}: {e.message}") from e
+
+
+def _refusal(fault: Fault, path: str) -> web.Response:
+    status = int(fault.what)
+    code = fault.error_code or _CODES.get(status, "BAD_REQUEST" if status < 500 else "INTERNAL_ERROR")
+    message = fault.message or f"The embedded workspace was asked to fail here with {status}."
+    if status == 502 and not fault.error_code:
+        response = web.Response(status=status, text=_PAGE.format(status=status), content_type="text/html")
+    elif path.startswith("/oidc/"):
+        response = answer({"error": code.lower(), "error_description": message}, status=status)
+    else:
+        response = answer({"error_code": code, "message": message}, status=status)
+    if fault.seconds is not None:
+        response.headers["Retry-After"] = f"{fault.seconds:g}"
+    return response
+
+
+def _cut(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    """Closes the connection; `response` is what is recorded, and nobody gets it."""
+    if request.transport:
+        request.transport.abort()
+    return response
+
+
+def _halved(response: web.StreamResponse) -> web.StreamResponse:
+    body_ = response.body if isinstance(response, web.Response) else None
+    if isinstance(body_, bytes):
+        return web.Response(
+            status=response.status, body=body_[: (len(body_) + 1) // 2], content_type=response.content_type
+        )
+    return response
