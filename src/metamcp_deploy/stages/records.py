@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from metamcp_deploy import __version__, process
+from metamcp_deploy import __version__, events, process
 from metamcp_deploy.config.project import Project
 
 if TYPE_CHECKING:
@@ -38,30 +38,133 @@ class Wanted:
     secrets: dict[str, int]
 
 
+@dataclass(frozen=True)
+class Record:
+    """A record as it is kept; what an older one does not tell is empty or None.
+
+    Attributes:
+        path: of the file in the workspace.
+        raw: its content, at least `deployment` and `at`.
+    """
+
+    path: str
+    raw: Mapping[str, Any]
+
+    @property
+    def deployment(self) -> str:
+        """Id of the deployment, as the platform gave it; of a `destroy`, one of this tool."""
+        return str(self.raw["deployment"])
+
+    @property
+    def at(self) -> str:
+        """When it began, as ISO 8601 on the clock of whoever deployed."""
+        return str(self.raw["at"])
+
+    @property
+    def kind(self) -> str:
+        """`deploy`, `rollback` or `destroy`."""
+        return str(self.raw.get("kind") or "deploy")
+
+    @property
+    def of(self) -> str | None:
+        """The deployment that a rollback repeats."""
+        return self.raw.get("of")
+
+    @property
+    def outcome(self) -> str:
+        """IN_PROGRESS, SUCCEEDED, FAILED, or UNHEALTHY where it ran and did not serve."""
+        return str(self.raw.get("outcome") or "")
+
+    @property
+    def release(self) -> str:
+        """Id of the release; empty for a `destroy`."""
+        return str(self.raw.get("release") or "")
+
+    @property
+    def pin(self) -> str | None:
+        """The upstream's ref that the release was built from."""
+        return (self.raw.get("upstream") or {}).get("ref")
+
+    @property
+    def resources(self) -> list[dict[str, Any]]:
+        """The app's resources that it ran with."""
+        return list(self.raw.get("resources") or [])
+
+    @property
+    def migrations(self) -> tuple[str, ...] | None:
+        """Names of the migrations that its release holds, in their order; None where that was not kept."""
+        names = self.raw.get("migrations")
+        return None if names is None else tuple(names)
+
+    @property
+    def wanted(self) -> Wanted:
+        """What it ran.
+
+        Raises:
+            KeyError: it is no record of a deployment.
+        """
+        return Wanted(**{name: self.raw[name] for name in Wanted.__dataclass_fields__})
+
+
 def matches(record: Mapping[str, Any] | None, wanted: Wanted) -> bool:
     """Whether the deployment of this record ran just that."""
     return record is not None and all(record.get(k) == v for k, v in asdict(wanted).items())
 
 
 def new(
-    project: Project, user: str, host: str, deployment: str, wanted: Wanted, message: str | None
+    project: Project,
+    user: str,
+    host: str,
+    deployment: str,
+    wanted: Wanted,
+    message: str | None,
+    *,
+    kind: str = "deploy",
+    about: Mapping[str, Any] | None = None,
+    begun: float | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The record of a deployment that has just begun."""
+    """The record of a deployment that has just begun.
+
+    Args:
+        project: whose configuration it is.
+        user: who deploys.
+        host: of the workspace.
+        deployment: id.
+        wanted: what it runs.
+        message: of the user.
+        kind: `deploy` or `rollback`.
+        about: release.json of the release, which tells its pin and its migrations.
+        begun: when the platform took the deployment on, in seconds on the workspace's clock: no migration of it ran
+            before, so that a copy of the database as of then is without them.
+        more: further fields, such as `of` (the deployment that a rollback repeats).
+    """
+    about = about or {}
     return {
         "format": 1,
+        "kind": kind,
         "deployment": deployment,
-        "at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "at": stamp(datetime.now(UTC).timestamp(), "seconds"),
         "by": user,
         "tool": __version__,
         "host": host,
         "target": project.settings.target,
         "app": project.settings.app.name,
         **asdict(wanted),
+        "upstream": about.get("upstream"),
+        "migrations": about.get("parts", {}).get("migrations", {}).get("journal"),
+        "migrations_at": None if begun is None else stamp(begun),
         "configuration": configuration(project),
         "pipeline": pipeline_url(os.environ),
         "message": message,
         "outcome": "IN_PROGRESS",
+        **(more or {}),
     }
+
+
+def stamp(seconds: float, precision: str = "milliseconds") -> str:
+    """A moment, in seconds since the epoch, as the API spells it (RFC 3339, UTC)."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def write(workspace: Workspace, root: str, record: Mapping[str, Any]) -> str:
@@ -75,16 +178,32 @@ def write(workspace: Workspace, root: str, record: Mapping[str, Any]) -> str:
 
 def find(workspace: Workspace, root: str, deployment: str) -> tuple[str, dict[str, Any]] | None:
     """Path and record of a deployment; None when this tool did not make it (or the record is broken)."""
-    folder = f"{root}/deployments"
-    for name in workspace.files.entries(folder):
-        if name.endswith(f"-{deployment}.json"):
-            content = workspace.files.read(f"{folder}/{name}")
-            try:
-                record = json.loads(content or b"")
-            except ValueError:
-                return None
-            return (f"{folder}/{name}", record) if isinstance(record, dict) else None
-    return None
+    names = [name for name in _names(workspace, root) if name.endswith(f"-{deployment}.json")]
+    found = _read(workspace, root, names[:1])
+    return (found[0].path, dict(found[0].raw)) if found else None
+
+
+def newest(workspace: Workspace, root: str, count: int | None = None) -> list[Record]:
+    """The records of a target, newest first; all of them, or so many. One that cannot be read is told and left out."""
+    return _read(workspace, root, _names(workspace, root)[:count])
+
+
+def _names(workspace: Workspace, root: str) -> list[str]:
+    """Their names begin with the time."""
+    return sorted(
+        (n for n in workspace.files.entries(f"{root}/deployments") if n.endswith(".json")), reverse=True
+    )
+
+
+def _read(workspace: Workspace, root: str, names: Iterable[str]) -> list[Record]:
+    found = []
+    for path, content in workspace.files.contents([f"{root}/deployments/{name}" for name in names]).items():
+        try:
+            raw = json.loads(content or b"")
+            found.append(Record(path, {**raw, "deployment": raw["deployment"], "at": raw["at"]}))
+        except (ValueError, KeyError, TypeError):
+            events.emit(events.Warned(f"{path} is not a record of a deployment: it is left out."))
+    return found
 
 
 def configuration(project: Project) -> dict[str, Any] | None:

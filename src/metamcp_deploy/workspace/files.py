@@ -12,6 +12,7 @@ from metamcp_deploy.workspace.api import Api
 
 # The official command line keeps 20 in flight; each of ours may be 10 MB, and imports are limited to about 30 a second.
 UPLOADS_AT_ONCE = 8
+READS_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,12 @@ class Files:
                 return None
             raise
         return content
+
+    def contents(self, paths: Iterable[str]) -> dict[str, bytes | None]:
+        """Several files' contents by path, in the order asked for; None for those that are not there."""
+        paths = list(paths)
+        with ThreadPoolExecutor(max_workers=READS_AT_ONCE, thread_name_prefix="read") as pool:
+            return dict(zip(paths, pool.map(self.read, paths), strict=True))
 
     def write(self, path: str, content: bytes) -> None:
         """Writes a file, in a folder that exists, over what was there."""

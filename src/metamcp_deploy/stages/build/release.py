@@ -96,6 +96,7 @@ def write(release: Release, origin: Origin, app: Path) -> None:
             "bytes": len(content),
         }
     described["frontend"]["keys"] = reproducible.placeholders_in(release.parts["frontend"])
+    described["migrations"]["journal"] = _journal(release.parts["migrations"])
     manifest = {
         "format": 1,
         "id": release.id,
@@ -124,6 +125,12 @@ def _migrations(folder: Path) -> Iterator[Entry]:
     for path in sorted(folder.glob("*.sql")):
         yield Entry(f"drizzle/{path.name}", path.read_bytes())
     yield Entry("drizzle/meta/_journal.json", journal.read_bytes())
+
+
+def _journal(entries: list[Entry]) -> list[str]:
+    """Names of the migrations in their order, for those who compare releases without unpacking them."""
+    content = next(e.content for e in entries if e.path == "drizzle/meta/_journal.json")
+    return [str(entry["tag"]) for entry in json.loads(content)["entries"]]
 
 
 def _migration_error(what: str) -> DeployError:
