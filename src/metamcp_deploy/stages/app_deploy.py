@@ -8,11 +8,10 @@ from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.guarding import LOCKED_OUT_HINT, locked_out
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import connection, desired, protection, records, releases, rollout
+from metamcp_deploy.stages import connection, deployment, desired, protection, records, releases
 
 if TYPE_CHECKING:
     from metamcp_deploy.workspace import Workspace
-    from metamcp_deploy.workspace.apps import App, Deployment
 
 
 def step(
@@ -38,18 +37,15 @@ def step(
 
 
 def _run(project: Project, redeploy: bool, message: str | None, force_lock: bool) -> pipeline.Facts:
-    from metamcp_deploy.workspace import lock
-
     protection.allow(project)
     if text := locked_out(project.settings):
         events.emit(events.Warned(text, LOCKED_OUT_HINT))
     bundle = _bundle(project)
-    workspace = connection.connect(project)
+    site = connection.site(project)
+    workspace, root, name = site.workspace, str(bundle["root"]), project.settings.app.name
     if bundle["host"] != workspace.host:
         raise _no_bundle(project, f"the last one went to {bundle['host']}, not to {workspace.host}")
-    root, name = str(bundle["root"]), project.settings.app.name
-    memory = project.state / f"lock-{project.settings.target}"
-    with lock.held(workspace.files, root, workspace.me, memory, force=force_lock):
+    with site.locked(force_lock):
         app = workspace.apps.find(name)
         if app is None or app.compute == "DELETING":
             raise _no_bundle(project, f"there is no app {name} in {workspace.host} (any more)")
@@ -62,14 +58,14 @@ def _run(project: Project, redeploy: bool, message: str | None, force_lock: bool
             resources=desired.app_resources(project.settings),
             secrets=_versions(workspace, project),
         )
-        deployment, record = _deployed(project, workspace, root, app, wanted, redeploy, message)
+        done = deployment.deploy(site, app, wanted, message=message, redeploy=redeploy)
     return {
         "target": project.settings.target,
         "app": name,
         "url": app.url,
         "release": bundle["release"],
-        "deployment": deployment,
-        "record": record,
+        "deployment": done.id,
+        "record": done.record,
     }
 
 
@@ -102,67 +98,3 @@ def _no_bundle(project: Project, why: str) -> DeployError:
         f"No bundle was deployed for the app {project.settings.app.name} of target {target}: {why}.",
         hint=f"Run `metamcp-deploy bundle-deploy -t {target}` first, or `metamcp-deploy deploy -t {target}`.",
     )
-
-
-def _deployed(
-    project: Project,
-    workspace: Workspace,
-    root: str,
-    app: App,
-    wanted: records.Wanted,
-    redeploy: bool,
-    message: str | None,
-) -> tuple[str, str]:
-    """Id and record's path of the deployment that runs what is wanted."""
-    app = rollout.active_compute(workspace, app)
-    if app.pending is not None and not redeploy and (found := _ours(workspace, root, app.pending, wanted)):
-        # An interrupted run began it: go on where that stopped.
-        return _finished(workspace, root, app.name, app.pending, *found, project.settings.target)
-    app = rollout.idle(workspace, app.name)
-    if app.active is not None and not redeploy and app.state == "RUNNING":
-        found = _ours(workspace, root, app.active, wanted)
-        if found is not None:
-            _closed(workspace, root, found[1])
-            events.emit(events.Changed("kept", "deployment", app.active.id))
-            return app.active.id, found[0]
-    deployment = rollout.begin(workspace, app.name, wanted)
-    events.emit(events.Changed("created", "deployment", deployment.id))
-    record = records.new(project, workspace.me, workspace.host, deployment.id, wanted, message)
-    path = records.write(workspace, root, record)
-    return _finished(workspace, root, app.name, deployment, path, record, project.settings.target)
-
-
-def _ours(
-    workspace: Workspace, root: str, deployment: Deployment, wanted: records.Wanted
-) -> tuple[str, pipeline.Facts] | None:
-    """Path and record of a deployment that runs what is wanted, by the record that this tool wrote of it."""
-    if deployment.source_code_path not in ("", wanted.source_code_path):
-        return None
-    found = records.find(workspace, root, deployment.id)
-    return found if found and records.matches(found[1], wanted) else None
-
-
-def _closed(workspace: Workspace, root: str, record: pipeline.Facts) -> None:
-    """Completes the record of a deployment that succeeded after its run was interrupted."""
-    if record.get("outcome") == "IN_PROGRESS":
-        records.write(workspace, root, {**record, "outcome": "SUCCEEDED"})
-
-
-def _finished(
-    workspace: Workspace,
-    root: str,
-    name: str,
-    deployment: Deployment,
-    path: str,
-    record: pipeline.Facts,
-    target: str,
-) -> tuple[str, str]:
-    """Follows a deployment to its end and completes its record."""
-    try:
-        rollout.follow(workspace, name, deployment, target)
-    except DeployError as e:
-        if e.code is Code.DEPLOYMENT_FAILED:
-            records.write(workspace, root, {**record, "outcome": "FAILED", "error": e.message})
-        raise
-    records.write(workspace, root, {**record, "outcome": "SUCCEEDED"})
-    return deployment.id, path

@@ -34,15 +34,12 @@ def step(project: Project, *, force_lock: bool = False) -> pipeline.Step:
 
 
 def _run(project: Project, force_lock: bool) -> pipeline.Facts:
-    from metamcp_deploy.workspace import lock
-
     settings = project.settings
     release = releases.built(project)
     protection.allow(project)
-    workspace = connection.connect(project)
-    root = connection.root(settings, workspace.me)
-    memory = project.state / f"lock-{settings.target}"
-    with lock.held(workspace.files, root, workspace.me, memory, force=force_lock):
+    site = connection.site(project)
+    workspace, root = site.workspace, site.root
+    with site.locked(force_lock):
         _no_other_owner(workspace, root, settings)
         provision.database(workspace, settings)
         # Before the app: the platform refuses a resource that names a secret which is not there.

@@ -1,8 +1,11 @@
-"""The workspace of a target: logged in, and compared with what the settings say."""
+"""The workspace of a target: logged in once, compared with what the settings say, and locked while it is changed."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
@@ -11,12 +14,108 @@ if TYPE_CHECKING:
     from metamcp_deploy.workspace import Workspace
 
 
+@dataclass(frozen=True)
+class Site:
+    """A target's place in its workspace.
+
+    Attributes:
+        project: with the target's settings.
+        workspace: logged in.
+        root: folder of releases, records and state.
+    """
+
+    project: Project
+    workspace: Workspace
+    root: str
+
+    @contextmanager
+    def locked(self, force: bool = False) -> Iterator[None]:
+        """Holds the target's lock for the time of the block, or, inside `shared()`, until that ends; re-entrant.
+
+        Args:
+            force: take it although somebody holds it.
+
+        Raises:
+            DeployError: LOCK_HELD, naming holder and age.
+        """
+        with shared() as session:
+            session.lock(self, force)
+            yield
+
+
+@dataclass
+class Session:
+    """What the acts of one run share.
+
+    Attributes:
+        workspaces: logins, by what they were made from.
+        roots: roots whose lock is held.
+        ending: what happens when the run ends, last first.
+    """
+
+    workspaces: dict[Any, Workspace] = field(default_factory=dict)
+    roots: set[str] = field(default_factory=set)
+    ending: ExitStack = field(default_factory=ExitStack)
+
+    def lock(self, site: Site, force: bool) -> None:
+        """Takes the lock of a root unless this run holds it, until the run ends."""
+        from metamcp_deploy.workspace import lock
+
+        if site.root in self.roots:
+            return
+        memory = site.project.state / f"lock-{site.project.settings.target}"
+        held = lock.held(site.workspace.files, site.root, site.workspace.me, memory, force=force)
+        self.ending.enter_context(held)
+        self.roots.add(site.root)
+        self.ending.callback(self.roots.discard, site.root)
+
+
+_session: Session | None = None  # of this process: threads of a run share it, too
+
+
+@contextmanager
+def shared() -> Iterator[Session]:
+    """One login and one lock for all acts in the block; re-entrant: the outermost one ends them."""
+    global _session
+    if _session is not None:
+        yield _session
+        return
+    _session = Session()
+    try:
+        with _session.ending:
+            yield _session
+    finally:
+        _session = None
+
+
+def site(project: Project) -> Site:
+    """The target's place in its workspace.
+
+    Raises:
+        DeployError: as `connect`.
+    """
+    workspace = connect(project)
+    stated = project.settings.workspace.root_path
+    return Site(project, workspace, root(project.settings, "" if stated else workspace.me))
+
+
 def connect(project: Project) -> Workspace:
     """Logs in to the target's workspace; the embedded one is started when it is not there.
 
     Raises:
         DeployError: HOST_MISMATCH, AUTH_FAILED, WORKSPACE_UNREACHABLE; what `local.up` raises.
     """
+    settings = project.settings
+    made_from = (project.folder, settings.embedded, settings.workspace, settings.network)
+    found = _session.workspaces.get(made_from) if _session else None
+    if found is None:
+        found = _connected(project)
+        if _session:
+            _session.workspaces[made_from] = found
+    return found
+
+
+def _connected(project: Project) -> Workspace:
     from metamcp_deploy.network import Network
     from metamcp_deploy.workspace import Workspace
 

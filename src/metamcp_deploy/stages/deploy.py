@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.stages import connection
 
 if TYPE_CHECKING:
     from metamcp_deploy.health import Report
@@ -91,11 +92,12 @@ def run(
 
         local.need_extra()
     outcomes = []
-    for stage in stages:
-        force = "--clean" if stage == "build" and wishes.clean else None
-        outcomes.append(pipeline.execute(step(project, stage, wishes), project.state, force=force))
-        if stage == "build" and wishes.archive:
-            outcomes[-1] = _archived(project, outcomes[-1], wishes.archive)
+    with connection.shared():
+        for stage in stages:
+            force = "--clean" if stage == "build" and wishes.clean else None
+            outcomes.append(pipeline.execute(step(project, stage, wishes), project.state, force=force))
+            if stage == "build" and wishes.archive:
+                outcomes[-1] = _archived(project, outcomes[-1], wishes.archive)
     return outcomes
 
 

@@ -1,0 +1,96 @@
+"""A release with its environment, deployed, followed until it runs, and recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from metamcp_deploy import events, pipeline
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.stages import records, rollout
+from metamcp_deploy.stages.connection import Site
+
+if TYPE_CHECKING:
+    from metamcp_deploy.workspace.apps import App, Deployment
+
+
+@dataclass(frozen=True)
+class Done:
+    """A deployment that runs: its id, the path of its record, and whether it is new."""
+
+    id: str
+    record: str
+    new: bool
+
+
+def deploy(
+    site: Site,
+    app: App,
+    wanted: records.Wanted,
+    *,
+    message: str | None = None,
+    kind: str = "deploy",
+    redeploy: bool = False,
+) -> Done:
+    """Makes the app run what is wanted, unless it does; goes on with such a deployment that is under way.
+
+    Args:
+        site: whose lock is held.
+        app: as just looked at.
+        wanted: release, environment and resources.
+        message: kept in the record.
+        kind: of the deployment, kept in the record: `deploy`, `rollback`, ...
+        redeploy: deploy although that runs.
+
+    Raises:
+        DeployError: DEPLOYMENT_FAILED with the last log lines, DEADLINE, REQUEST_REFUSED.
+    """
+    workspace = site.workspace
+    app = rollout.active_compute(workspace, app)
+    if app.pending is not None and not redeploy and (found := _ours(site, app.pending, wanted)):
+        # An interrupted run began it: go on where that stopped.
+        return _finished(site, app.name, app.pending, *found)
+    app = rollout.idle(workspace, app.name)
+    if not redeploy and (kept := running(site, app, wanted)):
+        return kept
+    deployment = rollout.begin(workspace, app.name, wanted)
+    events.emit(events.Changed("created", "deployment", deployment.id))
+    record = records.new(site.project, workspace.me, workspace.host, deployment.id, wanted, message)
+    record["kind"] = kind
+    path = records.write(workspace, site.root, record)
+    return _finished(site, app.name, deployment, path, record)
+
+
+def running(site: Site, app: App, wanted: records.Wanted) -> Done | None:
+    """The deployment of a running app, when it is what is wanted by the record that this tool wrote of it."""
+    if app.active is None or app.state != "RUNNING":
+        return None
+    found = _ours(site, app.active, wanted)
+    if found is None:
+        return None
+    path, record = found
+    if record.get("outcome") == "IN_PROGRESS":  # it succeeded after its run was interrupted
+        records.write(site.workspace, site.root, {**record, "outcome": "SUCCEEDED"})
+    events.emit(events.Changed("kept", "deployment", app.active.id))
+    return Done(app.active.id, path, new=False)
+
+
+def _ours(site: Site, deployment: Deployment, wanted: records.Wanted) -> tuple[str, pipeline.Facts] | None:
+    """Path and record of a deployment that runs what is wanted."""
+    if deployment.source_code_path not in ("", wanted.source_code_path):
+        return None
+    found = records.find(site.workspace, site.root, deployment.id)
+    return found if found and records.matches(found[1], wanted) else None
+
+
+def _finished(site: Site, name: str, deployment: Deployment, path: str, record: pipeline.Facts) -> Done:
+    """Follows a deployment to its end and completes its record."""
+    workspace, root = site.workspace, site.root
+    try:
+        rollout.follow(workspace, name, deployment, site.project.settings.target)
+    except DeployError as e:
+        if e.code is Code.DEPLOYMENT_FAILED:
+            records.write(workspace, root, {**record, "outcome": "FAILED", "error": e.message})
+        raise
+    records.write(workspace, root, {**record, "outcome": "SUCCEEDED"})
+    return Done(deployment.id, path, new=True)
