@@ -97,7 +97,7 @@ def assemble(folder: Path, asked: Asked, use_cache: bool = True) -> Loaded:
     settings, merged = _effective(of_file, merge(variables, flagged), folder)
     all_targets = {n: t.settings for n, t in in_file.items()} | {name: settings}
     secrets = sources.secrets(environment, dotenv)
-    project = Project(folder, settings, tuple(all_targets.values()), secrets, use_cache)
+    project = Project(folder, settings, tuple(all_targets.values()), secrets, use_cache, asked.without_file)
     return Loaded(project, merged, chosen)
 
 

@@ -21,6 +21,7 @@ class Project:
         all_targets: settings of every target the file names (databricks.yml is rendered with all of them).
         secrets: secret values found in the environment or .env (BETTER_AUTH_SECRET), by name.
         use_cache: False with --no-cache.
+        bare: nothing is known but an app's name and a login (`--app NAME -p PROFILE`).
     """
 
     folder: Path
@@ -28,6 +29,7 @@ class Project:
     all_targets: tuple[Settings, ...] = ()
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     use_cache: bool = True
+    bare: bool = False
 
     @property
     def committed(self) -> tuple[Path, ...]:

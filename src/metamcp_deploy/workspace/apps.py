@@ -12,6 +12,7 @@ from metamcp_deploy.workspace.api import Api
 
 NO_PROCESS = frozenset({"STOPPED", "DELETING", "ERROR"})
 DEPLOYMENT_ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
+_PAGE = 100  # deployments in one answer
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Deployment:
     def source_code_path(self) -> str:
         """Where its code was taken from."""
         return str(self.raw.get("source_code_path", ""))
+
+    @property
+    def creator(self) -> str:
+        """Who began it."""
+        return str(self.raw.get("creator") or "")
 
     @property
     def create_time(self) -> float | None:
@@ -166,6 +172,26 @@ class Apps:
             if not refused or self.get(name).compute not in ("ACTIVE", "STARTING", "UPDATING"):
                 raise
 
+    def stop(self, name: str) -> None:
+        """Begins to stop the compute. One that is stopped is fine."""
+        try:
+            self._api.call("POST", f"/api/2.0/apps/{name}/stop", body={})
+        except DeployError as e:
+            refused = e.code in (Code.REQUEST_REFUSED, Code.ALREADY_EXISTS)
+            if not refused or self.get(name).compute not in ("STOPPED", "STOPPING"):
+                raise
+
+    def delete(self, name: str) -> None:
+        """Begins to delete an app, which takes up to 20 minutes. One that is gone or being deleted is fine."""
+        try:
+            self._api.call("DELETE", f"/api/2.0/apps/{name}")
+        except DeployError as e:
+            if e.code is Code.NOT_FOUND:
+                return
+            found = self.find(name) if e.code is Code.REQUEST_REFUSED else None
+            if found is None or found.compute != "DELETING":
+                raise
+
     def deploy(self, name: str, source_code_path: str, env: Iterable[Mapping[str, str]]) -> Deployment:
         """Begins a deployment of a snapshot of the path, with this environment in place of app.yaml's."""
         body = {"mode": "SNAPSHOT", "source_code_path": source_code_path, "env_vars": [dict(e) for e in env]}
@@ -176,6 +202,20 @@ class Apps:
     def deployment(self, name: str, deployment_id: str) -> Deployment:
         """One deployment."""
         return Deployment(self._api.call("GET", f"/api/2.0/apps/{name}/deployments/{deployment_id}"))
+
+    def deployments(self, name: str, count: int | None = None) -> list[Deployment]:
+        """Deployments of an app, newest first; all that the workspace knows, or so many."""
+        found: list[Deployment] = []
+        token = ""
+        while count is None or len(found) < count:
+            query = {"page_size": min(count or _PAGE, _PAGE), **({"page_token": token} if token else {})}
+            answer = self._api.call("GET", f"/api/2.0/apps/{name}/deployments", query=query)
+            found += [Deployment(one) for one in answer.get("app_deployments") or []]
+            token = answer.get("next_page_token") or ""
+            if not token:
+                break
+        found.sort(key=lambda one: one.create_time or 0.0, reverse=True)
+        return found[:count]
 
     def granted(self, name: str) -> dict[tuple[str, str], set[str]]:
         """Who may do what: (`user_name`, "a@example.com") → levels, inherited ones included."""
