@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from metamcp_deploy import __version__
-from metamcp_deploy.cli import boundary, config, local, operate, pipeline, release
+from metamcp_deploy.cli import boundary, config, history, local, operate, pipeline, release
 
 app = typer.Typer(
     name="metamcp-deploy",
@@ -42,7 +42,7 @@ STAGES = (pipeline.prepare, pipeline.patch, pipeline.build, pipeline.bundle_depl
 
 for command in (pipeline.deploy, *STAGES):
     app.command(rich_help_panel=PIPELINE)(command)
-for command in (operate.health, operate.logs, operate.token):
+for command in (operate.health, operate.logs, operate.token, history.history):
     app.command(rich_help_panel=OPERATE)(command)
 for command in (pipeline.demo, config.init):
     app.command(rich_help_panel=AROUND)(command)

@@ -1,0 +1,59 @@
+"""`history`: what ran on a target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from metamcp_deploy.cli.options import AppOption, Run, common
+
+if TYPE_CHECKING:
+    from metamcp_deploy.stages.history import Entry
+
+Count = Annotated[int, typer.Option("-n", "--count", min=0, help="Only so many of the newest; 0 for all.")]
+_COLUMNS = ("", "deployment", "when", "who", "what", "outcome", "release", "pin", "configuration", "message")
+
+
+@common
+def history(run: Run, app: AppOption = None, count: Count = 20) -> None:
+    """Show what was deployed: when, by whom, from which configuration, and how it ended."""
+    from metamcp_deploy.stages import history as stage
+    from metamcp_deploy.stages import standing
+
+    run.app = app
+    with run.console.following():
+        entries = stage.look(standing.site(run.project), count or None)
+    if run.output == "json":
+        run.console.data({"deployments": [entry.as_dict() for entry in entries]})
+    elif entries:
+        run.console.table(_COLUMNS, [_row(entry) for entry in entries])
+    else:
+        run.console.raw("Nothing was deployed yet.")
+
+
+def _row(entry: Entry) -> list[str]:
+    what = entry.kind + (f" of {entry.of[:12]}" if entry.of else "")
+    outcome = entry.outcome.lower().replace("_", " ")
+    told = [entry.message or "", entry.pipeline or ""]
+    if entry.kind not in ("destroy",) and not entry.known:
+        told.append("(the workspace does not know it any more)")
+    return [
+        "*" if entry.runs else "",
+        entry.deployment[:12],
+        entry.at.replace("T", " ").removesuffix("Z"),
+        entry.by,
+        what,
+        outcome,
+        entry.release or "-",
+        entry.pin or "-",
+        _configuration(entry),
+        " ".join(text for text in told if text),
+    ]
+
+
+def _configuration(entry: Entry) -> str:
+    made_of = entry.configuration
+    if not made_of:
+        return "-"
+    return str(made_of["commit"])[:10] + (" +changes" if made_of.get("dirty") else "")
