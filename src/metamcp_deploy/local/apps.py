@@ -13,6 +13,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from metamcp_deploy.local import ports
+from metamcp_deploy.local.access_lists import holder
 from metamcp_deploy.local.answers import ApiError, conflict, exists, invalid, missing, stamp
 from metamcp_deploy.local.attachments import Attachments
 from metamcp_deploy.local.hosted import Hosted
@@ -158,7 +159,7 @@ class Apps:
             "update_time": now,
             "compute": "STOPPED",
             "deployments": {},
-            "acl": {f"user_name:{creator}": "CAN_MANAGE"},
+            "acl": {holder(creator): "CAN_MANAGE"},
         }
         self.hosted[name] = Hosted(self.site, record)
         await self.hosted[name].open()

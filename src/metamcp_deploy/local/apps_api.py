@@ -6,12 +6,13 @@ from typing import Any
 
 from aiohttp import web
 
+from metamcp_deploy.local import access_lists
+from metamcp_deploy.local.access_lists import holder
 from metamcp_deploy.local.answers import ApiError, answer, body, flag, invalid, missing, page, text
 from metamcp_deploy.local.apps import SETTABLE, Apps, settable
 from metamcp_deploy.local.identity import Principal
 
 _LEVELS = {"CAN_USE": "Can use the app", "CAN_MANAGE": "Can manage the app"}
-_HOLDERS = ("user_name", "group_name", "service_principal_name")
 
 
 class AppsApi:
@@ -162,11 +163,10 @@ class AppsApi:
         return answer(_deployment(made))
 
     def _acl(self, name: str) -> dict[str, Any]:
-        entries = []
-        for holder, level in self.apps.record(name)["acl"].items():
-            kind, _, who = holder.partition(":")
-            granted = [{"permission_level": level, "inherited": False}]
-            entries.append({kind: who, "display_name": who, "all_permissions": granted})
+        entries = [
+            access_lists.shown(who, [{"permission_level": level, "inherited": False}])
+            for who, level in self.apps.record(name)["acl"].items()
+        ]
         return {"object_id": f"/apps/{name}", "object_type": "apps", "access_control_list": entries}
 
     async def _permissions(self, request: web.Request) -> web.Response:
@@ -176,14 +176,16 @@ class AppsApi:
         """PUT: the given list and nothing else, save that the creator keeps CAN_MANAGE."""
         name = self._name(request)
         record = self.apps.record(name)
-        record["acl"] = {f"user_name:{record['creator']}": "CAN_MANAGE"} | _entries(await body(request))
+        record["acl"] = {holder(record["creator"]): "CAN_MANAGE"} | access_lists.entries(
+            await body(request), tuple(_LEVELS)
+        )
         self.apps.site.store.save()
         return answer(self._acl(name))
 
     async def _add_permissions(self, request: web.Request) -> web.Response:
         """PATCH: the given entries on top of what is there."""
         name = self._name(request)
-        self.apps.record(name)["acl"].update(_entries(await body(request)))
+        self.apps.record(name)["acl"].update(access_lists.entries(await body(request), tuple(_LEVELS)))
         self.apps.site.store.save()
         return answer(self._acl(name))
 
@@ -191,16 +193,6 @@ class AppsApi:
         self._name(request)
         levels = [{"permission_level": k, "description": v} for k, v in _LEVELS.items()]
         return answer({"permission_levels": levels})
-
-
-def _entries(data: dict[str, Any]) -> dict[str, str]:
-    entries = {}
-    for entry in data.get("access_control_list") or []:
-        holders = [(kind, entry[kind]) for kind in _HOLDERS if entry.get(kind)]
-        if len(holders) != 1 or entry.get("permission_level") not in _LEVELS:
-            raise invalid("Each access control entry needs exactly one principal and CAN_USE or CAN_MANAGE.")
-        entries[f"{holders[0][0]}:{holders[0][1]}"] = entry["permission_level"]
-    return entries
 
 
 def _check_env(env: list[Any]) -> None:

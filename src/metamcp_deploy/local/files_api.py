@@ -13,6 +13,7 @@ from aiohttp import BodyPartReader, web
 
 from metamcp_deploy.local.answers import ApiError, answer, body, flag, invalid, missing, text
 from metamcp_deploy.local.files import Files
+from metamcp_deploy.local.rights import PATHS, Rights
 
 JSON_LIMIT = 10_485_760  # of content in a base64 JSON import or export
 _CHUNK = 1 << 18
@@ -21,8 +22,9 @@ _CHUNK = 1 << 18
 class FilesApi:
     """HTTP in front of Files; disk work runs in threads."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, rights: Rights) -> None:
         self.files = files
+        self.rights = rights
 
     def routes(self) -> list[web.RouteDef]:
         """All of the family."""
@@ -62,9 +64,12 @@ class FilesApi:
                 if request.content_type == "multipart/form-data"
                 else await _json(request, incoming)
             )
+            path = text(fields, "path")
+            # Here and not with the other calls: only now is a multipart form read.
+            self.rights.demand(request["principal"], PATHS, path, "CAN_MANAGE")
             await asyncio.to_thread(
                 self.files.put_as,
-                text(fields, "path"),
+                path,
                 incoming,
                 fields.get("format") or "SOURCE",
                 fields.get("language"),

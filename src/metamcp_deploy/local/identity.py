@@ -1,4 +1,4 @@
-"""Who may do what: the one user, the apps' principals, their OAuth tokens, and the routes that hand them out."""
+"""Who is who: the owner, other people, the apps' principals, their OAuth tokens, and the routes that hand them out."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
+from metamcp_deploy.local import federation
 from metamcp_deploy.local.answers import answer
 from metamcp_deploy.local.store import Store
 
@@ -33,7 +34,8 @@ class Principal:
         client_id: what it presents at the token endpoint.
         display_name: for people.
         number: its SCIM id.
-        app: the app it belongs to, None for the user.
+        app: the app it belongs to, None for people.
+        admin: a workspace administrator, whom no access list limits.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Principal:
     display_name: str
     number: str
     app: str | None = None
+    admin: bool = False
 
 
 class Identity:
@@ -68,12 +71,15 @@ class Identity:
     @property
     def user(self) -> Principal:
         """The person this workspace belongs to."""
-        return Principal(USER, self.data["client_id"], "Developer", "1000")
+        return Principal(USER, self.data["client_id"], "Developer", "1000", admin=True)
 
     def principal(self, client_id: str) -> Principal | None:
-        """The user or an app's principal, while the app exists."""
+        """The owner, one of the people, or an app's principal while the app exists."""
         if client_id == self.data["client_id"]:
             return self.user
+        if person := self.store.family("people").get(client_id):
+            names = person["name"], client_id, person["display_name"], person["number"]
+            return Principal(*names, admin=person["admin"])
         for name, app in self.store.family("apps").items():
             held = app["principal"]
             if held["client_id"] == client_id:
@@ -86,7 +92,8 @@ class Identity:
         if principal is None:
             return None
         app = self.store.family("apps").get(principal.app) if principal.app else None
-        expected = (app["principal"] if app else self.data)["client_secret"]
+        held = app["principal"] if app else self.store.family("people").get(client_id, self.data)
+        expected = held["client_secret"]
         return principal if hmac.compare_digest(str(expected), client_secret) else None
 
     def issue(self, principal: Principal, audience: str = API, seconds: int = TOKEN_SECONDS) -> str:
@@ -120,6 +127,9 @@ class Identity:
         """Whose OAuth or personal access token this is. Apps accept the first kind only, the API both."""
         if hmac.compare_digest(str(self.data["token"]).encode(), token.encode("utf-8", "replace")):
             return self.user
+        for client_id, person in self.store.family("people").items():
+            if hmac.compare_digest(str(person["token"]).encode(), token.encode("utf-8", "replace")):
+                return self.principal(client_id)
         return self.of_oauth_token(token)
 
     def routes(self, url: str) -> list[web.RouteDef]:
@@ -134,7 +144,7 @@ class Identity:
                     "issuer": f"{url}/oidc",
                     "authorization_endpoint": f"{url}/oidc/v1/authorize",
                     "token_endpoint": f"{url}/oidc/v1/token",
-                    "grant_types_supported": ["client_credentials"],
+                    "grant_types_supported": ["client_credentials", federation.GRANT],
                     "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
                 }
             )
@@ -148,10 +158,19 @@ class Identity:
 
     async def _token(self, request: web.Request) -> web.Response:
         form = await request.post()
-        if form.get("grant_type") != "client_credentials":
-            return _oauth_error(400, "unsupported_grant_type", "Only client_credentials is known here.")
         given = _basic(request) or (str(form.get("client_id", "")), str(form.get("client_secret", "")))
-        principal = self.check_secret(*given)
+        if form.get("grant_type") == federation.GRANT:
+            policy = self.store.family("people").get(given[0], {}).get("federation")
+            refused = federation.refusal(policy, str(form.get("subject_token", "")), self.clock())
+            if refused:
+                return _oauth_error(400, "invalid_grant", f"Token exchange failed: {refused}")
+            principal = self.principal(given[0])
+        elif form.get("grant_type") == "client_credentials":
+            principal = self.check_secret(*given)
+        else:
+            return _oauth_error(
+                400, "unsupported_grant_type", "Only client_credentials and token exchange are known here."
+            )
         if principal is None:
             return _oauth_error(401, "invalid_client", "Client authentication failed")
         request["principal"] = principal
@@ -167,8 +186,9 @@ class Identity:
 
 async def _me(request: web.Request) -> web.Response:
     principal: Principal = request["principal"]
-    emails = [] if principal.app else [{"type": "work", "value": principal.name, "primary": True}]
-    groups = [] if principal.app else [{"display": "admins", "type": "direct", "value": "1"}]
+    person = "@" in principal.name
+    emails = [{"type": "work", "value": principal.name, "primary": True}] if person else []
+    groups = [{"display": "admins", "type": "direct", "value": "1"}] if principal.admin else []
     return answer(
         {
             "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],

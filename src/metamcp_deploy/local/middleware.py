@@ -14,7 +14,8 @@ from aiohttp import web
 from metamcp_deploy.errors import DeployError
 from metamcp_deploy.local.answers import ApiError, denied
 from metamcp_deploy.local.faulty import Faults
-from metamcp_deploy.local.identity import Identity, Principal, bearer
+from metamcp_deploy.local.identity import USER, Identity, Principal, bearer
+from metamcp_deploy.local.rights import Rights
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -31,9 +32,9 @@ _FOR_APPS = re.compile(
 )
 
 
-def layers(identity: Identity, record: Path, faults: Faults) -> list[Any]:
+def layers(identity: Identity, record: Path, faults: Faults, rights: Rights) -> list[Any]:
     """The middlewares, outermost first."""
-    return [recorder(record), shaped, faults.layer(identity), authenticated(identity)]
+    return [recorder(record), shaped, faults.layer(identity), authenticated(identity, rights)]
 
 
 def recorder(path: Path) -> Any:
@@ -47,7 +48,9 @@ def recorder(path: Path) -> Any:
             "method": request.method,
             "path": request.raw_path.partition("?")[0],
             "status": response.status,
-            "by": (principal.app or "user") if principal else None,
+            "by": (principal.app or ("user" if principal.name == USER else principal.name))
+            if principal
+            else None,
         }
         if "fault" in request:
             line["fault"] = request["fault"]
@@ -83,8 +86,8 @@ async def shaped(request: web.Request, handler: Handler) -> web.StreamResponse:
         return ApiError(500, "INTERNAL_ERROR", f"{type(e).__name__}: {e}").response()
 
 
-def authenticated(identity: Identity) -> Any:
-    """Puts the principal on the request, or answers 401; keeps apps' principals to what they may do."""
+def authenticated(identity: Identity, rights: Rights) -> Any:
+    """Puts the principal on the request, or answers 401; keeps apps' principals and people to what they may do."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -101,7 +104,12 @@ def authenticated(identity: Identity) -> Any:
         request["principal"] = principal
         if principal.app:
             _check_app(principal, request)
-        return await handler(request)
+            return await handler(request)
+        await rights.check(principal, request)
+        response = await handler(request)
+        if response.status == 200 and isinstance(response, web.Response):
+            rights.made(principal, request, response)
+        return response
 
     return check
 

@@ -17,6 +17,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from metamcp_deploy.local import login, logstream
+from metamcp_deploy.local.access_lists import EVERYBODY, holder
 from metamcp_deploy.local.identity import Principal, bearer
 from metamcp_deploy.local.logs import Log
 from metamcp_deploy.local.ports import HOST
@@ -112,9 +113,7 @@ class Proxy:
 
     def _may_use(self, principal: Principal) -> bool:
         acl: dict[str, str] = self.record["acl"]
-        if principal.app is None:
-            return True  # the one user is the workspace's administrator
-        return f"service_principal_name:{principal.name}" in acl
+        return principal.admin or holder(principal.name) in acl or (not principal.app and EVERYBODY in acl)
 
     def _headers(self, request: web.BaseRequest, principal: Principal, by_token: bool) -> CIMultiDict[str]:
         headers = CIMultiDict(_passed(request.headers))

@@ -23,6 +23,7 @@ from aiohttp import web
 from metamcp_deploy import __version__
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local import middleware, ports, processes
+from metamcp_deploy.local.access_lists import AccessLists
 from metamcp_deploy.local.answers import answer
 from metamcp_deploy.local.apps import Apps
 from metamcp_deploy.local.apps_api import AppsApi
@@ -35,6 +36,8 @@ from metamcp_deploy.local.instances import Instances, own_database
 from metamcp_deploy.local.lakebase import Lakebase
 from metamcp_deploy.local.lakebase_api import LakebaseApi
 from metamcp_deploy.local.login import Login
+from metamcp_deploy.local.people import People
+from metamcp_deploy.local.rights import Rights
 from metamcp_deploy.local.secret_scopes import SecretScopes
 from metamcp_deploy.local.site import Options, Site
 from metamcp_deploy.local.store import Store, write_private
@@ -107,18 +110,22 @@ class Server:
 
     def _application(self, site: Site, apps: Apps) -> web.Application:
         api = AppsApi(apps)
+        lists = AccessLists(site.store, site.files)
+        rights = Rights(site.store, lists)
         application = web.Application(
-            middlewares=middleware.layers(site.identity, self.folder / "requests.jsonl", self.faults),
+            middlewares=middleware.layers(site.identity, self.folder / "requests.jsonl", self.faults, rights),
             client_max_size=_LARGEST_REQUEST,
         )
         for routes in (
             site.identity.routes(site.url),
             site.login.routes(),
-            FilesApi(site.files).routes(),
+            FilesApi(site.files, rights).routes(),
             site.secrets.routes(),
             LakebaseApi(site.databases, self.options.token_ttl).routes(),
             site.instances.routes(),
             api.routes(),
+            lists.routes(),
+            People(site.store, site.files).routes(),
             self.faults.routes(),
             [web.get("/local/status", lambda request: self._status(request, site, api))],
             [web.route("*", "/{anything:.*}", middleware.unknown)],
