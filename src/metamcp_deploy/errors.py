@@ -66,6 +66,7 @@ class Code(StrEnum):
     RATE_LIMITED = "rate_limited"
     DEADLINE = "deadline"
     LOCK_HELD = "lock_held"
+    LOCK_LOST = "lock_lost"
     DEPLOYMENT_FAILED = "deployment_failed"
     NOT_DEPLOYED = "not_deployed"
     UNHEALTHY = "unhealthy"

@@ -1,113 +1,291 @@
-"""The lock of a target: official format, holder and age named, let go whatever happens."""
+"""The lock of a target: official format, holder and age named, renewed, let go whatever happens."""
 
 from __future__ import annotations
 
 import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from metamcp_deploy import events
+from metamcp_deploy import events, local
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.local.faults import Fault, injected
 from metamcp_deploy.stages import connection
 from metamcp_deploy.workspace import Workspace, lock
 
 ROOT = "/Workspace/Users/developer@example.com/locks"
+PATH = f"{ROOT}/state/deploy.lock"
+Hold = Callable[..., AbstractContextManager[None]]
+Seen = list[events.Event]
 
 
 @pytest.fixture
 def workspace(project: Project) -> Workspace:
     found = connection.connect(project)
-    found.files.delete(f"{ROOT}/state/deploy.lock")
+    found.files.make_folder(f"{ROOT}/state")
+    found.files.delete(PATH)
     return found
 
 
-def content(workspace: Workspace) -> dict[str, object] | None:
-    found = workspace.files.read(f"{ROOT}/state/deploy.lock")
+@pytest.fixture
+def hold(workspace: Workspace, tmp_path: Path) -> Hold:
+    def held(
+        name: str = "a@example.com", folder: str = "here", by: Workspace = workspace, **more: Any
+    ) -> AbstractContextManager[None]:
+        return lock.held(by.files, ROOT, name, tmp_path / folder / "lock", **more)
+
+    return held
+
+
+@pytest.fixture
+def injecting(project: Project) -> Callable[..., AbstractContextManager[Callable[[], int]]]:
+    return lambda *fault, **more: injected(local.up(project), Fault(*fault, **more))
+
+
+def content(workspace: Workspace) -> dict[str, Any] | None:
+    found = workspace.files.read(PATH)
     return json.loads(found) if found else None
 
 
-def put(workspace: Workspace, **fields: object) -> None:
-    workspace.files.make_folder(f"{ROOT}/state")
-    workspace.files.write(f"{ROOT}/state/deploy.lock", json.dumps(fields).encode())
+def official(workspace: Workspace, since: datetime | None = None, **fields: object) -> None:
+    """A lock as the official command line writes it."""
+    at = (since or datetime.now(UTC)).isoformat()
+    whole = {"ID": "theirs", "AcquisitionTime": at, "IsForced": False, "User": "b@example.com", **fields}
+    workspace.files.write(PATH, json.dumps(whole).encode())
 
 
-def test_held_in_the_official_format_and_let_go(workspace: Workspace, tmp_path: Path) -> None:
-    with lock.held(workspace.files, ROOT, "a@example.com", tmp_path / "lock"):
+def dated(project: Project, **ago: float) -> None:
+    """Makes the file older, on the workspace's side."""
+    place = project.local / "files" / PATH.removeprefix("/Workspace/")
+    then = (datetime.now(UTC) - timedelta(**ago)).timestamp()
+    os.utime(place, (then, then))
+
+
+def refused(context: AbstractContextManager[None]) -> DeployError:
+    with pytest.raises(DeployError) as caught, context:
+        pytest.fail("the lock is held")
+    assert caught.value.code is Code.LOCK_HELD
+    return caught.value
+
+
+def test_held_in_the_official_format_and_let_go(workspace: Workspace, hold: Hold) -> None:
+    with hold():
         held = content(workspace)
         assert held is not None
-        assert set(held) == {"ID", "AcquisitionTime", "IsForced", "User"}
+        # The official tool passes over the last one.
+        assert set(held) == {"ID", "AcquisitionTime", "IsForced", "User", "RenewedEverySeconds"}
         assert held["User"] == "a@example.com"
-        assert datetime.fromisoformat(str(held["AcquisitionTime"]))
+        assert abs(datetime.fromisoformat(held["AcquisitionTime"]).timestamp() - time.time()) < 3
+        assert (lock.holder(workspace.files, ROOT) or "").startswith("a@example.com (since ")
     assert content(workspace) is None
+    assert lock.holder(workspace.files, ROOT) is None
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError])
-def test_let_go_on_failure(workspace: Workspace, tmp_path: Path, failure: type[BaseException]) -> None:
-    with pytest.raises(failure), lock.held(workspace.files, ROOT, "a@example.com", tmp_path / "lock"):
+def test_let_go_on_failure(workspace: Workspace, hold: Hold, failure: type[BaseException]) -> None:
+    with pytest.raises(failure), hold():
         raise failure
     assert content(workspace) is None
 
 
-def test_held_by_somebody_else(workspace: Workspace, tmp_path: Path) -> None:
-    since = datetime.now(UTC) - timedelta(minutes=12, seconds=5)
-    put(workspace, ID="theirs", AcquisitionTime=since.isoformat(), IsForced=False, User="b@example.com")
-    with (
-        pytest.raises(DeployError) as caught,
-        lock.held(workspace.files, ROOT, "a@example.com", tmp_path / "lock"),
-    ):
-        pytest.fail("the lock is held")
-    assert caught.value.code is Code.LOCK_HELD
-    assert "b@example.com (since 12 min)" in caught.value.message
-    assert "--force-lock" in caught.value.hint
-    assert content(workspace)["ID"] == "theirs"  # type: ignore[index]
+def test_few_requests(project: Project, workspace: Workspace, hold: Hold) -> None:
+    record = project.local / "requests.jsonl"
+    before = len(record.read_text().splitlines())
+    with hold():
+        pass
+    asked = [json.loads(line) for line in record.read_text().splitlines()[before:]]
+    assert [f"{a['method']} {a['path'].rpartition('/')[2]}" for a in asked] == [
+        *("POST import", "GET export"),
+        *("GET export", "POST delete"),
+    ]
 
 
-def test_taken_by_force(workspace: Workspace, tmp_path: Path) -> None:
-    put(workspace, ID="theirs", AcquisitionTime="2026-01-01T00:00:00Z", IsForced=False, User="b@example.com")
-    said: list[events.Event] = []
-    with (
-        events.listening(said.append),
-        lock.held(workspace.files, ROOT, "a@example.com", tmp_path / "lock", force=True),
-    ):
-        assert content(workspace)["IsForced"] is True  # type: ignore[index]
-    assert any("b@example.com" in e.text for e in said if isinstance(e, events.Warned))
+def test_the_folder_is_made_when_it_is_not_there(workspace: Workspace, tmp_path: Path) -> None:
+    root = f"{ROOT}/{time.time_ns()}"
+    with lock.held(workspace.files, root, "a@example.com", tmp_path / "lock"):
+        assert workspace.files.read(f"{root}/state/deploy.lock")
 
 
-def test_a_killed_run_of_this_folder_leaves_no_obstacle(workspace: Workspace, tmp_path: Path) -> None:
-    (tmp_path / "lock").write_text("killed-run")
-    put(
-        workspace,
-        ID="killed-run",
-        AcquisitionTime="2026-01-01T00:00:00Z",
-        IsForced=False,
-        User="a@example.com",
-    )
-    with lock.held(workspace.files, ROOT, "a@example.com", tmp_path / "lock"):
-        assert content(workspace)["ID"] != "killed-run"  # type: ignore[index]
+def test_of_the_official_tool_age_is_told_by_the_workspace(
+    project: Project, workspace: Workspace, hold: Hold
+) -> None:
+    official(workspace, since=datetime.now(UTC) + timedelta(hours=5))  # a laptop with a wrong clock
+    dated(project, minutes=12, seconds=5)
+    error = refused(hold())
+    assert f"b@example.com (since 12 min) holds the lock {PATH}" in error.message
+    assert "--force-lock" in error.hint
+    dated(project, hours=30, minutes=5)  # it may be alive, however old it is: it is never renewed
+    assert "(since 30 h)" in refused(hold()).message
+    assert (content(workspace) or {})["ID"] == "theirs"
+
+
+def test_of_ours_without_a_sign_of_life_is_taken_over(
+    project: Project, workspace: Workspace, hold: Hold, seen: Seen
+) -> None:
+    began = datetime.now(UTC) - timedelta(minutes=20, seconds=20)
+    official(workspace, since=began, RenewedEverySeconds=60)
+    dated(project, minutes=4, seconds=20)
+    error = refused(hold())
+    assert "b@example.com (since 20 min, last renewed 4 min ago)" in error.message
+    assert "5 min after it was last renewed" in error.hint
+    dated(project, minutes=5, seconds=2)
+    with hold():
+        assert (content(workspace) or {})["User"] == "a@example.com"
+    warned = [e.text for e in seen if isinstance(e, events.Warned)]
+    assert len(warned) == 1
+    assert "Took over the lock of b@example.com (since 20 min" in warned[0]
+
+
+def test_taken_by_force(workspace: Workspace, hold: Hold, seen: Seen) -> None:
+    official(workspace)
+    with hold(force=True):
+        assert (content(workspace) or {})["IsForced"] is True
+    assert any("b@example.com" in e.text for e in seen if isinstance(e, events.Warned))
+
+
+def test_renewed_while_it_is_held(project: Project, workspace: Workspace, hold: Hold) -> None:
+    with hold(renew_seconds=0.05, wall=ticking(2.0)):
+        first = content(workspace)
+        dated(project, hours=1)
+        until = time.monotonic() + 10
+        while (workspace.files.modified(PATH) or 0) < time.time() - 60:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert content(workspace) == first
+
+
+def ticking(step: float) -> Callable[[], float]:
+    """A clock that goes on by so much whenever it is read."""
+    now = time.time()
+    lock_of_it = threading.Lock()
+
+    def wall() -> float:
+        nonlocal now
+        with lock_of_it:
+            now += step
+        return now
+
+    return wall
+
+
+def test_who_lost_the_lock_writes_nothing_more(project: Project, workspace: Workspace, hold: Hold) -> None:
+    now, other = time.time(), connection.connect(project)
+
+    def write(name: str) -> None:
+        workspace.files.write(f"{ROOT}/{name}", b"")
+
+    with hold(wall=lambda: now), hold("b@example.com", "there", other, force=True):
+        write("first")  # the lock was seen a moment ago: nobody looks again
+        now += 16
+        with pytest.raises(DeployError) as caught:
+            write("second")
+        assert caught.value.code is Code.LOCK_LOST
+        assert "b@example.com (since" in caught.value.message
+        assert other.files.read(f"{ROOT}/second") is None
+        assert (content(other) or {})["User"] == "b@example.com"
+    assert content(workspace) is None
+    write("second")  # without a lock there is nothing to lose
+    workspace.files.delete(f"{ROOT}/second")
+
+
+def test_after_it_was_lost_nothing_is_read_either(workspace: Workspace, hold: Hold) -> None:
+    def following() -> None:
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            workspace.files.entries(ROOT)
+
+    with hold(renew_seconds=0.02, wall=ticking(2.0)):
+        workspace.files.unguarded().delete(PATH)
+        with pytest.raises(DeployError) as caught:
+            following()
+    assert caught.value.code is Code.LOCK_LOST
+    assert "Somebody deleted the lock" in caught.value.message
+
+
+def test_a_killed_run_of_this_folder_leaves_no_obstacle(
+    workspace: Workspace, hold: Hold, tmp_path: Path
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "lock").write_text("killed-run")
+    official(workspace, ID="killed-run")
+    with hold():
+        assert (content(workspace) or {})["ID"] != "killed-run"
     assert content(workspace) is None
 
 
-def test_a_living_run_of_this_folder_is_not_disturbed(workspace: Workspace, tmp_path: Path) -> None:
-    with lock.held(workspace.files, ROOT, "a@example.com", tmp_path / "lock"):
+def test_a_living_run_of_this_folder_is_not_disturbed(workspace: Workspace, hold: Hold) -> None:
+    with hold():
         before = content(workspace)
-        with (
-            pytest.raises(DeployError) as caught,
-            lock.held(workspace.files, ROOT, "a@example.com", tmp_path / "lock"),
-        ):
-            pytest.fail("the lock is held")
-        assert caught.value.code is Code.LOCK_HELD
+        assert "Another run in this folder" in refused(hold()).message
         assert content(workspace) == before
 
 
-def test_unreadable_content_is_somebodys(workspace: Workspace, tmp_path: Path) -> None:
-    workspace.files.make_folder(f"{ROOT}/state")
-    workspace.files.write(f"{ROOT}/state/deploy.lock", b"not json")
+def test_unreadable_content_is_somebodys(workspace: Workspace, hold: Hold) -> None:
+    for broken in (b"not json", b"[]", b'{"ID": 7, "RenewedEverySeconds": "x"}'):
+        workspace.files.write(PATH, broken)
+        assert "somebody unknown" in refused(hold()).message
+
+
+ROUTES = ("POST /api/2.0/workspace/import", "GET /api/2.0/workspace/export", "POST */workspace/delete")
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("what", ["lost", "reset", "truncated", "429", "500"])
+def test_after_one_fault_anywhere_nothing_is_stuck(
+    workspace: Workspace, hold: Hold, injecting: Any, what: str, route: str
+) -> None:
+    with injecting(what, route, calls="1", seconds=0.1 if what == "429" else None) as struck:
+        codes = []
+        try:
+            with hold():
+                codes.append((content(workspace) or {})["User"])
+        except DeployError as e:
+            codes.append(e.code)
+        # A server's own failure is no business of the lock; what counts is that the next run finds it free.
+        assert codes == ["a@example.com"] or (
+            what in ("500", "truncated") and codes == [Code.WORKSPACE_ANSWER]
+        )
+        assert struck() == 1
+    assert content(workspace) is None
+
+
+def test_a_release_that_fails_is_told_and_costs_this_folder_nothing(
+    workspace: Workspace, hold: Hold, injecting: Any, seen: Seen
+) -> None:
     with (
-        pytest.raises(DeployError) as caught,
-        lock.held(workspace.files, ROOT, "a@example.com", tmp_path / "lock"),
+        pytest.raises(RuntimeError, match="the work's own"),
+        injecting("500", "POST */workspace/delete"),
+        hold(),
     ):
-        pytest.fail("the lock is held")
-    assert "somebody unknown" in caught.value.message
+        raise RuntimeError("the work's own")
+    warned = [e for e in seen if isinstance(e, events.Warned)]
+    assert "could not be let go" in warned[-1].text
+    assert "5 min from now" in warned[-1].hint
+    assert "(since" in refused(hold(folder="elsewhere")).message
+    with hold():
+        pass
+    assert content(workspace) is None
+
+
+def test_a_lost_answer_does_not_delete_the_lock_of_the_next(
+    project: Project, tmp_path: Path, injecting: Any
+) -> None:
+    """Between the answer that was lost and the second try, somebody else takes the lock."""
+    mine, other = connection.connect(project), connection.connect(project)
+    held = lock.held(mine.files, ROOT, "a@example.com", tmp_path / "lock")
+    with injecting("lost", "POST */workspace/delete", calls="1") as struck:
+        mine.files._api.clock = replace(mine.files.clock, sleep=lambda _: official(other))
+        with held:
+            pass
+        assert struck() == 1
+    assert (content(other) or {})["ID"] == "theirs"
+    other.files.delete(PATH)

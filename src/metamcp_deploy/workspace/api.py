@@ -7,6 +7,8 @@ upload never.
 
 from __future__ import annotations
 
+import copy
+import email.utils
 import json
 import logging
 import threading
@@ -25,6 +27,9 @@ CONNECT_SECONDS = 6.0
 READ_SECONDS = 60.0
 PATIENCE_SECONDS = 12.0  # how long a host that does not answer is tried; with CONNECT_SECONDS well below 30 s
 THROTTLED_SECONDS = 120.0  # how long 429 and 503 are obeyed
+
+# Called before each request with whether it writes; raises to refuse it.
+Guard = Callable[[bool], None]
 
 _log = logging.getLogger("metamcp_deploy.workspace")
 
@@ -93,6 +98,21 @@ class Api:
         self._make_session = session
         self._headers = headers
         self._threads = threading.local()
+        self.guard: Guard = _anything
+        self._told: tuple[float, float] | None = None  # the workspace's time, and ours when it told it
+
+    def unguarded(self) -> Api:
+        """The same, but `guard` does not count."""
+        other = copy.copy(self)
+        other.guard = _anything
+        return other
+
+    def time(self) -> float | None:
+        """Seconds since the epoch on the workspace's clock, by the last answer's Date; None while none had one."""
+        if self._told is None:
+            return None
+        told, at = self._told
+        return told + self.clock.now() - at
 
     def find(self, path: str) -> dict[str, Any] | None:
         """What the workspace says of a thing; None when there is none (404)."""
@@ -181,6 +201,7 @@ class Api:
             prepared.headers.update(fresh)
             return prepared
 
+        self.guard(method != "GET")
         began = self.clock.now()
         response = session.request(
             method,
@@ -191,6 +212,8 @@ class Api:
             **request,
         )
         took = 1000 * (self.clock.now() - began)
+        if date := email.utils.parsedate_tz(response.headers.get("Date", "")):
+            self._told = (float(email.utils.mktime_tz(date)), self.clock.now())
         _log.debug("%s %s%s -> %d, %.0f ms", method, self.host, path, response.status_code, took)
         return response
 
@@ -241,6 +264,10 @@ class Api:
             status=status,
             error_code=error_code,
         )
+
+
+def _anything(writes: bool) -> None:
+    """The guard of a workspace that nobody holds a lock of."""
 
 
 def _throttled(response: requests.Response, attempt: int) -> float | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.workspace.api import Api
+from metamcp_deploy.workspace.api import Api, Guard
+from metamcp_deploy.workspace.clock import Clock
 
 # The official command line keeps 20 in flight; each of ours may be 10 MB, and imports are limited to about 30 a second.
 UPLOADS_AT_ONCE = 8
@@ -29,6 +31,29 @@ class Files:
 
     def __init__(self, api: Api) -> None:
         self._api = api
+
+    @property
+    def clock(self) -> Clock:
+        """Of all waits."""
+        return self._api.clock
+
+    def time(self) -> float | None:
+        """Seconds since the epoch on the workspace's clock; None while no answer told it."""
+        return self._api.time()
+
+    def unguarded(self) -> Files:
+        """The same files, without `guarded`."""
+        return Files(self._api.unguarded())
+
+    @contextmanager
+    def guarded(self, guard: Guard) -> Iterator[None]:
+        """For the time of the block, `guard` is called before each request to this workspace, and may refuse it."""
+        before = self._api.guard
+        self._api.guard = guard
+        try:
+            yield
+        finally:
+            self._api.guard = before
 
     def make_folder(self, path: str) -> None:
         """Makes a folder and those above it; one that is there is fine."""
@@ -91,10 +116,22 @@ class Files:
             raise
         return True
 
-    def delete(self, path: str) -> None:
-        """Deletes a file; one that is not there is fine."""
+    def modified(self, path: str) -> float | None:
+        """When a file was last written, in seconds since the epoch on the workspace's clock; None without one."""
         try:
-            self._api.call("POST", "/api/2.0/workspace/delete", body={"path": path, "recursive": False})
+            answer = self._api.call("GET", "/api/2.0/workspace/get-status", query={"path": path})
+        except DeployError as e:
+            if e.code is Code.NOT_FOUND:
+                return None
+            raise
+        at = answer.get("modified_at")
+        return at / 1000 if isinstance(at, int | float) else None
+
+    def delete(self, path: str, *, repeatable: bool = True) -> None:
+        """Deletes a file; one that is not there is fine. Without `repeatable` a lost answer is not tried again."""
+        body = {"path": path, "recursive": False}
+        try:
+            self._api.call("POST", "/api/2.0/workspace/delete", body=body, repeatable=repeatable)
         except DeployError as e:
             if e.code is not Code.NOT_FOUND:
                 raise

@@ -1,23 +1,30 @@
-"""The lock of a target, `<root>/state/deploy.lock`, in the official command line's format: both respect it."""
+"""The lock of a target, `<root>/state/deploy.lock`, in the official command line's format: both respect it.
+
+Unlike the official tool's it is renewed while it is held. So one that a killed run left is known by its age, which is
+told by the workspace's clock (the file's date against the answer's) and not by anybody's laptop.
+"""
 
 from __future__ import annotations
 
 import fcntl
-import json
+import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.workspace.files import Files
+from metamcp_deploy.workspace.holder import Holder, age
 
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
+RENEW_SECONDS = 60.0
+STALE_RENEWALS = 5  # so many missed renewals, and the holder is taken for dead
+FRESH_SECONDS = 15.0  # a write relies on a look at the lock that is not older
+_SETTLE_SECONDS = 1.5  # between taking somebody's lock and believing it: two may take it at once
+_RELEASE_PAUSES = (0.5, 2.0, 0.0)
 
 
 @contextmanager
@@ -28,12 +35,14 @@ def held(
     memory: Path,
     *,
     force: bool = False,
-    now: Callable[[], datetime] = _utc_now,
+    wall: Callable[[], float] = time.time,
+    renew_seconds: float = RENEW_SECONDS,
 ) -> Iterator[None]:
     """Holds the target's lock for the time of the block, and lets it go whatever ends the block.
 
-    A lock that a killed run of this folder left is taken over: `memory` names it, and the system frees that file's
-    own lock when a process dies.
+    Meanwhile it is renewed, and no request of this workspace writes once somebody else has taken it. A lock that a
+    killed run of this folder left is taken over at once (`memory` names it, and the system frees that file's own lock
+    when a process dies), one that another machine's killed run left after `STALE_RENEWALS` missed renewals.
 
     Args:
         files: of the workspace.
@@ -41,37 +50,36 @@ def held(
         user: who holds it.
         memory: local file that remembers the id of the lock held from this folder.
         force: take it although somebody holds it.
-        now: the time.
+        wall: seconds of a clock that goes on while the machine sleeps.
+        renew_seconds: how often it is renewed.
 
     Raises:
-        DeployError: LOCK_HELD, naming holder and age.
+        DeployError: LOCK_HELD, naming holder and age; in the block, by any request, LOCK_LOST.
     """
-    path = f"{root}/state/deploy.lock"
-    lock_id = str(uuid.uuid4())
     memory.parent.mkdir(parents=True, exist_ok=True)
     with memory.open("a+") as mine:
-        _locked(mine)
+        _alone(mine)
         mine.seek(0)
         before = mine.read().strip()
-        mine.truncate(0)
-        mine.write(lock_id)
-        mine.flush()
-        content = {
-            "ID": lock_id,
-            "AcquisitionTime": now().isoformat().replace("+00:00", "Z"),
-            "IsForced": force,
-            "User": user,
-        }
+        lock = _Lock(files.unguarded(), f"{root}/state/deploy.lock", user, force, wall, renew_seconds)
+        _remember(mine, lock.me.id)
         try:
-            _take(files, path, json.dumps(content).encode(), lock_id, before, force, now)
-            yield
+            lock.take(before)
+            with files.guarded(lock.guard), lock.renewing():
+                yield
         finally:
             # Also after an interrupt in the middle of taking it: the lock may be there, and is ours if the id says so.
-            _release(files, path, lock_id)
-            mine.truncate(0)
+            if lock.release():
+                _remember(mine, "")
 
 
-def _locked(mine: IO[str]) -> None:
+def holder(files: Files, root: str) -> str | None:
+    """Who holds the target's lock and for how long, for people; None when nobody does."""
+    found = _look(files, f"{root}/state/deploy.lock")
+    return found.worded(files.time()) if found else None
+
+
+def _alone(mine: IO[str]) -> None:
     try:
         fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -82,67 +90,168 @@ def _locked(mine: IO[str]) -> None:
         ) from None
 
 
-def _take(
-    files: Files,
-    path: str,
-    content: bytes,
-    lock_id: str,
-    before: str,
-    force: bool,
-    now: Callable[[], datetime],
-) -> None:
-    files.make_folder(path.rsplit("/", 1)[0])
-    for _ in range(3):
-        if files.create(path, content):
-            break
-        holder = _holder(files, path)
-        if holder is None:
-            continue  # let go a moment ago
-        if holder.get("ID") == lock_id:
-            return  # ours: the first answer was lost on the way
-        if before and holder.get("ID") == before:
-            events.emit(events.Note("Took over the lock of a run that was killed in this folder."))
-        elif force:
-            events.emit(events.Warned(f"Took the lock of {_described(holder, now())} by --force-lock."))
-        else:
-            raise _is_held(holder, path, now())
-        files.write(path, content)
-        break
-    found = _holder(files, path)
-    if found is None or found.get("ID") != lock_id:
-        raise _is_held(found or {}, path, now())
+def _remember(mine: IO[str], lock_id: str) -> None:
+    mine.truncate(0)
+    mine.write(lock_id)
+    mine.flush()
 
 
-def _release(files: Files, path: str, lock_id: str) -> None:
-    holder = _holder(files, path)
-    if holder and holder.get("ID") == lock_id:
-        files.delete(path)
-
-
-def _holder(files: Files, path: str) -> dict[str, str] | None:
+def _look(files: Files, path: str) -> Holder | None:
     content = files.read(path)
-    if content is None:
-        return None
-    try:
-        found = json.loads(content)
-    except ValueError:
-        found = {}
-    return found if isinstance(found, dict) else {}
+    return None if content is None else Holder.read(content, files.modified(path))
 
 
-def _is_held(holder: dict[str, str], path: str, now: datetime) -> DeployError:
-    return DeployError(
-        Code.LOCK_HELD,
-        f"{_described(holder, now)} holds the lock {path}.",
-        hint="Wait for that run to end. If it is dead, take the lock: run the command again with --force-lock",
-    )
+class _Lock:
+    """One taking of the lock; `files` are not guarded by it."""
+
+    def __init__(
+        self,
+        files: Files,
+        path: str,
+        user: str,
+        force: bool,
+        wall: Callable[[], float],
+        renew_seconds: float,
+    ) -> None:
+        self.files, self.path, self.force, self.wall = files, path, force, wall
+        self.me = Holder(str(uuid.uuid4()), user, files.time() or wall(), None, renew_seconds)
+        self.content = self.me.written(force)
+        self.seen = 0.0  # when the lock was last seen to be ours, by `wall`
+        self.lost: DeployError | None = None
+        self._looking = threading.Lock()
+
+    def take(self, before: str) -> None:
+        """Takes it; `before` is the id of the lock that this folder's last run held."""
+        for _ in range(3):
+            if self._created():
+                break
+            found = _look(self.files, self.path)
+            if found is None:
+                continue  # let go a moment ago
+            if found.id != self.me.id:  # ours is there when the first answer was lost on the way
+                self._wrest(found, before)
+            break
+        found = _look_at_id(self.files, self.path)
+        if found is None or found.id != self.me.id:
+            raise self._held(found or Holder(""))
+        self.seen = self.wall()
+
+    def _created(self) -> bool:
+        try:
+            return self.files.create(self.path, self.content)
+        except DeployError as e:
+            if e.code is not Code.NOT_FOUND:
+                raise
+        self.files.make_folder(self.path.rsplit("/", 1)[0])
+        return self.files.create(self.path, self.content)
+
+    def _wrest(self, found: Holder, before: str) -> None:
+        """Takes the lock from a holder that is dead, or by force."""
+        now, every = self.files.time(), found.renewed_every or 0
+        silent = found.silent(now)
+        if before and found.id == before:
+            events.emit(events.Note("Took over the lock of a run that was killed in this folder."))
+            self.files.write(self.path, self.content)
+            return
+        if self.force:
+            text = f"Took the lock of {found.worded(now)} by --force-lock."
+        elif silent is not None and silent > STALE_RENEWALS * every:
+            text = f"Took over the lock of {found.worded(now)}: a living run renews it every {age(every)}."
+        else:
+            raise self._held(found)
+        self.files.write(self.path, self.content)
+        self.files.clock.sleep(_SETTLE_SECONDS)
+        events.emit(events.Warned(text))
+
+    def _held(self, found: Holder) -> DeployError:
+        hint = (
+            "Wait for that run to end. If it is dead, take the lock: run the command again with --force-lock"
+        )
+        if found.renewed_every:
+            seconds = STALE_RENEWALS * found.renewed_every
+            hint = (
+                f"Wait for that run to end. The lock of one that was killed can be taken {age(seconds)} after it was "
+                "last renewed; or take it now: run the command again with --force-lock"
+            )
+        who = found.worded(self.files.time())
+        return DeployError(Code.LOCK_HELD, f"{who} holds the lock {self.path}.", hint=hint)
+
+    @contextmanager
+    def renewing(self) -> Iterator[None]:
+        """Writes the lock again and again for the time of the block."""
+        ended = threading.Event()
+
+        def work() -> None:
+            while not ended.wait(self.me.renewed_every) and self.lost is None:
+                try:
+                    self._renew()
+                except DeployError as e:
+                    events.emit(events.Warned(f"The lock {self.path} was not renewed: {e.message}"))
+
+        thread = threading.Thread(target=work, name="lock", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def guard(self, writes: bool) -> None:
+        """Called before each request.
+
+        Raises:
+            DeployError: LOCK_LOST.
+        """
+        if writes and self.lost is None and not 0 <= self.wall() - self.seen < FRESH_SECONDS:
+            self._renew()
+        if self.lost is not None:
+            raise self.lost
+
+    def _renew(self) -> None:
+        with self._looking:
+            if self.lost is not None or 0 <= self.wall() - self.seen < 1:
+                return  # another thread did it a moment ago
+            found = _look_at_id(self.files, self.path)
+            if found is not None and found.id == self.me.id:
+                self.files.write(self.path, self.content)
+                self.seen = self.wall()
+                return
+            who = f"{found.worded(self.files.time())} took the lock" if found else "Somebody deleted the lock"
+            self.lost = DeployError(
+                Code.LOCK_LOST,
+                f"{who} {self.path} while this run worked. It stopped before its next request.",
+                hint="Wait for the other run to end; then run the same command again: it goes on from there.",
+            )
+
+    def release(self) -> bool:
+        """Lets it go, if it is ours; False (told, but no error: the work is done) where that failed."""
+        why = ""
+        for pause in _RELEASE_PAUSES:
+            looked = False
+            try:
+                found = _look_at_id(self.files, self.path)
+                looked = True
+                if found is not None and found.id == self.me.id:
+                    # Not repeated blindly: after a lost answer the lock there may be somebody else's.
+                    self.files.delete(self.path, repeatable=False)
+                return True
+            except DeployError as e:
+                why = e.message
+                if not looked and e.code is Code.WORKSPACE_UNREACHABLE:
+                    break  # that was tried for long enough
+                self.files.clock.sleep(pause)
+        later = age(STALE_RENEWALS * (self.me.renewed_every or 0))
+        hint = f"The next run in this folder takes it over at once, one elsewhere {later} from now."
+        events.emit(events.Warned(f"The lock {self.path} could not be let go: {why}", hint))
+        return False
 
 
-def _described(holder: dict[str, str], now: datetime) -> str:
-    who = holder.get("User") or "somebody unknown"
-    try:
-        since = datetime.fromisoformat(holder.get("AcquisitionTime", "")[:19]).replace(tzinfo=UTC)
-    except ValueError:
-        return who
-    minutes = int((now - since).total_seconds() // 60)
-    return f"{who} (since {minutes} min)" if minutes < 120 else f"{who} (since {minutes // 60} h)"
+def _look_at_id(files: Files, path: str) -> Holder | None:
+    """As `_look`, without the file's date. What cannot be read may have been cut on the way: it is read again."""
+    found: Holder | None = None
+    for _ in range(2):
+        content = files.read(path)
+        found = None if content is None else Holder.read(content)
+        if found is None or found.id:
+            break
+    return found
