@@ -83,6 +83,8 @@ def test_an_external_url_may_leave_its_password_out(launch: Launch) -> None:
 def test_asks_for_its_own_url_when_nobody_sent_it(launch: Launch) -> None:
     app = launch(env={"APP_URL": None}).up()
     assert app.get("/api/env").json()["now"]["APP_URL"] == "https://tiny.example.com"
+    # Releases before v2.4.0 render their pages by this name alone.
+    assert app.get("/").json()["env"]["NEXT_PUBLIC_APP_URL"] == "https://tiny.example.com"
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ _NAMES = {
     "METAMCP_OPERATORS": "app.operators sets it",
     "METAMCP_SECRET_ENV": "it lists the variables that are secrets",
     "METAMCP_SIGN_UP": "app.sign_up sets it",
+    "NEXT_PUBLIC_APP_URL": "it is the app's own address, known once the app exists",
     "NODE_ENV": "the launcher starts the services for production",
     "PORT": "the launcher chooses the port",
     "TRANSFORM_LOCALHOST_TO_DOCKER_INTERNAL": "there is no Docker around the app",

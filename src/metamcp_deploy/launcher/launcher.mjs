@@ -231,7 +231,12 @@ export class Launcher {
   }
 
   #frontend(plan) {
-    const own = { PORT: String(plan.ports.frontend), HOSTNAME: "127.0.0.1", METAMCP_SERVICE_SECRETS: "" };
+    const own = {
+      PORT: String(plan.ports.frontend),
+      HOSTNAME: "127.0.0.1",
+      METAMCP_SERVICE_SECRETS: "",
+      NEXT_PUBLIC_APP_URL: plan.appUrl, // before v2.4.0 no page renders without it, on the server or in the browser
+    };
     return this.#service(plan, "frontend", "/", { env: this.#serviceEnvironment(plan, () => own) });
   }
 
