@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import records, rollout
+from metamcp_deploy.stages import records, releases, rollout
 from metamcp_deploy.stages.connection import Site
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def deploy(
     message: str | None = None,
     kind: str = "deploy",
     redeploy: bool = False,
+    more: Mapping[str, Any] | None = None,
 ) -> Done:
     """Makes the app run what is wanted, unless it does; goes on with such a deployment that is under way.
 
@@ -41,6 +43,7 @@ def deploy(
         message: kept in the record.
         kind: of the deployment, kept in the record: `deploy`, `rollback`, ...
         redeploy: deploy although that runs.
+        more: further fields of the record.
 
     Raises:
         DeployError: DEPLOYMENT_FAILED with the last log lines, DEADLINE, REQUEST_REFUSED.
@@ -53,10 +56,21 @@ def deploy(
     app = rollout.idle(workspace, app.name)
     if not redeploy and (kept := running(site, app, wanted)):
         return kept
+    about = releases.about(workspace, site.root, wanted.release)
     deployment = rollout.begin(workspace, app.name, wanted)
     events.emit(events.Changed("created", "deployment", deployment.id))
-    record = records.new(site.project, workspace.me, workspace.host, deployment.id, wanted, message)
-    record["kind"] = kind
+    record = records.new(
+        site.project,
+        workspace.me,
+        workspace.host,
+        deployment.id,
+        wanted,
+        message,
+        kind=kind,
+        about=about,
+        begun=deployment.create_time,
+        more=more,
+    )
     path = records.write(workspace, site.root, record)
     return _finished(site, app.name, deployment, path, record)
 

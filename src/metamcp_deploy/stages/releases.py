@@ -75,6 +75,28 @@ def is_complete(workspace: Workspace, root: str, release_id: str) -> bool:
     return not _missing(wanted, workspace.files.sizes(path))
 
 
+def about(workspace: Workspace, root: str, release_id: str) -> dict[str, Any]:
+    """What a release in the workspace tells of itself: its release.json, read back.
+
+    Raises:
+        DeployError: WORKSPACE_ANSWER, when it is not there, cannot be read, or is of another release.
+    """
+    path = f"{path_of(root, release_id)}/release.json"
+    try:
+        found: dict[str, Any] = json.loads(workspace.files.read(path) or b"")
+        same = found["id"] == release_id
+    except (ValueError, KeyError, TypeError):
+        same = False
+    if not same:
+        raise DeployError(
+            Code.WORKSPACE_ANSWER,
+            f"{path} is not the description of release {release_id}: the release did not arrive as it was sent, or was "
+            "changed since.",
+            hint="Delete that folder in the workspace and run `metamcp-deploy bundle-deploy`, which sends it again.",
+        )
+    return found
+
+
 def send(workspace: Workspace, root: str, release: Release) -> str:
     """Makes sure that the workspace holds the release; sends only what is not there. Gives its path.
 
