@@ -20,6 +20,7 @@ def test_a_kind_has_its_own_keys_and_defaults(work: Work) -> None:
     work.yaml("app: {name: gateway}\ntargets: {dev: {database: {kind: provisioned, capacity: CU_2}}}")
     assert rows(work) == {
         "kind": "provisioned",
+        "managed": "true",
         "instance": "gateway",
         "capacity": "CU_2",
         "name": "databricks_postgres",
@@ -116,3 +117,24 @@ def test_targets_of_one_workspace_share_no_database(work: Work, one: str, key: s
 def test_a_secret_of_the_database_and_one_of_the_app_need_different_names(work: Work) -> None:
     work.yaml("database: {password: {secret: DB_PW}}\napp: {env: {A: {secret: db-pw}}}\ntargets: {dev: }")
     assert "the secrets `DB_PW` and `db-pw` differ too little." in work.refused("dev").message
+
+
+def test_a_database_of_others_may_be_shared(work: Work) -> None:
+    shared = "database: {project: theirs, managed: false}, workspace: {host: https://one.example.com}"
+    work.yaml(f"targets: {{a: {{app: {{name: a-1}}, {shared}}}, b: {{app: {{name: b-1}}, {shared}}}}}")
+    assert work.load("b").settings.project_id == "theirs"
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ("kind: external, url: {secret: U}, managed: false", "never made or changed"),
+        ("min_cu: 4", "the least compute units, 4, are more than the most, 2"),
+        ("min_cu: 0", "0.5 to 112"),
+        ("suspend_after: 5", "60 to 604800, or never"),
+        ("history_days: 1", "2 to 35"),
+        ("kind: provisioned, max_cu: 2", "goes with kind autoscaling"),
+    ],
+)
+def test_sizes_that_cannot_be(work: Work, stated: str, said: str) -> None:
+    assert said in work.problems(f"targets: {{dev: {{database: {{{stated}}}}}}}")[0]

@@ -224,6 +224,7 @@ def test_all_targets_are_those_of_the_file_and_the_one_meant_as_it_is(two_target
     [
         ("app: {name: same}, database: {project: p-1}", "is the same app `same`"),
         ("app: {name: a-1}, database: {project: same}", "is the same database `same/production/metamcp_app`"),
+        ("app: {name: a-1}, secrets: {scope: same}", "is the same secret scope `same`"),
         (
             "app: {name: a-1}, database: {project: p-1}, workspace: {root_path: /Workspace/Shared/same}",
             "is the same folder `/Workspace/Shared/same`",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metamcp_deploy.config.model import DEFAULT_KIND, Settings
+from metamcp_deploy.config.model import DEFAULT_KIND, NEW_MAX_CU, NEW_MIN_CU, Settings
 from metamcp_deploy.config.origin import Problem
 from metamcp_deploy.config.tree import Node, at, leaves, nearest, without
 
@@ -11,6 +11,11 @@ _KINDS = {
     "project": ("autoscaling",),
     "branch": ("autoscaling",),
     "endpoint": ("autoscaling",),
+    "min_cu": ("autoscaling",),
+    "max_cu": ("autoscaling",),
+    "suspend_after": ("autoscaling",),
+    "history_days": ("autoscaling",),
+    "managed": ("autoscaling", "provisioned"),
     "instance": ("provisioned",),
     "capacity": ("provisioned",),
     "name": ("autoscaling", "provisioned"),
@@ -53,6 +58,10 @@ def problems(settings: Settings, tree: Node) -> list[Problem]:
     if database.kind == "external" and database.url is None:
         text = "an external database needs `url: {secret: KEY}`, the key of the secret that holds its URL."
         found.append(Problem(nearest(tree, ["database", "kind"]).origin, text))
+    least, most = database.min_cu or NEW_MIN_CU, database.max_cu or NEW_MAX_CU
+    if least > most:
+        text = f"the least compute units, {least:g}, are more than the most, {most:g}."
+        found.append(Problem(nearest(tree, ["database", "min_cu"]).origin, text))
     return found
 
 
@@ -76,4 +85,6 @@ def applies(key: str, settings: Settings) -> bool:
 def _stray(key: str, kind: str) -> str:
     if (key, kind) == ("name", "external"):
         return "an external database is named by its URL. Leave `name` out."
+    if (key, kind) == ("managed", "external"):
+        return "an external database is never made or changed. Leave `managed` out."
     return f"goes with kind {_KINDS[key][0]}, and this database's kind is {kind}. Leave `{key}` out, or change `kind`."

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     StringConstraints,
@@ -150,6 +151,19 @@ RootPath = Annotated[
     AfterValidator(_root_path),
 ]
 Host = Annotated[Line, AfterValidator(hosts.origin)]
+Seconds = Annotated[float, Field(gt=0, le=86_400), Expected("a number of seconds, more than 0")]
+# Source of the limits: the documentation of Lakebase autoscaling.
+ComputeUnits = Annotated[float, Field(ge=0.5, le=112), Expected("a number of compute units (CU), 0.5 to 112")]
+Suspension = Annotated[
+    Literal["never"] | Annotated[int, Integer, Field(ge=60, le=604_800)],
+    Expected("a whole number of seconds, 60 to 604800, or never"),
+]
+RetentionDays = Annotated[int, Integer, Field(ge=2, le=35), Expected("a whole number of days, 2 to 35")]
+UserScope = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z][a-z0-9_.:-]{0,127}$"),
+    Expected("an API scope such as `sql` or `files.files`"),
+]
 Folder = Annotated[Path, Expected("the path of a folder")]
 File = Annotated[Path, Expected("the path of a file")]
 # Scalars of YAML are taken as written, so `PORT: 8080` and `DEBUG: true` are fine; editors are told so.

@@ -23,6 +23,7 @@ from metamcp_deploy.config.model import (
     Secrets,
     TargetDatabase,
     Upstream,
+    Waits,
     WorkspaceSettings,
 )
 
@@ -42,6 +43,7 @@ class TargetSection(Model):
     secrets: Annotated[Secrets, Section()] = Secrets()
     network: Annotated[Network, Section()] = Network()
     workspace: Annotated[WorkspaceSettings, Section()] = WorkspaceSettings()
+    waits: Annotated[Waits, Section()] = Waits()
 
 
 class File(Model):
@@ -59,6 +61,7 @@ class File(Model):
     secrets: Annotated[Secrets, Section()] = Secrets()
     network: Annotated[Network, Section()] = Network()
     workspace: Annotated[WorkspaceSettings, Section()] = WorkspaceSettings()
+    waits: Annotated[Waits, Section()] = Waits()
     overrides: Folder | None = Field(default=None, description="folder of files laid over the upstream tree")
     patches: Folder | None = Field(default=None, description="folder of patches, applied after the package's")
     templates: Folder | None = Field(default=None, description="folder of templates, before the package's")

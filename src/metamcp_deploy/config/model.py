@@ -11,6 +11,7 @@ from metamcp_deploy.config.kinds import (
     AsWritten,
     ChildName,
     Commit,
+    ComputeUnits,
     DatabaseName,
     Email,
     EnvName,
@@ -22,10 +23,14 @@ from metamcp_deploy.config.kinds import (
     Identifier,
     LakebaseId,
     Line,
+    RetentionDays,
     RootPath,
+    Seconds,
     SecretKey,
     Section,
+    Suspension,
     Text,
+    UserScope,
 )
 
 DEFAULT_URL = "https://github.com/metatool-ai/metamcp.git"
@@ -88,8 +93,15 @@ class App(Model):
     name: AppName = Field(
         default="metamcp", description="unique in its workspace; mcp- in front lists it in AI Playground"
     )
+    managed: Flag = Field(
+        default=True, description="false: somebody else makes, changes and deletes the app; only deployed to"
+    )
+    description: Line | None = Field(default=None, description="what the workspace shows of the app")
     compute_size: Literal["MEDIUM", "LARGE", "XLARGE"] = Field(
         default="MEDIUM", description="size of the app's container"
+    )
+    user_api_scopes: Annotated[tuple[UserScope, ...], Section(tuple)] = Field(
+        default=(), description="what the app may do in its user's name (user authorization), such as sql"
     )
     permissions: Annotated[tuple[Permission, ...], Section(tuple)] = Field(
         default=(), description="who may use or manage the app, besides its owner"
@@ -132,6 +144,9 @@ class App(Model):
 DatabaseKind = Literal["autoscaling", "provisioned", "external"]
 DEFAULT_KIND: DatabaseKind = "autoscaling"
 NEW_CAPACITY = "CU_1"  # of an instance that is made without one stated
+# Of a project that is made without them stated: scaling to zero after five minutes is on purpose, the launcher waits
+# for a database that wakes up. A week of history is how far `rollback --to-database` reaches.
+NEW_MIN_CU, NEW_MAX_CU, NEW_SUSPEND_AFTER, NEW_HISTORY_DAYS = 0.5, 2.0, 300, 7
 
 
 class TargetDatabase(Model):
@@ -140,11 +155,28 @@ class TargetDatabase(Model):
     kind: DatabaseKind = Field(
         default=DEFAULT_KIND, description="Lakebase autoscaling or provisioned, or any PostgreSQL by its URL"
     )
+    managed: Flag = Field(
+        default=True, description="false: somebody else makes, changes and deletes the database; only used"
+    )
     project: LakebaseId | None = Field(
         default=None, description="autoscaling: Lakebase project; default: the app's name"
     )
     branch: LakebaseId = Field(default="production", description="autoscaling: branch of the project")
     endpoint: LakebaseId = Field(default="primary", description="autoscaling: endpoint of the branch")
+    min_cu: ComputeUnits | None = Field(
+        default=None, description="autoscaling: the least compute units; default: 0.5 for a new project"
+    )
+    max_cu: ComputeUnits | None = Field(
+        default=None, description="autoscaling: the most compute units; default: 2 for a new project"
+    )
+    suspend_after: Suspension | None = Field(
+        default=None,
+        description="autoscaling: idle seconds until it scales to zero, or never; default: 300 for a new project",
+    )
+    history_days: RetentionDays | None = Field(
+        default=None,
+        description="autoscaling: how far back a branch can reach, 2 to 35; default: 7 for a new project",
+    )
     instance: LakebaseId | None = Field(
         default=None, description="provisioned: database instance; default: the app's name"
     )
@@ -174,7 +206,24 @@ class Database(TargetDatabase):
 class Secrets(Model):
     """Where secrets are kept."""
 
+    managed: Flag = Field(
+        default=True, description="false: somebody else makes the scope and writes its secrets; only read"
+    )
     scope: SecretKey | None = Field(default=None, description="secret scope; default: the app's name")
+
+
+class Waits(Model):
+    """How long each thing is waited for, in seconds."""
+
+    compute: Seconds = Field(default=1200, description="the app's compute to start or stop")
+    deployment: Seconds = Field(
+        default=1200, description="a deployment to end (an app has 10 minutes to start)"
+    )
+    database: Seconds = Field(default=1200, description="Lakebase to make, change or start something")
+    change: Seconds = Field(default=600, description="the app to be made or changed")
+    deletion: Seconds = Field(
+        default=1260, description="the app to be gone (the platform takes up to 20 minutes)"
+    )
 
 
 class Network(Model):
@@ -213,6 +262,7 @@ class Settings(Model):
     secrets: Annotated[Secrets, Section()] = Secrets()
     network: Annotated[Network, Section()] = Network()
     workspace: Annotated[WorkspaceSettings, Section()] = WorkspaceSettings()
+    waits: Annotated[Waits, Section()] = Waits()
     overrides: Folder | None = None
     patches: Folder | None = None
     templates: Folder | None = None
@@ -255,6 +305,10 @@ __all__ = [
     "DEFAULT_REF",
     "DEFAULT_URL",
     "NEW_CAPACITY",
+    "NEW_HISTORY_DAYS",
+    "NEW_MAX_CU",
+    "NEW_MIN_CU",
+    "NEW_SUSPEND_AFTER",
     "PRINCIPALS",
     "App",
     "AppName",
@@ -276,5 +330,6 @@ __all__ = [
     "TargetDatabase",
     "Text",
     "Upstream",
+    "Waits",
     "WorkspaceSettings",
 ]

@@ -13,8 +13,8 @@ from metamcp_deploy.errors import Code
 
 # What identifies a deployment: stated by a target, no variable may change it.
 _IDENTITY = ("workspace.", "app.name", "database.", "secrets.scope")
-# What a person or a pipeline may choose for a protected target: who they are, and how they reach the outside.
-_PERSONAL = ("workspace.profile", "network.")
+# What a person or a pipeline may choose for a protected target: who they are, how they reach the outside, and patience.
+_PERSONAL = ("workspace.profile", "network.", "waits.")
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
 
@@ -62,22 +62,38 @@ def secret_names(settings: Settings, tree: Node) -> list[Problem]:
 
 
 def between_targets(targets: Sequence[tuple[Settings, Origin]]) -> list[Problem]:
-    """Targets of one workspace that would overwrite each other."""
+    """Targets of one workspace that would overwrite each other, unless they say that the thing is somebody else's."""
     problems = []
-    seen: dict[tuple[str, ...], tuple[Settings, Origin]] = {}
+    seen: dict[tuple[str, ...], Settings] = {}
     for settings, origin in targets:
-        where = settings.workspace.host or settings.workspace.profile
+        where = _workspace(settings)
         if not where:
             continue
-        things = [("app", settings.app.name, "app.name"), ("database", *databases.stated(settings))]
-        if root := settings.workspace.root_path:
-            things.append(("folder", root, "workspace.root_path"))
-        for kind, name, key in things:
-            first, _ = seen.setdefault((where, kind, name), (settings, origin))
-            if first is not settings:
+        for kind, name, key in _own(settings):
+            first = seen.setdefault((where, kind, name), settings)
+            follows = name == settings.app.name == first.app.name and kind == "secret scope"
+            if first is not settings and not follows:
                 text = f"is the same {kind} `{name}` in {where} as target `{first.target}`; give it another `{key}`."
                 problems.append(Problem(origin, text))
     return problems
+
+
+def _workspace(settings: Settings) -> str | None:
+    if settings.embedded:
+        return "the embedded workspace"
+    return settings.workspace.host or settings.workspace.profile
+
+
+def _own(settings: Settings) -> list[tuple[str, str, str]]:
+    """What a target must share with no other: kind, name and the key that names it."""
+    things = [("app", settings.app.name, "app.name")]
+    if settings.database.managed:
+        things.append(("database", *databases.stated(settings)))
+    if settings.secrets.managed:
+        things.append(("secret scope", settings.secret_scope, "secrets.scope"))
+    if root := settings.workspace.root_path:
+        things.append(("folder", root, "workspace.root_path"))
+    return things
 
 
 def hold(settings: Settings, stated: Node | None, outer: Node, merged: Node) -> None:
