@@ -1,47 +1,87 @@
 """What a target should look like in its workspace, computed from settings alone.
 
-`build` renders it into databricks.yml, `bundle-deploy` and `app-deploy` make it so.
+`build` renders it into databricks.yml, from where `bundle_file` reads it back: what acts make so is what stands there.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
-from metamcp_deploy.config.model import SecretReference, Settings
+from metamcp_deploy.config import model
+from metamcp_deploy.config.model import Settings
+from metamcp_deploy.stages.environment import (
+    AUTH_RESOURCE,
+    AUTH_SECRET,
+    DATABASE_RESOURCE,
+    LOCAL_OPERATOR,
+    EnvVar,
+    environment,
+    secret_resource,
+)
 
-DATABASE_RESOURCE = "database"
-AUTH_RESOURCE = "better-auth-secret"
-LOCAL_OPERATOR = "developer@example.com"  # the embedded workspace's one user
-AUTH_SECRET = "BETTER_AUTH_SECRET"  # noqa: S105 - the name of the variable and of the key in the scope
-
-
-@dataclass(frozen=True)
-class EnvVar:
-    """One variable of the app: a plain `value`, or `value_from` the name of one of its resources."""
-
-    name: str
-    value: str | None = None
-    value_from: str | None = None
-
-    def as_dict(self) -> dict[str, str]:
-        """As the deploy call and `config.env` in databricks.yml want it."""
-        if self.value_from is not None:
-            return {"name": self.name, "value_from": self.value_from}
-        return {"name": self.name, "value": self.value or ""}
+__all__ = ["AUTH_SECRET", "LOCAL_OPERATOR", "EnvVar", "environment", "secret_resource"]
+MARK = "metamcp-deploy"  # in the description of an app that this tool makes
+OWNER_ROLE = "metamcp-owner"  # of a Lakebase branch: owns databases, and nobody logs in as it
 
 
 @dataclass(frozen=True)
-class LakebasePaths:
-    """Resource names of the autoscaling database: `projects/P`, `projects/P/branches/B`, ...
+class App:
+    """The app.
 
-    The database's id cannot hold an underscore (ids are DNS names), its Postgres name can.
+    Attributes:
+        name: of the app.
+        managed: False when somebody else makes and changes it.
+        description: what the workspace shows.
+        compute_size: MEDIUM, ...
+        resources: as the Apps API spells them, with literal names.
+        env: the environment that deployments send, without APP_URL.
+        permissions: grants as databricks.yml spells them: `level` and one principal.
+        user_api_scopes: of user authorization.
+        started: whether the app is to run.
     """
 
+    name: str
+    managed: bool
+    description: str
+    compute_size: str
+    resources: tuple[dict[str, Any], ...]
+    env: tuple[EnvVar, ...]
+    permissions: tuple[dict[str, str], ...] = ()
+    user_api_scopes: tuple[str, ...] = ()
+    started: bool = True
+
+    def environment(self, url: str) -> list[dict[str, str]]:
+        """The complete environment of a deployment, as the deploy call wants it."""
+        return [EnvVar("APP_URL", value=url).as_dict(), *(variable.as_dict() for variable in self.env)]
+
+
+@dataclass(frozen=True)
+class Lakebase:
+    """A database of Lakebase autoscaling; names are whole (`projects/P/branches/B`).
+
+    The database's id cannot hold an underscore (ids are DNS names), its Postgres name can.
+
+    Attributes:
+        postgres_name: what Postgres calls the database.
+        project_spec: of a project that is made.
+        endpoint_spec: fields of the endpoint that the settings state.
+        held: fields of the project that the settings state: changed where they differ, on a project that is there, too.
+        permissions: grants on the project.
+    """
+
+    kind: ClassVar[str] = "autoscaling"
+    managed: bool
     project: str
     branch: str
     endpoint: str
     database: str
+    postgres_name: str
+    project_spec: Mapping[str, Any] = field(default_factory=dict)
+    endpoint_spec: Mapping[str, Any] = field(default_factory=dict)
+    held: frozenset[str] = frozenset()
+    permissions: tuple[dict[str, str], ...] = ()
 
     @property
     def database_id(self) -> str:
@@ -49,86 +89,143 @@ class LakebasePaths:
         return self.database.rsplit("/", 1)[1]
 
 
-def lakebase(settings: Settings) -> LakebasePaths:
-    """Where the target's database is."""
-    project = f"projects/{settings.project_id}"
-    branch = f"{project}/branches/{settings.database.branch}"
-    return LakebasePaths(
-        project=project,
-        branch=branch,
-        endpoint=f"{branch}/endpoints/{settings.database.endpoint}",
-        database=f"{branch}/databases/{settings.database_name.replace('_', '-')}",
+@dataclass(frozen=True)
+class Instance:
+    """A database of a provisioned Lakebase instance.
+
+    Attributes:
+        name: of the instance.
+        database: what Postgres calls it.
+        capacity: of an instance that is made.
+        held: whether the settings state the capacity: changed where it differs, on an instance that is there, too.
+        permissions: grants on the instance.
+    """
+
+    kind: ClassVar[str] = "provisioned"
+    managed: bool
+    name: str
+    database: str
+    capacity: str
+    held: bool = False
+    permissions: tuple[dict[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class External:
+    """Any other Postgres: nothing of it is in the workspace but the secret with its URL."""
+
+    kind: ClassVar[str] = "external"
+    managed: bool = False
+    permissions: tuple[dict[str, str], ...] = ()
+
+
+Database = Lakebase | Instance | External
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """The secret scope.
+
+    Attributes:
+        scope: its name.
+        managed: False when somebody else makes it and writes its secrets.
+        keys: all that the app's resources refer to.
+        permissions: grants on the scope.
+    """
+
+    scope: str
+    managed: bool
+    keys: frozenset[str]
+    permissions: tuple[dict[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Desired:
+    """How a target should be in its workspace; `root` is the folder of its releases, records and state."""
+
+    target: str
+    root: str
+    app: App
+    database: Database
+    secrets: Secrets
+
+
+def of(settings: Settings, root: str) -> Desired:
+    """How the settings want their target."""
+    app = settings.app
+    return Desired(
+        target=settings.target,
+        root=root,
+        app=App(
+            name=app.name,
+            managed=app.managed,
+            description=app.description or f"MetaMCP, deployed by {MARK} (target {settings.target})",
+            compute_size=app.compute_size,
+            resources=tuple(app_resources(settings)),
+            env=tuple(environment(settings, None)),
+            permissions=tuple(p.model_dump(exclude_none=True) for p in app.permissions),
+            user_api_scopes=app.user_api_scopes,
+        ),
+        database=database(settings),
+        secrets=Secrets(
+            scope=settings.secret_scope,
+            managed=settings.secrets.managed,
+            keys=frozenset({AUTH_SECRET, *settings.secret_keys}),
+        ),
     )
 
 
-def secret_resource(key: str) -> str:
-    """The app resource's name for a key of the secret scope: `OIDC_CLIENT_SECRET` → `secret-oidc-client-secret`."""
-    return "secret-" + key.lower().replace("_", "-").replace(".", "-")
-
-
-def environment(settings: Settings, app_url: str | None) -> list[EnvVar]:
-    """The complete environment that the deploy call sends, in a fixed order.
-
-    Args:
-        settings: of the target.
-        app_url: the app's public origin; None (before the app exists) leaves `APP_URL` out.
-    """
-    database = database_access(settings)
-    of_database = {n for n, v in database.items() if v.value_from not in (None, DATABASE_RESOURCE)}
-    of_app = {n for n, v in settings.app.env.items() if isinstance(v, SecretReference)}
-    secret_names = sorted({AUTH_SECRET, *of_database, *of_app})
-    # The launcher hands the services these names and no others of the platform's environment.
-    plain_names = sorted(n for n, v in settings.app.env.items() if not isinstance(v, SecretReference))
-    variables = {
-        "TRANSFORM_LOCALHOST_TO_DOCKER_INTERNAL": EnvVar(
-            "TRANSFORM_LOCALHOST_TO_DOCKER_INTERNAL", value="false"
-        )
-    }
-    for name, value in sorted(settings.app.env.items()):
-        if isinstance(value, SecretReference):
-            variables[name] = EnvVar(name, value_from=secret_resource(value.secret))
-        else:
-            variables[name] = EnvVar(name, value=value)
-    return [
-        *([EnvVar("APP_URL", value=app_url)] if app_url else []),
-        EnvVar(AUTH_SECRET, value_from=AUTH_RESOURCE),
-        *database.values(),
-        EnvVar("METAMCP_SECRET_ENV", value=",".join(secret_names)),
-        *([EnvVar("METAMCP_APP_ENV", value=",".join(plain_names))] if plain_names else []),
-        *access(settings),
-        *variables.values(),
-    ]
-
-
-def access(settings: Settings) -> list[EnvVar]:
-    """What the launcher is told about who may do what, and what MCP servers may be given."""
-    app = settings.app
-    operators = app.operators or ((LOCAL_OPERATOR,) if settings.embedded else ())
-    given = {
-        "METAMCP_SIGN_UP": settings.sign_up,
-        "METAMCP_OPERATORS": ",".join(operators),
-        "METAMCP_CONTACT": app.contact or "",
-        "METAMCP_INSPECTOR": "" if app.inspector == "closed" else app.inspector,
-        "METAMCP_CHILD_ENV": ",".join(app.child_env),
-        "METAMCP_COMPUTE_SIZE": app.compute_size,
-        "METAMCP_ALLOW_INSTANCES": "true" if app.allow_instances else "",
-    }
-    return [EnvVar(name, value=value) for name, value in given.items() if value]
-
-
-def database_access(settings: Settings) -> dict[str, EnvVar]:
-    """By name, what tells the launcher how it gets to the database, besides the PG names that a resource injects."""
+def database(settings: Settings) -> Database:
+    """The database that the settings want."""
     d = settings.database
-    made = []
-    if d.url is not None:
-        made.append(EnvVar("DATABASE_URL", value_from=secret_resource(d.url.secret)))
-    if d.password is not None:
-        made.append(EnvVar("PGPASSWORD", value_from=secret_resource(d.password.secret)))
-    elif d.kind == "autoscaling":
-        made.append(EnvVar("LAKEBASE_ENDPOINT", value_from=DATABASE_RESOURCE))
-    elif d.kind == "provisioned":
-        made.append(EnvVar("LAKEBASE_INSTANCE_NAME", value=settings.instance_name))
-    return {variable.name: variable for variable in made}
+    if d.kind == "autoscaling":
+        return lakebase(settings)
+    if d.kind == "provisioned":
+        return Instance(
+            managed=d.managed,
+            name=settings.instance_name,
+            database=settings.database_name,
+            capacity=d.capacity or model.NEW_CAPACITY,
+            held=d.capacity is not None,
+        )
+    return External()
+
+
+def lakebase(settings: Settings) -> Lakebase:
+    """The target's database, were it of Lakebase autoscaling."""
+    d = settings.database
+    project = f"projects/{settings.project_id}"
+    branch = f"{project}/branches/{d.branch}"
+    days = d.history_days or model.NEW_HISTORY_DAYS
+    return Lakebase(
+        managed=d.managed,
+        project=project,
+        branch=branch,
+        endpoint=f"{branch}/endpoints/{d.endpoint}",
+        database=f"{branch}/databases/{settings.database_name.replace('_', '-')}",
+        postgres_name=settings.database_name,
+        project_spec={
+            "display_name": settings.project_id,
+            "history_retention_duration": f"{days * 86_400}s",
+            "default_endpoint_settings": {
+                "autoscaling_limit_min_cu": d.min_cu or model.NEW_MIN_CU,
+                "autoscaling_limit_max_cu": d.max_cu or model.NEW_MAX_CU,
+                **_suspension(d.suspend_after or model.NEW_SUSPEND_AFTER),
+            },
+        },
+        endpoint_spec={
+            **({"autoscaling_limit_min_cu": d.min_cu} if d.min_cu else {}),
+            **({"autoscaling_limit_max_cu": d.max_cu} if d.max_cu else {}),
+            **(_suspension(d.suspend_after) if d.suspend_after else {}),
+        },
+        held=frozenset({"history_retention_duration"} if d.history_days else ()),
+    )
+
+
+def _suspension(after: int | str) -> dict[str, Any]:
+    if after == "never":
+        return {"no_suspension": True}
+    return {"suspend_timeout_duration": f"{after}s"}
 
 
 def app_resources(settings: Settings) -> list[dict[str, Any]]:

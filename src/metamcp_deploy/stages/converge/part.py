@@ -1,0 +1,76 @@
+"""What each kind of thing does in a convergence: look, say what would change, change it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from metamcp_deploy.config.model import Settings
+from metamcp_deploy.stages.connection import Site
+from metamcp_deploy.stages.converge.ledger import Ledger
+from metamcp_deploy.stages.converge.plan import Change
+from metamcp_deploy.stages.desired import Desired
+
+if TYPE_CHECKING:
+    from metamcp_deploy.workspace import Workspace
+    from metamcp_deploy.workspace.apps import App
+
+
+@dataclass
+class Context:
+    """What the parts of a convergence know.
+
+    Attributes:
+        site: the target's place in its workspace.
+        desired: how it should be.
+        adopt: `--adopt`: take over an app of somebody else.
+        ledger: what the target made so far.
+        deployed: the newest deployment record's content, empty without one: tells drift from changed settings.
+        app: the app as it was seen or made last; None while there is none.
+    """
+
+    site: Site
+    desired: Desired
+    adopt: bool = False
+    ledger: Ledger = field(default_factory=Ledger)
+    deployed: Mapping[str, Any] = field(default_factory=dict)
+    app: App | None = None
+
+    @property
+    def workspace(self) -> Workspace:
+        """Logged in."""
+        return self.site.workspace
+
+    @property
+    def settings(self) -> Settings:
+        """Of the target."""
+        return self.site.project.settings
+
+
+class Part(ABC):
+    """One kind of thing: a database, the secret scope, the app, ... Made anew for each look."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    @abstractmethod
+    def look(self) -> None:
+        """Asks the workspace, and changes nothing. Runs beside the looks of other parts.
+
+        Raises:
+            DeployError: for what no change of this tool can heal.
+        """
+
+    @abstractmethod
+    def changes(self) -> tuple[Change, ...]:
+        """What would be done, kept things included; from what `look` saw, without a request."""
+
+    def makes(self) -> dict[str, Any]:
+        """What of `changes` is to be claimed in the ledger before it is made."""
+        return {}
+
+    @abstractmethod
+    def apply(self) -> None:
+        """Carries the changes out, also after an earlier run got half way, and emits `Changed` for each thing."""
