@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -63,8 +64,10 @@ def test_what_was_written_before_a_crash_counts(cluster: Cluster) -> None:
     execute(cluster, "CREATE TABLE t (word text)", "INSERT INTO t VALUES ('a')")
     then_ = time.time()
     pid = int((cluster.data / "postmaster.pid").read_text().split("\n")[0])
-    for process in [*psutil.Process(pid).children(), psutil.Process(pid)]:
-        process.kill()
+    server = psutil.Process(pid)
+    for process in [server, *server.children()]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     cluster.start()
     execute(cluster, AFTER)
     with cluster.past(at=then_) as then:
