@@ -61,6 +61,8 @@ class Code(StrEnum):
     WORKSPACE_ANSWER = "workspace_answer"
     NOT_FOUND = "not_found"
     PERMISSION_DENIED = "permission_denied"
+    ADDRESS_REFUSED = "address_refused"
+    FEATURE_MISSING = "feature_missing"
     ALREADY_EXISTS = "already_exists"
     REQUEST_REFUSED = "request_refused"
     RATE_LIMITED = "rate_limited"

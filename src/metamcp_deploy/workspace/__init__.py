@@ -1,7 +1,7 @@
 """A Databricks workspace, real or embedded: the only part that knows databricks.sdk."""
 
-from metamcp_deploy.workspace.api import ApiError
 from metamcp_deploy.workspace.client import Workspace
 from metamcp_deploy.workspace.clock import Clock, poll
+from metamcp_deploy.workspace.refusals import ApiError
 
 __all__ = ["ApiError", "Clock", "Workspace", "poll"]

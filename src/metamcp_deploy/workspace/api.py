@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import copy
 import email.utils
-import json
 import logging
 import threading
-import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,7 +18,7 @@ import requests
 
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.workspace import causes
+from metamcp_deploy.workspace import causes, refusals
 from metamcp_deploy.workspace.clock import Clock
 
 CONNECT_SECONDS = 6.0
@@ -32,45 +30,6 @@ THROTTLED_SECONDS = 120.0  # how long 429 and 503 are obeyed
 Guard = Callable[[bool], None]
 
 _log = logging.getLogger("metamcp_deploy.workspace")
-
-
-class ApiError(DeployError):
-    """An answer that is an error: `status` is HTTP's, `error_code` the API's own (empty when it gave none)."""
-
-    def __init__(
-        self, code: Code, message: str, *, hint: str, detail: str | None, status: int, error_code: str
-    ) -> None:
-        super().__init__(code, message, hint=hint, detail=detail)
-        self.status = status
-        self.error_code = error_code
-
-
-_BY_ERROR_CODE = {
-    "RESOURCE_DOES_NOT_EXIST": Code.NOT_FOUND,
-    "NOT_FOUND": Code.NOT_FOUND,
-    "RESOURCE_ALREADY_EXISTS": Code.ALREADY_EXISTS,
-    "ALREADY_EXISTS": Code.ALREADY_EXISTS,
-    "PERMISSION_DENIED": Code.PERMISSION_DENIED,
-    "UNAUTHENTICATED": Code.AUTH_FAILED,
-    "RESOURCE_EXHAUSTED": Code.RATE_LIMITED,
-    "REQUEST_LIMIT_EXCEEDED": Code.RATE_LIMITED,
-}
-_BY_STATUS = {
-    401: Code.AUTH_FAILED,
-    403: Code.PERMISSION_DENIED,
-    404: Code.NOT_FOUND,
-    409: Code.ALREADY_EXISTS,
-    429: Code.RATE_LIMITED,
-}
-_HINTS = {
-    Code.AUTH_FAILED: "Log in again: databricks auth login --host {host}",
-    Code.PERMISSION_DENIED: "Ask a workspace admin for this permission, or log in as somebody who has it.",
-    Code.NOT_FOUND: "Check the names of the target: metamcp-deploy config show --origin",
-    Code.ALREADY_EXISTS: "Run the same command again; if it repeats, choose another name for it.",
-    Code.RATE_LIMITED: "Wait a minute and run the same command again.",
-    Code.REQUEST_REFUSED: "Check what the target asks for: metamcp-deploy config show --origin",
-    Code.WORKSPACE_ANSWER: "Check workspace.host, then the state of the workspace, and run the command again.",
-}
 
 
 class Api:
@@ -149,8 +108,8 @@ class Api:
             repeatable: False when doing it twice would do harm: then a lost answer is not tried again.
 
         Raises:
-            ApiError: by status: AUTH_FAILED, PERMISSION_DENIED, NOT_FOUND, ALREADY_EXISTS, RATE_LIMITED,
-                REQUEST_REFUSED, WORKSPACE_ANSWER.
+            ApiError: AUTH_FAILED, PERMISSION_DENIED, ADDRESS_REFUSED, FEATURE_MISSING, NOT_FOUND, ALREADY_EXISTS,
+                RATE_LIMITED, REQUEST_REFUSED, WORKSPACE_ANSWER.
             DeployError: WORKSPACE_UNREACHABLE, AUTH_FAILED.
         """
         request: dict[str, Any] = {"params": query, "json": body}
@@ -158,7 +117,7 @@ class Api:
             request = {"data": dict(form), "files": {"content": ("content", content or b"")}}
         response = self._tried(method, path, request, repeatable)
         if not response.ok or response.is_redirect:
-            raise self._error(method, path, response)
+            raise refusals.refusal(self.host, method, path, response)
         if raw:
             return response.content
         return self._json(method, path, response)
@@ -226,44 +185,7 @@ class Api:
             document = None
         if isinstance(document, dict):  # as every answer of every call here
             return document
-        what = "an HTML page" if _is_html(response) else "something that is no JSON object"
-        raise ApiError(
-            Code.WORKSPACE_ANSWER,
-            f"{method} {path} on {self.host} answered with {what}: this is not a workspace's API.",
-            hint="Check workspace.host (or the profile's host): it is the origin of a workspace, as in "
-            "https://dev.example.com.",
-            detail=response.text[:300],
-            status=response.status_code,
-            error_code="",
-        )
-
-    def _error(self, method: str, path: str, response: requests.Response) -> ApiError:
-        status = response.status_code
-        where = f"{method} {path} on {self.host}"
-        if response.is_redirect:
-            to = urllib.parse.urlsplit(response.headers.get("Location", ""))
-            return ApiError(
-                Code.AUTH_FAILED,
-                f"{where} answered {status}, a redirect to {to.netloc or self.host}{to.path}: the credential was "
-                "not accepted, or this is not a workspace's host.",
-                hint=_HINTS[Code.AUTH_FAILED].format(host=self.host),
-                detail=None,
-                status=status,
-                error_code="",
-            )
-        error_code, message = _said(response)
-        code = _BY_ERROR_CODE.get(error_code) or _BY_STATUS.get(status)
-        if code is None:
-            code = Code.REQUEST_REFUSED if status < 500 else Code.WORKSPACE_ANSWER
-        words = f"{where} answered {status}" + (f" {error_code}" if error_code else "")
-        return ApiError(
-            code,
-            words + (f": {message}" if message else "."),
-            hint=_HINTS[code].format(host=self.host),
-            detail=None if message else response.text[:300] or None,
-            status=status,
-            error_code=error_code,
-        )
+        raise refusals.no_object(self.host, method, path, response)
 
 
 def _anything(writes: bool) -> None:
@@ -279,21 +201,3 @@ def _throttled(response: requests.Response, attempt: int) -> float | None:
     except ValueError:
         asked = min(8.0, 0.5 * 2**attempt)
     return min(max(asked, 0.05), 60.0)
-
-
-def _is_html(response: requests.Response) -> bool:
-    kind: str = response.headers.get("Content-Type", "")
-    return "html" in kind or response.content.lstrip()[:1] == b"<"
-
-
-def _said(response: requests.Response) -> tuple[str, str]:
-    """The API's error code and message; SCIM and OAuth spell them differently."""
-    try:
-        document = response.json()
-    except (ValueError, json.JSONDecodeError):
-        return "", "an HTML page, not a workspace's API" if _is_html(response) else ""
-    if not isinstance(document, dict):
-        return "", ""
-    error_code = document.get("error_code") or document.get("scimType") or document.get("error") or ""
-    message = document.get("message") or document.get("detail") or document.get("error_description") or ""
-    return str(error_code), str(message)

@@ -8,19 +8,16 @@ from __future__ import annotations
 import logging
 import os
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import requests
-
 from metamcp_deploy import __version__, events
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.workspace import api, causes, profiles
+from metamcp_deploy.workspace import api, profiles, refusals, sdk_calls
 from metamcp_deploy.workspace.clock import Clock
 
 if TYPE_CHECKING:
@@ -28,9 +25,6 @@ if TYPE_CHECKING:
 
 _SDK_TRY_SECONDS = 8  # of its first question to the host, which it may leave unanswered
 _PROBE_SECONDS = 15.0  # of ours: with the SDK's, silence is noticed well within 30 s
-_TOKEN_SECONDS = (
-    60.0  # the SDK's token request has no limit of its own; a browserless `databricks auth token` is slow
-)
 _NOT_OAUTH = frozenset({"pat", "basic"})
 
 # With --debug the console adds a handler of its own; without one, Python would print the SDK's warnings bare.
@@ -61,7 +55,7 @@ class Login:
             DeployError: AUTH_FAILED, WORKSPACE_UNREACHABLE.
         """
         return {
-            **_translated(self._authenticate, self.host, self.source),
+            **sdk_calls.bounded(self._authenticate, self.host, self.source),
             "User-Agent": self.user_agent,
         }
 
@@ -145,7 +139,7 @@ def _configured(given: dict[str, Any], wanted: str | None, reach: _Reach, source
             http_timeout_seconds=_SDK_TRY_SECONDS,
         )
     except ValueError as e:  # the SDK's word for whatever is wrong with a login
-        raise _not_logged_in(wanted or strategy.host, source, str(e)) from e
+        raise sdk_calls.not_logged_in(wanted or strategy.host, source, str(e)) from e
     return Login(
         host=profiles.origin(config.host) or "",
         auth_type=str(config.auth_type),
@@ -195,72 +189,34 @@ class _Strategy:
                 "then -p NAME",
             )
         config.host = host  # without the `?o=…` that people copy from the browser
-        answered_as_workspace = _probe(host, self._reach)
+        strange = _probe(host, self._reach)
         try:
-            return _translated(lambda: self._default(config), host, self._source)
+            return sdk_calls.bounded(lambda: self._default(config), host, self._source)
         except DeployError as e:
-            if answered_as_workspace or e.code is not Code.AUTH_FAILED:
+            if not strange or e.code is not Code.AUTH_FAILED:
                 raise
             raise DeployError(
                 e.code,
-                f"{e.message} {host} did not answer as a workspace does: is the host right?",
+                f"{e.message} {host} did not answer as a workspace does ({strange}): is the host right?",
                 hint=e.hint,
                 detail=e.detail,
             ) from e
 
 
-def _probe(host: str, reach: _Reach) -> bool:
-    """Asks the host what every workspace tells; False when the answer is not a workspace's, and that is all right.
+def _probe(host: str, reach: _Reach) -> str | None:
+    """Asks the host what every workspace tells; what was strange about the answer, which alone is no failure.
 
     Raises:
-        DeployError: WORKSPACE_UNREACHABLE, after well under 30 s.
+        DeployError: WORKSPACE_UNREACHABLE, after well under 30 s; ADDRESS_REFUSED.
     """
     call = api.Api(host, reach.network.requests_session, dict, reach.clock, read_seconds=_PROBE_SECONDS)
     try:
         call.call("GET", "/.well-known/databricks-config")
-    except api.ApiError:
-        return False
-    return True
-
-
-def _translated(call: Callable[[], Any], host: str, source: str) -> Any:
-    """Runs one of the SDK's authentication calls for at most `_TOKEN_SECONDS`."""
-    done: list[Any] = []
-    failed: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            done.append(call())
-        except BaseException as e:
-            failed.append(e)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(_TOKEN_SECONDS)
-    if done:
-        return done[0]
-    if not failed:
-        text = f"{host} did not answer the request for a token within {_TOKEN_SECONDS:g} s."
-        raise DeployError(
-            Code.WORKSPACE_UNREACHABLE, text, hint=f"Check the network and proxy settings: curl -sI {host}"
-        )
-    error = failed[0]
-    if isinstance(error, DeployError) or not isinstance(error, Exception):
-        raise error
-    if isinstance(error, requests.exceptions.ConnectionError | requests.exceptions.Timeout):
-        raise causes.unreachable(host, "the request for a token", error, 0) from error
-    raise _not_logged_in(host, source, str(error)) from error
-
-
-def _not_logged_in(host: str | None, source: str, said: str) -> DeployError:
-    where = host or "the workspace"
-    login = f"databricks auth login --host {host or 'https://<workspace>'}"
-    return DeployError(
-        Code.AUTH_FAILED,
-        f"{source} could not log in to {where}.",
-        hint=f"{login} (in a pipeline: DATABRICKS_AUTH_TYPE=github-oidc, or DATABRICKS_CLIENT_ID and _SECRET)",
-        detail=said[:800],
-    )
+    except refusals.ApiError as e:
+        if e.code is Code.ADDRESS_REFUSED:
+            raise
+        return e.message.removesuffix(".")
+    return None
 
 
 @contextmanager

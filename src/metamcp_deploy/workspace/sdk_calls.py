@@ -1,0 +1,75 @@
+"""Calls of the SDK's own: bounded in time, which it does not do, and their failures in words."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import requests
+
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.workspace import causes, refusals
+
+_TOKEN_SECONDS = 25.0  # the SDK's token request has no limit of its own, nor have the programs that it runs
+
+
+def bounded(call: Callable[[], Any], host: str, source: str) -> Any:
+    """Runs one of the SDK's authentication calls for at most `_TOKEN_SECONDS`.
+
+    Args:
+        call: without arguments.
+        host: of the workspace, for the errors.
+        source: where the login comes from, for the errors.
+
+    Raises:
+        DeployError: WORKSPACE_UNREACHABLE, ADDRESS_REFUSED, AUTH_FAILED; what `call` raises of this kind.
+    """
+    done: list[Any] = []
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            done.append(call())
+        except BaseException as e:
+            failed.append(e)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(_TOKEN_SECONDS)
+    if done:
+        return done[0]
+    if not failed:
+        text = f"{host} did not answer the request for a token within {_TOKEN_SECONDS:g} s."
+        raise DeployError(
+            Code.WORKSPACE_UNREACHABLE, text, hint=f"Check the network and proxy settings: curl -sI {host}"
+        )
+    error = failed[0]
+    if isinstance(error, DeployError) or not isinstance(error, Exception):
+        raise error
+    if refusals.address_refused(str(error)):
+        raise _not_let_in(host, str(error)) from error
+    if isinstance(error, requests.exceptions.ConnectionError | requests.exceptions.Timeout):
+        raise causes.unreachable(host, "the request for a token", error, 0) from error
+    raise not_logged_in(host, source, str(error)) from error
+
+
+def _not_let_in(host: str, said: str) -> DeployError:
+    return DeployError(
+        Code.ADDRESS_REFUSED,
+        f"{host} lets nobody in from this network address.",
+        hint=refusals.HINTS[Code.ADDRESS_REFUSED],
+        detail=said[:800],
+    )
+
+
+def not_logged_in(host: str | None, source: str, said: str) -> DeployError:
+    """The error for a login that nobody accepts, with what the SDK said of it."""
+    where = host or "the workspace"
+    login = f"databricks auth login --host {host or 'https://<workspace>'}"
+    return DeployError(
+        Code.AUTH_FAILED,
+        f"{source} could not log in to {where}.",
+        hint=f"{login} (in a pipeline: DATABRICKS_AUTH_TYPE=github-oidc, or DATABRICKS_CLIENT_ID and _SECRET)",
+        detail=said[:800],
+    )
