@@ -159,13 +159,13 @@ def test_grants_are_added_and_others_stay(project: Project, bundled: Deploy, see
     wanting = with_app(project, permissions=[{"level": "CAN_USE", "group_name": "users"}])
     bundled(project)
     workspace, name = connection.connect(project), project.settings.app.name
-    workspace.apps.grant(name, [{"user_name": "b@example.com", "permission_level": "CAN_MANAGE"}])
+    workspace.permissions.grant("apps", name, [{"user_name": "b@example.com", "permission_level": "CAN_MANAGE"}])
     bundled(wanting)
     assert ("created", "permission") in changed(seen)
     seen.clear()
     bundled(wanting)
     assert ("kept", "permission") in changed(seen)
-    granted = workspace.apps.granted(name)
+    granted = workspace.permissions.granted("apps", name)
     assert granted["group_name", "users"] == {"CAN_USE"}
     assert granted["user_name", "b@example.com"] == {"CAN_MANAGE"}
 

@@ -265,7 +265,7 @@ def permissions(workspace: Workspace, settings: Settings) -> None:
     """Adds the grants that are missing. Grants of others stay, and nobody's higher level is lowered."""
     if not settings.app.permissions:
         return
-    granted = workspace.apps.granted(settings.app.name)
+    granted = workspace.permissions.granted("apps", settings.app.name)
     missing: list[dict[str, str]] = []
     for permission in settings.app.permissions:
         who = {k: v for k, v in permission.model_dump(exclude={"level"}).items() if v}
@@ -275,7 +275,7 @@ def permissions(workspace: Workspace, settings: Settings) -> None:
         else:
             missing.append({**who, "permission_level": permission.level})
     if missing:
-        workspace.apps.grant(settings.app.name, missing)
+        workspace.permissions.grant("apps", settings.app.name, missing)
     for entry in missing:
         person = next(v for k, v in entry.items() if k != "permission_level")
         events.emit(events.Changed("created", "permission", f"{entry['permission_level']} for {person}"))

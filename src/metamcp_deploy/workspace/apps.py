@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -216,19 +216,3 @@ class Apps:
                 break
         found.sort(key=lambda one: one.create_time or 0.0, reverse=True)
         return found[:count]
-
-    def granted(self, name: str) -> dict[tuple[str, str], set[str]]:
-        """Who may do what: (`user_name`, "a@example.com") → levels, inherited ones included."""
-        answer = self._api.call("GET", f"/api/2.0/permissions/apps/{name}")
-        found: dict[tuple[str, str], set[str]] = {}
-        for entry in answer.get("access_control_list", []):
-            for kind in ("user_name", "group_name", "service_principal_name"):
-                if who := entry.get(kind):
-                    levels = {str(p.get("permission_level")) for p in entry.get("all_permissions", [])}
-                    found.setdefault((kind, who), set()).update(levels)
-        return found
-
-    def grant(self, name: str, entries: Sequence[Mapping[str, str]]) -> None:
-        """Adds grants and leaves all others (PUT would replace them)."""
-        body = {"access_control_list": [dict(e) for e in entries]}
-        self._api.call("PATCH", f"/api/2.0/permissions/apps/{name}", body=body)

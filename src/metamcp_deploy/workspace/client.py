@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.secret import Secret
@@ -15,6 +15,7 @@ from metamcp_deploy.workspace.files import Files
 from metamcp_deploy.workspace.instances import Instances
 from metamcp_deploy.workspace.lakebase import Lakebase
 from metamcp_deploy.workspace.login import Login, log_in
+from metamcp_deploy.workspace.permissions import Permissions
 from metamcp_deploy.workspace.secrets import Secrets
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Workspace:
         lakebase: databases of the autoscaling kind.
         instances: those of the provisioned kind.
         secrets: secret scopes.
+        permissions: access lists.
         clock: of all waits.
     """
 
@@ -48,6 +50,7 @@ class Workspace:
         self.lakebase = Lakebase(self._api)
         self.instances = Instances(self._api)
         self.secrets = Secrets(self._api)
+        self.permissions = Permissions(self._api)
 
     @classmethod
     def connect(
@@ -90,10 +93,21 @@ class Workspace:
         """Logs in anew: a token that was refused before its time is not used again."""
         self._login = self._log_in()
 
+    @property
+    def login(self) -> Login:
+        """How it is logged in."""
+        return self._login
+
     @functools.cached_property
+    def identity(self) -> dict[str, Any]:
+        """Who the login is, as SCIM tells it: `userName`, `groups`, ..."""
+        found: dict[str, Any] = self._api.call("GET", "/api/2.0/preview/scim/v2/Me")
+        return found
+
+    @property
     def me(self) -> str:
         """The login's user name (a service principal's is its client id)."""
-        return str(self._api.call("GET", "/api/2.0/preview/scim/v2/Me")["userName"])
+        return str(self.identity["userName"])
 
     def app_headers(self) -> dict[str, str]:
         """Headers that open an app's URL, with a fresh OAuth token.
