@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from metamcp_deploy import __version__
-from metamcp_deploy.cli import boundary, config, history, local, operate, pipeline, release
+from metamcp_deploy.cli import boundary, config, history, local, operate, pipeline, power, release
 
 app = typer.Typer(
     name="metamcp-deploy",
@@ -39,10 +39,12 @@ def _root(
 
 PIPELINE, OPERATE, AROUND = "The pipeline", "A deployed app", "Around it"
 STAGES = (pipeline.prepare, pipeline.patch, pipeline.build, pipeline.bundle_deploy, pipeline.app_deploy)
+SEEING = (power.status, operate.health, operate.logs, history.history, operate.token)
+ACTING = (power.start, power.stop)
 
 for command in (pipeline.deploy, *STAGES):
     app.command(rich_help_panel=PIPELINE)(command)
-for command in (operate.health, operate.logs, operate.token, history.history):
+for command in (*SEEING, *ACTING):
     app.command(rich_help_panel=OPERATE)(command)
 for command in (pipeline.demo, config.init):
     app.command(rich_help_panel=AROUND)(command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from metamcp_deploy.stages.history import Entry
 
 Count = Annotated[int, typer.Option("-n", "--count", min=0, help="Only so many of the newest; 0 for all.")]
-_COLUMNS = ("", "deployment", "when", "who", "what", "outcome", "release", "pin", "configuration", "message")
+_COLUMNS = (" ", "deployment", "when", "who", "what", "outcome", "release", "pin", "configuration", "message")
 
 
 @common
@@ -27,9 +28,16 @@ def history(run: Run, app: AppOption = None, count: Count = 20) -> None:
     if run.output == "json":
         run.console.data({"deployments": [entry.as_dict() for entry in entries]})
     elif entries:
-        run.console.table(_COLUMNS, [_row(entry) for entry in entries])
+        run.console.raw("\n".join(_aligned([_COLUMNS, *map(_row, entries)])))
     else:
         run.console.raw("Nothing was deployed yet.")
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Columns as wide as they have to be: a line stays a line, however narrow the terminal, for grep and cut."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def _row(entry: Entry) -> list[str]:
@@ -39,7 +47,7 @@ def _row(entry: Entry) -> list[str]:
     if entry.kind not in ("destroy",) and not entry.known:
         told.append("(the workspace does not know it any more)")
     return [
-        "*" if entry.runs else "",
+        "*" if entry.runs else " ",
         entry.deployment[:12],
         entry.at.replace("T", " ").removesuffix("Z"),
         entry.by,

@@ -62,6 +62,7 @@ Ref = Annotated[str | None, typer.Option("--ref", help="Upstream tag, branch or 
 NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Use and leave nothing in the user's cache folder.")
 ]
+ForceLock = Annotated[bool, typer.Option("--force-lock", help="Take the lock from whoever holds it.")]
 AutoApprove = Annotated[bool, typer.Option("--auto-approve", help="Do not ask before deleting.")]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from metamcp_deploy.cli.options import NoCache, Plan, Ref, Run, Url, common
+from metamcp_deploy.cli.options import ForceLock, NoCache, Plan, Ref, Run, Url, common
 
 if TYPE_CHECKING:
     from metamcp_deploy.stages.deploy import Wishes
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 Clean = Annotated[bool, typer.Option("--clean", help="Build from nothing.")]
 NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not start the release to see that it runs.")]
 Redeploy = Annotated[bool, typer.Option("--redeploy", help="Deploy although nothing changed.")]
-ForceLock = Annotated[bool, typer.Option("--force-lock", help="Take the lock from whoever holds it.")]
 Message = Annotated[str | None, typer.Option("-m", "--message", help="Kept in the deployment's record.")]
 Archive = Annotated[
     Path | None, typer.Option("--archive", metavar="FILE", help="Write the verified bundle to one file.")

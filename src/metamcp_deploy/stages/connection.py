@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metamcp_deploy import fingerprint, resources
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 
@@ -63,11 +65,17 @@ class Session:
 
         if site.root in self.roots:
             return
-        memory = site.project.state / f"lock-{site.project.settings.target}"
-        held = lock.held(site.workspace.files, site.root, site.workspace.me, memory, force=force)
+        held = lock.held(site.workspace.files, site.root, site.workspace.me, _memory(site), force=force)
         self.ending.enter_context(held)
         self.roots.add(site.root)
         self.ending.callback(self.roots.discard, site.root)
+
+
+def _memory(site: Site) -> Path:
+    """Where this machine remembers the lock that it holds; nothing is left in a folder that is no project's."""
+    if not site.project.bare:
+        return site.project.state / f"lock-{site.project.settings.target}"
+    return resources.cache_folder() / "locks" / fingerprint.of_value([site.workspace.host, site.root])[:16]
 
 
 _session: Session | None = None  # of this process: threads of a run share it, too

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from metamcp_deploy import health
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.events import LogLine
 from metamcp_deploy.stages import connection
+
+if TYPE_CHECKING:
+    from metamcp_deploy.workspace import Workspace
+    from metamcp_deploy.workspace.apps import App
 
 
 def healthy(project: Project, wait: float = 0) -> health.Report:
@@ -17,17 +22,21 @@ def healthy(project: Project, wait: float = 0) -> health.Report:
     Raises:
         DeployError: NOT_FOUND, NOT_DEPLOYED, and those of the login. An unhealthy app is a report, not an error.
     """
+    workspace = connection.connect(project)
+    return check(workspace, workspace.apps.get(project.settings.app.name), wait)
+
+
+def check(workspace: Workspace, app: App, wait: float = 0) -> health.Report:
+    """As `healthy`, of an app that was just looked at."""
     from metamcp_deploy.workspace.apps import NO_PROCESS
 
-    workspace = connection.connect(project)
-    app = workspace.apps.get(project.settings.app.name)
     if app.compute in NO_PROCESS:
         return health.stopped(app.url, app.compute)
     if not app.url:
         raise DeployError(
             Code.NOT_DEPLOYED,
             f"The app {app.name} in {workspace.host} has no URL yet.",
-            hint=f"metamcp-deploy app-deploy -t {project.settings.target}",
+            hint="metamcp-deploy deploy",
         )
     session = workspace.network.requests_session()
     return health.check(app.url, workspace.app_headers, session, wait=wait, clock=workspace.clock)

@@ -1,0 +1,103 @@
+"""status, start and stop of an app, as people and pipelines run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tiny_app import with_app
+
+from metamcp_deploy import pipeline
+from metamcp_deploy.config.project import Project
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.health import Status
+from metamcp_deploy.stages import connection, operate, power, status
+
+Deploy = Callable[..., pipeline.Facts]
+CLIENT = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def on_call(project: Project, isolated: Path, folder: Path) -> CLIENT:
+    """Runs a command in an empty folder, with a profile for the embedded workspace."""
+    about = json.loads((project.local / "workspace.json").read_text())
+    profile = (
+        f"host = {about['url']}\nclient_id = {about['client_id']}\nclient_secret = {about['client_secret']}\n"
+    )
+    (isolated / ".databrickscfg").write_text(f"[oncall]\n{profile}")
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        options = ["--app", project.settings.app.name, "-p", "oncall"]
+        argv = [sys.executable, "-m", "metamcp_deploy", *words, *options]
+        return subprocess.run(
+            argv, cwd=folder, env={**os.environ}, text=True, capture_output=True, timeout=60
+        )
+
+    return run
+
+
+def test_one_look(project: Project, deployed: Deploy) -> None:
+    site = connection.site(project)
+    with pytest.raises(DeployError) as caught:
+        status.look(site)
+    assert caught.value.code is Code.NOT_FOUND
+    facts = deployed(project, message="for the demo")
+    assert operate.healthy(project, 10).status is Status.HEALTHY
+    found = status.look(site)
+    assert found.healthy
+    assert found.running is not None
+    assert (found.running.deployment, found.running.message) == (facts["deployment"], "for the demo")
+    document = found.as_dict()
+    assert (document["compute"], document["state"], document["lock"]) == ("ACTIVE", "RUNNING", None)
+    assert document["database"].startswith(f"projects/{facts['app']}/")
+    assert document["health"]["status"] == "healthy"
+    with site.locked():
+        assert "developer@example.com" in (status.look(site).lock or "")
+
+
+def test_an_app_that_is_not_well(project: Project, deployed: Deploy) -> None:
+    deployed(with_app(project, env={"MODE": "nodatabase"}))
+    assert status.look(connection.site(project)).health.status is Status.DATABASE_DOWN
+
+
+def test_stopped_and_started(project: Project, deployed: Deploy) -> None:
+    facts = deployed(project)
+    site = connection.site(project)
+    assert power.stop(site).compute == "STOPPED"
+    assert power.stop(site).compute == "STOPPED"
+    found = status.look(site)
+    assert (found.healthy, found.health.status) == (False, Status.STOPPED)
+    assert power.start(site).state == "RUNNING"
+    assert operate.healthy(project, 10).url == facts["url"]
+    assert power.start(site).state == "RUNNING"
+    assert site.workspace.files.read(f"{site.root}/state/deploy.lock") is None
+
+
+def test_nothing_to_start(project: Project, bundled: Deploy) -> None:
+    bundled(project)
+    with pytest.raises(DeployError) as caught:
+        power.start(connection.site(project))
+    assert caught.value.code is Code.NOT_DEPLOYED
+
+
+def test_on_call_without_a_checkout(
+    project: Project, deployed: Deploy, on_call: CLIENT, folder: Path
+) -> None:
+    facts = deployed(project)
+    assert operate.healthy(project, 10).status is Status.HEALTHY
+    seen = on_call("status")
+    assert (seen.returncode, facts["url"] in seen.stdout, "healthy" in seen.stdout) == (0, True, True)
+    stopped = on_call("stop", "-o", "json")
+    assert (stopped.returncode, json.loads(stopped.stdout)["compute"]) == (0, "STOPPED")
+    seen = on_call("status", "-o", "json")
+    assert (seen.returncode, json.loads(seen.stdout)["health"]["status"]) == (1, "stopped")
+    assert on_call("start").returncode == 0
+    listed = json.loads(on_call("history", "-o", "json").stdout)["deployments"]
+    assert any(entry["deployment"] == facts["deployment"] for entry in listed)
+    assert "developer@example.com" in on_call("history").stdout
+    assert not list(folder.iterdir())
