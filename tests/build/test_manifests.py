@@ -85,12 +85,14 @@ def test_values_arrive_as_they_are_and_secrets_as_references(tmp_path: Path) -> 
         "value_from": "secret-oidc-client-secret",
     }
     secret = next(r for r in app["resources"] if r["name"] == "secret-oidc-client-secret")
-    assert secret["secret"] == {"scope": "metamcp-dev", "key": "OIDC_CLIENT_SECRET", "permission": "READ"}
+    scope = "${resources.secret_scopes.secrets.name}"
+    assert secret["secret"] == {"scope": scope, "key": "OIDC_CLIENT_SECRET", "permission": "READ"}
 
 
-def test_embedded_targets_are_left_out(tmp_path: Path) -> None:
-    assert list(rendered(tmp_path, LOCAL, DEV)["targets"]) == ["dev"]
-    assert rendered(tmp_path, LOCAL)["targets"] == {}
+def test_no_login_can_be_for_the_host_of_an_embedded_target(tmp_path: Path) -> None:
+    targets = rendered(tmp_path, LOCAL, DEV)["targets"]
+    assert targets["local"]["workspace"]["host"] == "https://embedded.invalid"
+    assert targets["dev"]["workspace"]["host"] == "https://dev.example.com"
 
 
 @pytest.mark.parametrize("value", ["${BETTER_AUTH_SECRET}", "x{{ y }}"])

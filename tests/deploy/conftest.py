@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_app import settings, write_bundle
+from tiny_app import settings, write_bundle, write_databricks_yml
 
 from metamcp_deploy import events, local, pipeline
 from metamcp_deploy.config.project import Project
@@ -51,12 +51,16 @@ def seen() -> Iterator[list[events.Event]]:
 
 
 @pytest.fixture
-def bundled() -> Callable[[Project], pipeline.Facts]:
-    return lambda project: pipeline.execute(bundle_deploy.step(project), project.state).facts
+def bundled() -> Callable[..., pipeline.Facts]:
+    def bundle(project: Project, **wishes: Any) -> pipeline.Facts:
+        write_databricks_yml(project)
+        return pipeline.execute(bundle_deploy.step(project, **wishes), project.state).facts
+
+    return bundle
 
 
 @pytest.fixture
-def deployed(bundled: Callable[[Project], pipeline.Facts]) -> Callable[..., pipeline.Facts]:
+def deployed(bundled: Callable[..., pipeline.Facts]) -> Callable[..., pipeline.Facts]:
     def deploy(project: Project, **wishes: Any) -> pipeline.Facts:
         bundled(project)
         return pipeline.execute(app_deploy.step(project, **wishes), project.state).facts

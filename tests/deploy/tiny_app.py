@@ -11,6 +11,7 @@ from typing import Any
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
+from metamcp_deploy.stages.build import manifests
 
 APP = """\
 import http from "node:http";
@@ -56,7 +57,13 @@ def write_bundle(project: Project, text: str = APP) -> str:
     (app / "release.json").write_text(json.dumps({"format": 1, "id": release, "parts": parts}))
     record = {"fingerprint": {}, "facts": {"release": release, "files": 6, "bytes": 1}}
     pipeline.write_atomically(project.state / "build.json", json.dumps(record))
+    write_databricks_yml(project)
     return release
+
+
+def write_databricks_yml(project: Project) -> None:
+    """What `build` does when nothing but settings changed."""
+    (project.bundle / manifests.FILE).write_text(manifests.databricks_yml(project))
 
 
 def settings(**changes: Any) -> Settings:

@@ -16,7 +16,7 @@ from metamcp_deploy import __version__, config, events, fingerprint, pipeline, r
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.stages.artifact_content import ABOUT, FORMAT, invalid, read, unreachable
-from metamcp_deploy.stages.build import archive, bundle
+from metamcp_deploy.stages.build import archive, bundle, manifests
 from metamcp_deploy.stages.build.archive import Entry
 from metamcp_deploy.stages.build.cache import digests
 from metamcp_deploy.stages.build.placing import placed
@@ -75,7 +75,7 @@ def step(project: Project, source: Path) -> pipeline.Step:
     return pipeline.Step(
         name="build",
         inputs={"archive": digest},
-        params={},
+        params={"databricks.yml": fingerprint.of_value(manifests.databricks_yml(project))},
         outputs=(project.bundle,),
         run=lambda: take(project, source),
         summary=lambda facts: f"release {facts['release']} from {source.name}, {facts['files']} files",
@@ -99,6 +99,8 @@ def take(project: Project, source: Path) -> pipeline.Facts:
         (fresh / "app").mkdir()
         for name, content in found.files.items():
             (fresh / name).write_bytes(content)
+        # What the targets of these settings have, not those of whoever built the file.
+        (fresh / manifests.FILE).write_text(manifests.databricks_yml(project), encoding="utf-8")
         contents = digests(fresh)
     sizes = [len(content) for name, content in found.files.items() if name.startswith("app/")]
     return {

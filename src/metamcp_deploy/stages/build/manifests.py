@@ -7,16 +7,21 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from metamcp_deploy import resources
-from metamcp_deploy.config.model import NEW_CAPACITY, Settings
+from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.stages import desired
+from metamcp_deploy.stages.desired import Instance, Lakebase
 
 APP_YAML = "bundle/app/app.yaml"
 DATABRICKS_YML = "bundle/databricks.yml"
+FILE = "databricks.yml"  # in the bundle
 
 # What the official command line resolves itself in databricks.yml. app.yaml is never interpolated by anybody.
 _REFERENCE = re.compile(r"^\$\{(var|resources|workspace|bundle)\.[A-Za-z0-9_.-]+\}$")
+USER_ROOT = "/Workspace/Users/${workspace.current_user.userName}"
+NO_HOST = "https://embedded.invalid"
+ENDPOINT_TYPE = "ENDPOINT_TYPE_READ_WRITE"
 _PLACEHOLDER = re.compile(r"\$\{[^}\n]*\}?|\{\{.*|\{%.*")
 
 
@@ -47,15 +52,15 @@ def app_yaml(project: Project) -> str:
 
 
 def databricks_yml(project: Project) -> str:
-    """The text of databricks.yml, with every target of the configuration that is a real workspace.
+    """The text of databricks.yml, with every target of the configuration.
 
-    Embedded targets are left out: the official command line would deploy them to whatever workspace the caller's
-    login happens to name.
+    An embedded target has a host that no login can be for (RFC 6761): the official command line would otherwise deploy
+    it to whatever workspace the caller's login happens to name.
 
     Raises:
         DeployError: TEMPLATE_INVALID, BUNDLE_INVALID, or CONFIG_INVALID for values that cannot be rendered.
     """
-    targets = [s for s in project.all_targets or (project.settings,) if not s.embedded]
+    targets = project.all_targets or (project.settings,)
     for settings in targets:
         _check_values(settings)
     values = {"targets": [_values(s) for s in targets]}
@@ -74,51 +79,80 @@ def databricks_yml(project: Project) -> str:
 
 
 def _values(settings: Settings) -> dict[str, Any]:
+    root = settings.workspace.root_path or f"{USER_ROOT}/.bundle/{settings.app.name}/{settings.target}"
+    wanted = desired.of(settings, root)
+    database, scope = wanted.database, wanted.secrets
     return {
         "name": settings.target,
-        "host": settings.workspace.host,
-        "root_path": settings.workspace.root_path
-        or "/Workspace/Users/${workspace.current_user.userName}/.bundle/"
-        + f"{settings.app.name}/{settings.target}",
+        "host": NO_HOST if settings.embedded else settings.workspace.host,
+        "root_path": root,
         "protected": settings.protected,
-        "kind": settings.database.kind,
-        "project": settings.project_id,
-        "branch": settings.database.branch,
-        "database": settings.database_name,
-        "database_id": desired.lakebase(settings).database_id,
-        "instance": settings.instance_name,
-        "capacity": settings.database.capacity or NEW_CAPACITY,
-        "app": settings.app.name,
-        "description": "MetaMCP, deployed by metamcp-deploy",
-        "compute_size": settings.app.compute_size,
-        "permissions": _block([p.model_dump(exclude_none=True) for p in settings.app.permissions]),
-        "resources": _block([_resource(r) for r in desired.app_resources(settings)]),
-        "env": _block([v.as_dict() for v in desired.environment(settings, None)]),
+        "resources": wanted.app.managed or scope.managed or database.managed,
+        "lakebase": _lakebase(database) if isinstance(database, Lakebase) and database.managed else None,
+        "instance": _instance(database) if isinstance(database, Instance) and database.managed else None,
+        "scope": _block({"name": scope.scope, **_granted(scope.permissions)}) if scope.managed else None,
+        "app": _app(wanted) if wanted.app.managed else None,
+        "env": _block([v.as_dict() for v in wanted.app.env]),
     }
 
 
-def _block(value: list[Any]) -> str:
-    """A list as lines of YAML, for the template to indent."""
+def _lakebase(database: Lakebase) -> dict[str, Any]:
+    return {
+        "project_id": database.project.rsplit("/", 1)[1],
+        "project": _block({**database.project_spec, **_granted(database.permissions)}),
+        "branch_id": database.branch.rsplit("/", 1)[1],
+        "endpoint_id": database.endpoint.rsplit("/", 1)[1],
+        "endpoint": _block({"endpoint_type": ENDPOINT_TYPE, **database.endpoint_spec}),
+        "database_id": database.database_id,
+        "database": database.postgres_name,
+    }
+
+
+def _instance(database: Instance) -> str:
+    named = {"name": database.name, "capacity": database.capacity}
+    return _block({**named, **_granted(database.permissions)})
+
+
+def _app(wanted: desired.Desired) -> str:
+    app = wanted.app
+    return _block(
+        {
+            "name": app.name,
+            "description": app.description,
+            "compute_size": app.compute_size,
+            **({"user_api_scopes": list(app.user_api_scopes)} if app.user_api_scopes else {}),
+            "resources": [_resource(r, wanted) for r in app.resources],
+            **_granted(app.permissions),
+        }
+    )
+
+
+def _granted(permissions: tuple[dict[str, str], ...]) -> dict[str, Any]:
+    return {"permissions": list(permissions)} if permissions else {}
+
+
+def _block(value: list[Any] | dict[str, Any]) -> str:
+    """A value as lines of YAML, for the template to indent."""
     import yaml
 
-    return yaml.safe_dump(value, sort_keys=False, width=1000).strip() if value else ""
+    return yaml.safe_dump(value, sort_keys=False, width=1000, allow_unicode=True).strip() if value else ""
 
 
-def _resource(resource: dict[str, Any]) -> dict[str, Any]:
+def _resource(resource: dict[str, Any], wanted: desired.Desired) -> dict[str, Any]:
     """References instead of literal names where the bundle makes the thing itself: only they order the deployment."""
-    if "database" in resource:
-        instance = {"instance_name": "${resources.database_instances.database.name}"}
-        return {**resource, "database": {**resource["database"], **instance}}
-    if "postgres" not in resource:
-        return resource
-    return {
-        **resource,
-        "postgres": {
-            **resource["postgres"],
+    if "database" in resource and wanted.database.managed:
+        referred = {"instance_name": "${resources.database_instances.database.name}"}
+        return {**resource, "database": {**resource["database"], **referred}}
+    if "postgres" in resource and wanted.database.managed:
+        referred = {
             "branch": "${resources.postgres_branches.database.id}",
             "database": "${resources.postgres_databases.database.id}",
-        },
-    }
+        }
+        return {**resource, "postgres": {**resource["postgres"], **referred}}
+    if "secret" in resource and wanted.secrets.managed:
+        referred = {"scope": "${resources.secret_scopes.secrets.name}"}
+        return {**resource, "secret": {**resource["secret"], **referred}}
+    return resource
 
 
 def _check_values(settings: Settings) -> None:

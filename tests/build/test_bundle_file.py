@@ -1,0 +1,133 @@
+"""databricks.yml: valid for the official command line, and read back as what the settings want."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from bundle_fields import SCHEMA
+from jsonschema import Draft202012Validator
+
+from metamcp_deploy.config.model import Settings
+from metamcp_deploy.config.project import Project
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.stages import bundle_file, desired
+from metamcp_deploy.stages.build import manifests
+
+ME = "ada@example.com"
+SIZED = {"min_cu": 1, "max_cu": 4, "suspend_after": "never", "history_days": 14}
+TARGETS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "all": {
+        "app": {
+            "name": "gateway",
+            "description": "ü: 'quoted', #1",
+            "env": {"LOG_LEVEL": "yes", "KEY": {"secret": "KEY"}},
+            "permissions": [{"level": "CAN_USE", "group_name": "users"}],
+            "user_api_scopes": ["sql", "files.files"],
+        },
+        "database": SIZED,
+        "workspace": {"host": "https://dev.example.com", "root_path": "/Workspace/Shared/gateway"},
+        "protected": True,
+    },
+    "instance": {"database": {"kind": "provisioned", "capacity": "CU_4"}, "app": {"name": "old"}},
+    "outside": {"database": {"kind": "external", "url": {"secret": "DB"}}, "app": {"name": "outside"}},
+    "theirs": {
+        "app": {"name": "theirs", "managed": False},
+        "database": {"managed": False},
+        "secrets": {"managed": False},
+    },
+    "local": {"embedded": True},
+}
+
+
+def project(folder: Path, target: str, **more: Any) -> Project:
+    every = {n: Settings.model_validate({"target": n, **s}) for n, s in TARGETS.items()}
+    every[target] = every[target].model_copy(update=more)
+    made = Project(folder, every[target], tuple(every.values()))
+    made.bundle.mkdir(parents=True, exist_ok=True)
+    return made
+
+
+def rendered(made: Project) -> Project:
+    (made.bundle / "databricks.yml").write_text(manifests.databricks_yml(made))
+    return made
+
+
+def test_the_official_command_line_would_take_it(tmp_path: Path) -> None:
+    document = yaml.safe_load(manifests.databricks_yml(project(tmp_path, "all")))
+    Draft202012Validator(SCHEMA).validate(document)
+    assert set(document["targets"]) == set(TARGETS)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_is_read_is_what_the_settings_want(tmp_path: Path, target: str) -> None:
+    found = bundle_file.read(rendered(project(tmp_path, target)), ME)
+    root = "/Workspace/Shared/gateway" if target == "all" else f"/Workspace/Users/{ME}/.bundle/"
+    assert found.root.startswith(root)
+    assert found == desired.of(project(tmp_path, target).settings, found.root)
+    assert "${" not in str(found)
+
+
+def test_what_others_manage_is_named_and_not_listed(tmp_path: Path) -> None:
+    target = yaml.safe_load(manifests.databricks_yml(project(tmp_path, "theirs")))["targets"]["theirs"]
+    assert target["resources"] == {}
+    half = project(tmp_path, "theirs", app=Settings.model_validate({"target": "x"}).app)
+    resources = yaml.safe_load(manifests.databricks_yml(half))["targets"]["theirs"]["resources"]
+    assert list(resources) == ["apps"]
+    attached = resources["apps"]["metamcp"]["resources"]
+    assert attached[0]["postgres"]["database"] == "projects/metamcp/branches/production/databases/metamcp-app"
+    assert attached[1]["secret"]["scope"] == "metamcp"
+
+
+def test_a_file_of_other_settings_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DeployError, match="There is no") as caught:
+        bundle_file.read(project(tmp_path, "all"), ME)
+    assert "metamcp-deploy build -t all" in caught.value.hint
+    rendered(project(tmp_path, "all"))
+    changed = Settings.model_validate({"target": "x", "app": {"compute_size": "LARGE"}}).app
+    with pytest.raises(DeployError, match="is not what the settings of target all say now") as caught:
+        bundle_file.read(project(tmp_path, "all", app=changed), ME)
+    assert caught.value.code is Code.STAGE_MISSING
+
+
+def with_template(folder: Path, before: str, after: str) -> Project:
+    text = (Path(__file__).parents[2] / "templates" / "bundle" / "databricks.yml").read_text()
+    assert before in text
+    own = folder / "templates" / "bundle"
+    own.mkdir(parents=True)
+    (own / "databricks.yml").write_text(text.replace(before, after))
+    return rendered(project(folder, "plain", templates=folder / "templates"))
+
+
+def test_a_users_template_counts(tmp_path: Path) -> None:
+    more = "\n".join(f"{' ' * 14}- {{name: {n}, value: '1'}}" for n in ("MORE",))
+    made = with_template(tmp_path, "            env:\n", f"            env:\n{more}\n")
+    assert bundle_file.read(made, ME).app.environment("https://a.example.com")[1] == {
+        "name": "MORE",
+        "value": "1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("      apps:", "      jobs: {one: {name: x}}\n      apps:", "resources.jobs.one"),
+        ("          source_code_path", "          space: x\n          source_code_path", "field space"),
+        ("started: true", "started: false", "lifecycle.started"),
+        (
+            "root_path: {{ t.root_path | tojson }}",
+            "root_path: /Workspace/Shared/other",
+            "workspace.root_path is",
+        ),
+        ("branch_id: {{ t.lakebase.branch_id | tojson }}", "branch_id: other", "database is"),
+        ("resources.postgres_roles.owner.id", "resources.postgres_roles.nobody.id", "postgres_roles.nobody"),
+    ],
+)
+def test_a_template_that_asks_for_what_cannot_be(tmp_path: Path, before: str, after: str, said: str) -> None:
+    with pytest.raises(DeployError) as caught:
+        bundle_file.read(with_template(tmp_path, before, after), ME)
+    assert caught.value.code is Code.BUNDLE_INVALID
+    assert said in caught.value.message
