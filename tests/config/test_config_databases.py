@@ -25,6 +25,7 @@ def test_a_kind_has_its_own_keys_and_defaults(work: Work) -> None:
         "capacity": "CU_2",
         "name": "databricks_postgres",
         "password": None,
+        "permissions": None,
         "schema": "metamcp_app",
     }
     work.yaml("targets: {dev: {database: {kind: external, url: {secret: DB}}}}")

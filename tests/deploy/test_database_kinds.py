@@ -35,7 +35,7 @@ def environment(project: Project, facts: pipeline.Facts) -> dict[str, str]:
 
 def put(project: Project, key: str, value: str) -> None:
     workspace, scope = connection.connect(project), project.settings.secret_scope
-    workspace.secrets.ensure_scope(scope)
+    workspace.secrets.create_scope(scope)
     workspace.secrets.put(scope, key, Secret(value))
 
 

@@ -127,8 +127,8 @@ def test_a_secret_of_the_settings(project: Project, deployed: Deploy) -> None:
     assert caught.value.code is Code.NOT_FOUND
     assert "databricks secrets put-secret" in caught.value.hint
     workspace, scope = connection.connect(project), project.settings.secret_scope
-    assert workspace.secrets.keys(scope) is None  # nothing half done
-    workspace.secrets.ensure_scope(scope)
+    assert workspace.secrets.written(scope) is None  # nothing half done
+    workspace.secrets.create_scope(scope)
     workspace.secrets.put(scope, "OIDC_SECRET", Secret("hush"))
     env = ask(project, deployed(wanting), "/env")
     assert env["OIDC_CLIENT_SECRET"] == "hush"

@@ -16,6 +16,7 @@ _KINDS = {
     "suspend_after": ("autoscaling",),
     "history_days": ("autoscaling",),
     "managed": ("autoscaling", "provisioned"),
+    "permissions": ("autoscaling", "provisioned"),
     "instance": ("provisioned",),
     "capacity": ("provisioned",),
     "name": ("autoscaling", "provisioned"),

@@ -76,6 +76,12 @@ class Permission(Model):
         return self
 
 
+class ScopePermission(Permission):
+    """One grant on the secret scope, to exactly one of a user, a group or a service principal."""
+
+    level: Literal["READ", "WRITE", "MANAGE"]  # type: ignore[assignment]
+
+
 class SecretReference(Model):
     """An environment value that is a key of the target's secret scope."""
 
@@ -193,6 +199,9 @@ class TargetDatabase(Model):
     password: HeldSecret | None = Field(
         default=None, description="the secret that holds a password, instead of a credential each hour"
     )
+    permissions: Annotated[tuple[Permission, ...], Section(tuple)] = Field(
+        default=(), description="who may use or manage the Lakebase project or instance, besides its owner"
+    )
 
 
 class Database(TargetDatabase):
@@ -210,6 +219,13 @@ class Secrets(Model):
         default=True, description="false: somebody else makes the scope and writes its secrets; only read"
     )
     scope: SecretKey | None = Field(default=None, description="secret scope; default: the app's name")
+    better_auth_secret: SecretKey = Field(
+        default="BETTER_AUTH_SECRET",
+        description="key of the secret that signs sign-ins (an Azure Key Vault takes no _ in names)",
+    )
+    permissions: Annotated[tuple[ScopePermission, ...], Section(tuple)] = Field(
+        default=(), description="who may read, write or manage the scope, besides whoever made it"
+    )
 
 
 class Waits(Model):
@@ -289,10 +305,16 @@ class Settings(Model):
         return self.database.name or default
 
     @property
+    def secret_uses(self) -> list[tuple[str, str]]:
+        """Which setting refers to which key of the scope: dotted name and key."""
+        held: dict[str, object] = {f"app.env.{name}": value for name, value in self.app.env.items()}
+        held |= {"database.url": self.database.url, "database.password": self.database.password}
+        return [(name, value.secret) for name, value in held.items() if isinstance(value, SecretReference)]
+
+    @property
     def secret_keys(self) -> frozenset[str]:
         """Keys of the scope that the settings refer to."""
-        held = (*self.app.env.values(), self.database.url, self.database.password)
-        return frozenset(value.secret for value in held if isinstance(value, SecretReference))
+        return frozenset(key for _, key in self.secret_uses)
 
     @property
     def secret_scope(self) -> str:

@@ -71,7 +71,7 @@ def _run(project: Project, redeploy: bool, message: str | None, force_lock: bool
 
 def _versions(workspace: Workspace, project: Project) -> dict[str, int]:
     """When each secret that the app gets was last written: another value needs another start."""
-    keys = {desired.AUTH_SECRET, *project.settings.secret_keys}
+    keys = {project.settings.secrets.better_auth_secret, *project.settings.secret_keys}
     written = workspace.secrets.written(project.settings.secret_scope) or {}
     return {key: written[key] for key in sorted(keys & set(written))}
 

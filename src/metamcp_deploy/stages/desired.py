@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -39,7 +39,6 @@ class App:
         env: the environment that deployments send, without APP_URL.
         permissions: grants as databricks.yml spells them: `level` and one principal.
         user_api_scopes: of user authorization.
-        started: whether the app is to run.
     """
 
     name: str
@@ -50,7 +49,6 @@ class App:
     env: tuple[EnvVar, ...]
     permissions: tuple[dict[str, str], ...] = ()
     user_api_scopes: tuple[str, ...] = ()
-    started: bool = True
 
     def environment(self, url: str) -> list[dict[str, str]]:
         """The complete environment of a deployment, as the deploy call wants it."""
@@ -163,14 +161,15 @@ def of(settings: Settings, root: str) -> Desired:
             compute_size=app.compute_size,
             resources=tuple(app_resources(settings)),
             env=tuple(environment(settings, None)),
-            permissions=tuple(p.model_dump(exclude_none=True) for p in app.permissions),
+            permissions=grants(app.permissions),
             user_api_scopes=app.user_api_scopes,
         ),
         database=database(settings),
         secrets=Secrets(
             scope=settings.secret_scope,
             managed=settings.secrets.managed,
-            keys=frozenset({AUTH_SECRET, *settings.secret_keys}),
+            keys=frozenset({settings.secrets.better_auth_secret, *settings.secret_keys}),
+            permissions=grants(settings.secrets.permissions),
         ),
     )
 
@@ -187,6 +186,7 @@ def database(settings: Settings) -> Database:
             database=settings.database_name,
             capacity=d.capacity or model.NEW_CAPACITY,
             held=d.capacity is not None,
+            permissions=grants(d.permissions),
         )
     return External()
 
@@ -219,7 +219,13 @@ def lakebase(settings: Settings) -> Lakebase:
             **(_suspension(d.suspend_after) if d.suspend_after else {}),
         },
         held=frozenset({"history_retention_duration"} if d.history_days else ()),
+        permissions=grants(d.permissions),
     )
+
+
+def grants(permissions: Iterable[model.Permission]) -> tuple[dict[str, str], ...]:
+    """Permissions as databricks.yml spells them."""
+    return tuple(p.model_dump(exclude_none=True) for p in permissions)
 
 
 def _suspension(after: int | str) -> dict[str, Any]:
@@ -235,7 +241,7 @@ def app_resources(settings: Settings) -> list[dict[str, Any]]:
     """
     return [
         *_database(settings),
-        _secret(AUTH_RESOURCE, settings.secret_scope, AUTH_SECRET),
+        _secret(AUTH_RESOURCE, settings.secret_scope, settings.secrets.better_auth_secret),
         *(_secret(secret_resource(key), settings.secret_scope, key) for key in sorted(settings.secret_keys)),
     ]
 

@@ -58,13 +58,15 @@ def secret_values(workspace: Workspace, project: Project) -> None:
             the settings name is not there.
     """
     settings, scope = project.settings, project.settings.secret_scope
-    there = workspace.secrets.keys(scope)
-    missing = settings.secret_keys - {desired.AUTH_SECRET} - (there or set())
+    there = workspace.secrets.written(scope)
+    missing = settings.secret_keys - {desired.AUTH_SECRET} - set(there or ())
     _no_missing(missing, project, workspace.host)
-    _told(there is None and workspace.secrets.ensure_scope(scope), "secret scope", scope)
+    if there is None:
+        workspace.secrets.create_scope(scope)
+    _told(there is None, "secret scope", scope)
     given = project.secrets.get(desired.AUTH_SECRET)
     name = f"{scope}/{desired.AUTH_SECRET}"
-    if desired.AUTH_SECRET not in (there or set()):
+    if desired.AUTH_SECRET not in (there or ()):
         value = given or Secret(secrets.token_urlsafe(48))
         workspace.secrets.put(scope, desired.AUTH_SECRET, value)
         events.emit(events.Changed("created", "secret", name))

@@ -1,12 +1,23 @@
-"""Secret scopes and their keys."""
+"""Secret scopes, their keys and their access lists."""
 
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.workspace.api import Api
+
+_ROOT = "/api/2.0/secrets"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A scope: `vault` is the address of the Azure Key Vault behind it, which makes it read-only; None without."""
+
+    name: str
+    vault: str | None = None
 
 
 class Secrets:
@@ -15,27 +26,28 @@ class Secrets:
     def __init__(self, api: Api) -> None:
         self._api = api
 
-    def ensure_scope(self, scope: str) -> bool:
-        """Makes the scope unless it is there; True when it was made."""
-        if self.keys(scope) is not None:
-            return False
-        try:
-            self._api.call("POST", "/api/2.0/secrets/scopes/create", body={"scope": scope})
-        except DeployError as e:
-            if e.code is Code.ALREADY_EXISTS:
-                return False
-            raise
-        return True
+    def scope(self, name: str) -> Scope | None:
+        """The scope (names differ by more than case); None when there is none."""
+        for found in self._api.call("GET", f"{_ROOT}/scopes/list").get("scopes", []):
+            if str(found.get("name")).casefold() == name.casefold():
+                kept = found.get("keyvault_metadata") or {}
+                read_only = found.get("backend_type") not in (None, "DATABRICKS")
+                vault = str(kept.get("dns_name") or found.get("backend_type")) if read_only else None
+                return Scope(str(found["name"]), vault)
+        return None
 
-    def keys(self, scope: str) -> set[str] | None:
-        """Names of the scope's secrets; None without such a scope."""
-        written = self.written(scope)
-        return None if written is None else set(written)
+    def create_scope(self, name: str) -> None:
+        """Makes a scope that its maker manages; one that is there is fine."""
+        try:
+            self._api.call("POST", f"{_ROOT}/scopes/create", body={"scope": name})
+        except DeployError as e:
+            if e.code is not Code.ALREADY_EXISTS:
+                raise
 
     def written(self, scope: str) -> dict[str, int] | None:
         """Name → when it was last written, in milliseconds since the epoch; None without such a scope."""
         try:
-            answer = self._api.call("GET", "/api/2.0/secrets/list", query={"scope": scope})
+            answer = self._api.call("GET", f"{_ROOT}/list", query={"scope": scope})
         except DeployError as e:
             if e.code is Code.NOT_FOUND:
                 return None
@@ -45,7 +57,7 @@ class Secrets:
     def get(self, scope: str, key: str) -> Secret | None:
         """A value; None when this login may not read it, or it is not there."""
         try:
-            answer = self._api.call("GET", "/api/2.0/secrets/get", query={"scope": scope, "key": key})
+            answer = self._api.call("GET", f"{_ROOT}/get", query={"scope": scope, "key": key})
         except DeployError as e:
             if e.code in (Code.NOT_FOUND, Code.PERMISSION_DENIED):
                 return None
@@ -55,4 +67,14 @@ class Secrets:
     def put(self, scope: str, key: str, value: Secret) -> None:
         """Writes a value over what was there."""
         body = {"scope": scope, "key": key, "string_value": value.reveal()}
-        self._api.call("POST", "/api/2.0/secrets/put", body=body)
+        self._api.call("POST", f"{_ROOT}/put", body=body)
+
+    def granted(self, scope: str) -> dict[str, str]:
+        """Who may do what: name of a user or group, or client id → READ, WRITE or MANAGE. Needs MANAGE."""
+        answer = self._api.call("GET", f"{_ROOT}/acls/list", query={"scope": scope})
+        return {str(i["principal"]): str(i["permission"]) for i in answer.get("items", [])}
+
+    def grant(self, scope: str, principal: str, permission: str) -> None:
+        """Gives somebody this permission in place of the one that they had; those of others stay."""
+        body = {"scope": scope, "principal": principal, "permission": permission}
+        self._api.call("POST", f"{_ROOT}/acls/put", body=body)
