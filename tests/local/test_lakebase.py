@@ -209,24 +209,6 @@ def test_everything_can_be_asked_for_twice(shared: Shared) -> None:
         await (await app.connect()).close()
         for _ in range(2):
             await lakebase.drop_database("new_db")
-        await lakebase.drop_role("never-there")
-
-    shared.run(scenario())
-
-
-def test_dropping_a_role_keeps_the_data_and_ends_its_sessions(shared: Shared) -> None:
-    async def scenario() -> None:
-        app = await an_app(shared)
-        token = app.token()
-        session = await app.connect(token)
-        await session.execute(OWN_TABLE)
-        await shared.lakebase.drop_role(app.principal)
-        with pytest.raises(psycopg.OperationalError):
-            await session.execute("SELECT 1")
-        await session.close()
-        assert "password authentication failed" in await app.refusal(token)
-        async with superuser(shared, app.database) as admin:
-            assert await value(admin, "SELECT answer FROM own.t") == 42
 
     shared.run(scenario())
 
@@ -252,7 +234,6 @@ def test_names_are_quoted(shared: Shared, name: str) -> None:
         await lakebase.grant(name, name)
         async with await App(shared, name, name, "").connect() as session:
             assert await value(session, "SELECT current_user || current_database()") == name * 2
-        await lakebase.drop_role(name)
         await lakebase.drop_database(name)
 
     shared.run(scenario())

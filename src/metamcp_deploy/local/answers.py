@@ -28,6 +28,11 @@ def missing(message: str) -> ApiError:
     return ApiError(404, "RESOURCE_DOES_NOT_EXIST", message)
 
 
+def not_found(message: str) -> ApiError:
+    """404 as the newer families (Lakebase autoscaling) spell it."""
+    return ApiError(404, "NOT_FOUND", message)
+
+
 def invalid(message: str) -> ApiError:
     """400: a parameter has the wrong form."""
     return ApiError(400, "INVALID_PARAMETER_VALUE", message)

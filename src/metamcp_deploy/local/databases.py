@@ -6,17 +6,17 @@ A project's first branch (`production`), endpoint (`primary`) and database (`dat
 from __future__ import annotations
 
 import re
-import time
 import uuid
 from typing import Any
 
-from metamcp_deploy.local.answers import exists, invalid, missing, stamp
+from metamcp_deploy.local import branches, records, specs
+from metamcp_deploy.local.answers import ApiError, invalid, not_found
 from metamcp_deploy.local.lakebase import Lakebase
 from metamcp_deploy.local.store import Store
 
 _ID = re.compile(r"[a-z][a-z0-9-]{0,62}")
-_POSTGRES_NAME = re.compile(r"[a-z_][a-z0-9_$-]{0,62}")
 SHORTEST_ID = 4  # of databases and roles
+_PERSON = {"identity_type": "USER", "auth_method": "LAKEBASE_OAUTH_V1"}
 
 
 class Databases:
@@ -27,6 +27,8 @@ class Databases:
         self.lakebase = lakebase
         self.user = user
         self.projects = store.family("projects")
+        for project in self.projects.values():
+            _complete(project)
 
     def resource(self, name: str) -> dict[str, Any]:
         """The record of `projects/P[/branches/B[/databases|endpoints|roles/X]]`.
@@ -43,90 +45,95 @@ class Databases:
             if kind not in kinds[depth]:
                 raise invalid(f"{name} is not a resource name")
             if identifier not in here[kind]:
-                raise missing(f"{kind[:-1]} {'/'.join(words[: 2 * depth + 2])} not found")
+                what = "branch" if kind == "branches" else kind[:-1]
+                raise not_found(f"{what} id not found: {'/'.join(words[: 2 * depth + 2])}")
             here = here[kind][identifier]
         return here
 
     async def create_project(self, project_id: str, spec: dict[str, Any]) -> str:
         """Makes a project with its implicit branch, endpoint and database; returns its name."""
         name = f"projects/{project_id}"
-        branch = self._branch(f"{name}/branches/production", default=True)
+        branch = records.branch(f"{name}/branches/production", default=True)
         await self.lakebase.ensure_role(self.user)
-        endpoint = _endpoint(branch["name"], "primary", {"endpoint_type": "ENDPOINT_TYPE_READ_WRITE"})
-        branch["endpoints"]["primary"] = endpoint
-        database = {"postgres_database": "databricks_postgres"}
-        branch["databases"]["databricks-postgres"] = await self._database(
-            branch["name"], "databricks-postgres", database
+        branch["roles"]["owner"] = records.role(
+            branch["name"], "owner", {"postgres_role": self.user, **_PERSON}
         )
+        branch["endpoints"]["primary"] = records.endpoint(branch["name"], "primary")
+        branch["databases"]["databricks-postgres"] = await self._database(
+            branch["name"], "databricks-postgres", {"postgres_database": "databricks_postgres"}
+        )
+        settings = specs.project_defaults(spec)
         # Whole or not at all: whoever asks meanwhile, or after a kill -9, finds no project without its branch.
-        self.projects[project_id] = _made(name) | {
+        self.projects[project_id] = records.made(name) | {
             "project_id": project_id,
             "branches": {"production": branch},
-            "display_name": spec.get("display_name") or project_id,
-            "pg_version": 16,
-            "settings": {k: v for k, v in spec.items() if k not in ("display_name", "pg_version")},
+            "default_branch": branch["name"],
+            "display_name": settings.pop("display_name", project_id),
+            "pg_version": settings.pop("pg_version", 16),
+            "settings": settings,
         }
         self.store.save()
         return name
 
-    def _branch(self, name: str, *, default: bool) -> dict[str, Any]:
-        owner = _made(f"{name}/roles/owner") | {"role_id": "owner", "postgres_role": self.user}
-        return _made(name) | {
-            "branch_id": name.rpartition("/")[2],
-            "default": default,
-            "databases": {},
-            "endpoints": {},
-            "roles": {"owner": owner},
-        }
+    async def create_branch(self, name: str, asked: branches.Wanted) -> str:
+        """Makes a branch with the data that its source has, or had; its name."""
+        made = await branches.create(self, name, asked)
+        project, _, branch_id = name.rsplit("/", 2)
+        self.resource(project)["branches"][branch_id] = made
+        self.store.save()
+        return name
+
+    async def expire(self, now: float) -> None:
+        """Deletes branches whose time is over."""
+        for project in list(self.projects.values()):
+            for branch in list(project["branches"].values()):
+                if (branch.get("expires") or float("inf")) <= now:
+                    await self.delete(branch["name"])
 
     def create_endpoint(self, parent: str, endpoint_id: str, spec: dict[str, Any]) -> str:
-        """Makes an endpoint's record; all of them lead to the one Postgres. Its name."""
-        made = _endpoint(parent, endpoint_id, spec)
-        self.resource(parent)["endpoints"][endpoint_id] = made
+        """Makes an endpoint's record; all of them lead to the one Postgres. Its name.
+
+        Raises:
+            ApiError: 400 for a second one that writes.
+        """
+        endpoints = self.resource(parent)["endpoints"]
+        kind = spec.get("endpoint_type")
+        if kind is None:
+            raise invalid("Field 'endpoint.spec.endpoint_type' is required, expected non-default value")
+        if kind == records.READ_WRITE and any(e["spec"]["endpoint_type"] == kind for e in endpoints.values()):
+            raise ApiError(400, "BAD_REQUEST", f"{parent} has a read-write endpoint already")
+        made = records.endpoint(parent, endpoint_id, spec)
+        endpoints[endpoint_id] = made
         self.store.save()
         return str(made["name"])
 
     def create_role(self, parent: str, role_id: str, spec: dict[str, Any]) -> str:
         """Makes a role's record: one that owns databases and cannot log in. Its name."""
-        name = f"{parent}/roles/{role_id}"
-        made = _made(name) | {"role_id": role_id, "postgres_role": spec.get("postgres_role") or role_id}
+        made = records.role(parent, role_id, spec)
         self.resource(parent)["roles"][role_id] = made
         self.store.save()
-        return name
+        return str(made["name"])
 
     async def create_database(self, parent: str, database_id: str, spec: dict[str, Any]) -> str:
-        """Makes a database in Postgres, with the user able to connect and create in it; its name.
-
-        Raises:
-            ApiError: 400 for a name Postgres refuses or without an owner, 404 for an owner that is no role, 409 when
-                the branch has it under another id.
-        """
-        branch = self.resource(parent)
-        if not spec.get("role"):
-            raise invalid("Missing required field: spec.role")
-        self.resource(str(spec["role"]))
+        """Makes a database in Postgres, with the user able to connect and create in it; its name."""
         made = await self._database(parent, database_id, spec)
-        if made["postgres_database"] in {d["postgres_database"] for d in branch["databases"].values()}:
-            raise exists(f"database {made['postgres_database']} already exists in {parent}")
-        branch["databases"][database_id] = made
+        self.resource(parent)["databases"][database_id] = made
         self.store.save()
         return str(made["name"])
 
     async def _database(self, parent: str, database_id: str, spec: dict[str, Any]) -> dict[str, Any]:
         postgres_name = spec.get("postgres_database") or database_id.replace("-", "_")
-        if not _POSTGRES_NAME.fullmatch(postgres_name):
-            raise invalid(f"{postgres_name!r} is not the name of a Postgres database")
-        physical = self._physical(parent, postgres_name)
+        physical = self.physical(parent, postgres_name)
         await self.lakebase.create_database(physical)
         await self.lakebase.grant(self.user, physical)
-        return _made(f"{parent}/databases/{database_id}") | {
+        return records.made(f"{parent}/databases/{database_id}") | {
             "database_id": database_id,
             "postgres_database": postgres_name,
             "physical": physical,
             "role": spec.get("role") or f"{parent}/roles/owner",
         }
 
-    def _physical(self, parent: str, postgres_name: str) -> str:
+    def physical(self, parent: str, postgres_name: str) -> str:
         """The name in the one Postgres behind all projects: the same, unless another branch uses it already."""
         mine = f"{parent}/"
         taken = {
@@ -140,6 +147,19 @@ class Databases:
             return postgres_name
         _, project, _, branch = parent.split("/")
         return f"{postgres_name[:40]}_{uuid.uuid5(uuid.NAMESPACE_URL, f'{project}/{branch}/{postgres_name}').hex[:8]}"
+
+    def named(self, branch: str, postgres_name: str) -> str:
+        """What a name means at an endpoint of a branch: its own database of that name, if it has one.
+
+        On the platform each endpoint is a host of its own; here all are one, and the credential tells them apart.
+        """
+        try:
+            below = self.resource(branch)["databases"].values()
+        except ApiError:
+            return postgres_name  # the branch is gone
+        return next(
+            (str(d["physical"]) for d in below if d["postgres_database"] == postgres_name), postgres_name
+        )
 
     async def delete(self, name: str) -> None:
         """Deletes a resource and what is below it, with the data."""
@@ -171,7 +191,7 @@ class Databases:
         """The full name of the branch's read-write endpoint: what `valueFrom` a postgres resource gives."""
         endpoints = self.resource(branch)["endpoints"]
         if not endpoints:
-            raise missing(f"branch {branch} has no endpoint")
+            raise not_found(f"branch {branch} has no endpoint")
         return str(next(iter(endpoints.values()))["name"])
 
 
@@ -189,12 +209,13 @@ def check_id(identifier: str, shortest: int = 1) -> str:
     return identifier
 
 
-def _endpoint(parent: str, endpoint_id: str, spec: dict[str, Any]) -> dict[str, Any]:
-    return _made(f"{parent}/endpoints/{endpoint_id}") | {"endpoint_id": endpoint_id, "spec": spec}
-
-
-def _made(name: str) -> dict[str, Any]:
-    return {"name": name, "uid": str(uuid.uuid4()), "create_time": stamp(time.time())}
+def _complete(project: dict[str, Any]) -> None:
+    """Adds what a project of an earlier version of this tool lacks."""
+    project["settings"] = specs.project_defaults(project["settings"])
+    project.setdefault("default_branch", f"{project['name']}/branches/production")
+    for branch in project["branches"].values():
+        branch.setdefault("root", branch["branch_id"] == "production")
+        branch.setdefault("is_protected", False)
 
 
 def _physicals(record: dict[str, Any]) -> list[str]:

@@ -23,7 +23,7 @@ from typing import Any
 
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.local import wire
+from metamcp_deploy.local import logins, wire
 from metamcp_deploy.local.faults import Fault
 from metamcp_deploy.local.pipe import GONE, Pipe, exactly, splice, wrap
 
@@ -49,6 +49,7 @@ class Door:
         authentication_seconds: a client must have logged in by then (PostgreSQL's authentication_timeout).
         most_waiting: connections that have not logged in yet; further ones are refused.
         faults: the fault, if any, that strikes a login of (user, database).
+        named: which database (password, name) means.
     """
 
     def __init__(
@@ -61,10 +62,11 @@ class Door:
         authentication_seconds: float = 60.0,
         most_waiting: int = 256,
         faults: Callable[[str, str], Fault | None] = lambda *_: None,
+        named: Callable[[str, str], str] = lambda _, database: database,
     ) -> None:
         self._behind, self._accepts, self._internal = behind, accepts, internal
         self._tls, self._seconds, self._most_waiting = tls, authentication_seconds, most_waiting
-        self._faults = faults
+        self._faults, self._named = faults, named
         self._listener: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting = 0
@@ -179,13 +181,14 @@ class Door:
                 f'database "{startup.database}", no encryption'
             )
             raise wire.ProtocolError(text, wire.error("28000", text))
-        password = await _ask_password(client)
+        password = await logins.ask_password(client)
         if password is None:
             return None
         if fault := self._faults(startup.user, startup.database):
-            await _strike(fault, startup.user)
+            await logins.strike(fault, startup.user)
         accepted = self._accepts(startup.user, password)
         behind = self._internal(startup.user) if accepted else Secret(password)
+        startup = wire.renamed(startup, self._named(password, startup.database))
         backend = await self._connect(pipes)
         return (client, backend) if await self._enter(client, backend, startup, behind) else None
 
@@ -248,29 +251,3 @@ class Door:
             await backend.reader.read()
         finally:
             backend.close()
-
-
-async def _strike(fault: Fault, user: str) -> None:
-    """An injected failure of a login; a stall without an end ends with the time for logging in."""
-    if fault.what == "stall":
-        await asyncio.sleep(float("inf") if fault.seconds is None else fault.seconds)
-        return
-    if fault.what == "reset":
-        raise wire.ProtocolError("an injected fault")
-    usual = (
-        f'password authentication failed for user "{user}"' if fault.what == "28P01" else "an injected fault"
-    )
-    raise wire.ProtocolError("an injected fault", wire.error(fault.what, fault.message or usual))
-
-
-async def _ask_password(client: Pipe) -> str | None:
-    """The client's password; None when it hangs up, as psql does to ask its user."""
-    await client.send(wire.authentication(wire.AUTH_CLEARTEXT))
-    try:
-        kind, body = await wire.read_message(client.reader, wire.LONGEST_PASSWORD)
-    except asyncio.IncompleteReadError:
-        return None
-    if kind != b"p":
-        text = f"expected password response, got message type {kind[0]}"
-        raise wire.ProtocolError(text, wire.error("08P01", text))
-    return body.removesuffix(b"\0").decode(errors="replace")

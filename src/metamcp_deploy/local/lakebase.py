@@ -17,7 +17,7 @@ from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local.authority import Authority
 from metamcp_deploy.local.door import Counters, Door
 from metamcp_deploy.local.faults import Fault
-from metamcp_deploy.local.tokens import Credential, Tokens
+from metamcp_deploy.local.tokens import Credential, Named, Tokens
 from metamcp_deploy.postgres import Cluster
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Lakebase:
         cluster: Cluster | None = None,
         faults: Callable[[str, str], Fault | None] = lambda *_: None,
     ) -> None:
-        self.cluster = cluster or Cluster(folder / "postgres")
+        self.cluster = cluster or Cluster(folder / "postgres", history=True)
         self._authority = Authority(folder / "tls") if tls else None
         self._tokens = Tokens(clock)
         self._door: Door | None = None
@@ -85,10 +85,17 @@ class Lakebase:
         context = self._authority.server_context(HOST, "localhost") if self._authority else None
         await asyncio.to_thread(self.cluster.start)
         socket = self.cluster.socket_folder / ".s.PGSQL.5432"
-        self._door = Door(lambda: socket, self._accepts, self._internal, tls=context, faults=self._faults)
+        self._door = Door(
+            lambda: socket,
+            self._accepts,
+            self._internal,
+            tls=context,
+            faults=self._faults,
+            named=self._tokens.named,
+        )
         try:
             await self._door.start(port)
-            async with self._superuser() as connection:
+            async with self.superuser() as connection:
                 for database in (SUPERUSER, "template1"):
                     await _close_to_public(connection, database)
         except BaseException:
@@ -106,7 +113,7 @@ class Lakebase:
         """Makes sure of a database that nobody but the superuser can connect to; whether it is new."""
         from psycopg import sql
 
-        async with self._superuser() as connection:
+        async with self.superuser() as connection:
             found = await _exists(connection, sql.SQL("SELECT 1 FROM pg_database WHERE datname = %s"), name)
             if not found:
                 # Closed until CONNECT is revoked: a new database is open to every role.
@@ -121,7 +128,7 @@ class Lakebase:
         """Whether there is a database of that name."""
         from psycopg import sql
 
-        async with self._superuser() as connection:
+        async with self.superuser() as connection:
             return await _exists(connection, sql.SQL("SELECT 1 FROM pg_database WHERE datname = %s"), name)
 
     async def drop_database(self, name: str) -> None:
@@ -135,7 +142,7 @@ class Lakebase:
         """
         from psycopg import sql
 
-        async with self._superuser() as connection:
+        async with self.superuser() as connection:
             query = sql.SQL("SELECT 1 FROM pg_roles WHERE rolname = %s")
             if await _exists(connection, query, principal):
                 return
@@ -147,29 +154,6 @@ class Lakebase:
             statement = sql.SQL(text).format(sql.Identifier(principal), sql.Literal(verifier.decode()))
             await connection.execute(statement)
 
-    async def drop_role(self, principal: str) -> None:
-        """Deletes a role and its credentials; what it owns goes to the superuser."""
-        from psycopg import sql
-
-        self._tokens.forget(principal)
-        async with self._superuser() as connection:
-            query = sql.SQL("SELECT 1 FROM pg_roles WHERE rolname = %s")
-            if not await _exists(connection, query, principal):
-                return
-            await connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (principal,)
-            )
-            rows = await (
-                await connection.execute("SELECT datname FROM pg_database WHERE datallowconn")
-            ).fetchall()
-        role = sql.Identifier(principal)
-        for (database,) in rows:
-            async with self._superuser(database) as connection:
-                text = "REASSIGN OWNED BY {} TO {}"
-                await connection.execute(sql.SQL(text).format(role, sql.Identifier(SUPERUSER)))
-                await connection.execute(sql.SQL("DROP OWNED BY {}").format(role))
-        await self._execute("DROP ROLE {}", principal)
-
     async def grant(self, principal: str, database: str) -> None:
         """CAN_CONNECT_AND_CREATE: CONNECT and CREATE on the database, nothing inside it."""
         await self._execute("GRANT CONNECT, CREATE ON DATABASE {} TO {}", database, principal)
@@ -178,9 +162,39 @@ class Lakebase:
         """Takes back what `grant` gave; open connections stay, as in any Postgres."""
         await self._execute("REVOKE ALL ON DATABASE {} FROM {}", database, principal)
 
-    def issue_credential(self, principal: str, ttl: float = 3600.0) -> Credential:
-        """A password for the principal's role, for logins within `ttl` seconds; earlier ones stay valid."""
-        return self._tokens.issue(principal, ttl)
+    def issue_credential(self, principal: str, ttl: float = 3600.0, named: Named = str) -> Credential:
+        """A password for the principal's role, for logins within `ttl` seconds; earlier ones stay valid.
+
+        `named` tells what the name of a database means to who logs in with it.
+        """
+        return self._tokens.issue(principal, ttl, named)
+
+    async def position(self, *, mark: bool = False) -> str:
+        """Where the log of this Postgres is; with `mark` after something was committed."""
+        async with self.superuser() as connection:
+            if mark:
+                await connection.execute("SELECT pg_logical_emit_message(true, 'metamcp-deploy', 'mark')")
+            found = await (await connection.execute("SELECT pg_current_wal_lsn()::text")).fetchone()
+        return str(found[0]) if found else ""
+
+    async def grants(self, cluster: Cluster) -> dict[str, set[str]]:
+        """Each database of a cluster with the roles that may connect to it."""
+        query = """SELECT d.datname, r.rolname FROM pg_database d
+            LEFT JOIN LATERAL aclexplode(d.datacl) a ON a.privilege_type = 'CONNECT'
+            LEFT JOIN pg_roles r ON r.oid = a.grantee"""
+        found: dict[str, set[str]] = {}
+        async with self.superuser(cluster=cluster) as connection:
+            for database, role in await (await connection.execute(query)).fetchall():
+                found.setdefault(database, set()).update({role} - {None, SUPERUSER})
+        return found
+
+    async def ensure_owners(self, cluster: Cluster) -> None:
+        """Makes sure of each role that a cluster of the past has."""
+        async with self.superuser(cluster=cluster) as connection:
+            query = "SELECT rolname FROM pg_roles WHERE rolname <> %s AND rolname !~ '^pg_'"
+            rows = await (await connection.execute(query, (SUPERUSER,))).fetchall()
+        for (role,) in rows:
+            await self.ensure_role(role)
 
     def superuser_uri(self, database: str = SUPERUSER) -> Secret:
         """A URI for psql, psycopg and other clients on this machine, as the superuser, that does not end."""
@@ -203,16 +217,19 @@ class Lakebase:
     async def _execute(self, statement: str, *names: str) -> None:
         from psycopg import sql
 
-        async with self._superuser() as connection:
+        async with self.superuser() as connection:
             text = sql.SQL(statement)
             await connection.execute(text.format(*(sql.Identifier(n) for n in names)))
 
     @asynccontextmanager
-    async def _superuser(self, database: str = SUPERUSER) -> AsyncIterator[psycopg.AsyncConnection]:
+    async def superuser(
+        self, database: str = SUPERUSER, cluster: Cluster | None = None
+    ) -> AsyncIterator[psycopg.AsyncConnection]:
+        """A connection of the superuser, to this or to another cluster."""
         import psycopg
 
         try:
-            uri = self.cluster.uri(database).reveal()
+            uri = (cluster or self.cluster).uri(database).reveal()
             async with await psycopg.AsyncConnection.connect(uri, autocommit=True) as connection:
                 yield connection
         except psycopg.Error as e:

@@ -5,29 +5,32 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 
+from metamcp_deploy.local import branches, lakebase_rules, specs
 from metamcp_deploy.local.answers import (
     ApiError,
     answer,
     body,
     denied,
-    exists,
     flag,
     invalid,
-    missing,
+    not_found,
     page,
     stamp,
     text,
 )
 from metamcp_deploy.local.databases import SHORTEST_ID, Databases, check_id
 from metamcp_deploy.local.identity import Principal
+from metamcp_deploy.local.lakebase_views import shown
 
 _log = logging.getLogger(__name__)
+_MOST_BRANCHES = 10  # unarchived ones of a project; unsure
 _SHORTEST_TTL = 300.0
 _KINDS = {"projects": 1, "branches": 1, "endpoints": 1, "databases": SHORTEST_ID, "roles": SHORTEST_ID}
 
@@ -54,6 +57,7 @@ class LakebaseApi:
             web.post(base + r"/{parent:projects/.+}/{kind:branches|endpoints|databases|roles}", self._create),
             web.get(base + r"/{parent:projects/.+}/{kind:branches|endpoints|databases|roles}", self._list),
             web.get(f"{base}/{name}", self._get),
+            web.patch(f"{base}/{name}", self._update),
             web.delete(f"{base}/{name}", self._delete),
         ]
 
@@ -67,7 +71,10 @@ class LakebaseApi:
         principal: Principal = request["principal"]
         if principal.app and not self._attached(principal.app, endpoint):
             raise denied(f"{principal.display_name} has no access to {endpoint}.")
-        issued = self.databases.lakebase.issue_credential(principal.name, self._lifetime(data))
+        branch = endpoint.rpartition("/endpoints/")[0]
+        issued = self.databases.lakebase.issue_credential(
+            principal.name, self._lifetime(data), lambda database: self.databases.named(branch, database)
+        )
         return answer({"token": issued.token.reveal(), "expire_time": stamp(issued.expires_at)})
 
     def _attached(self, app: str, endpoint: str) -> bool:
@@ -86,31 +93,43 @@ class LakebaseApi:
     async def _create(self, request: web.Request) -> web.Response:
         kind = request.match_info["kind"]
         parent = request.match_info.get("parent", "")
-        singular = kind[:-1] if kind != "branches" else "branch"
-        identifier = check_id(
-            request.query.get(f"{singular}_id") or f"{singular}-{uuid.uuid4().hex[:12]}", _KINDS[kind]
-        )
-        siblings = self._siblings(parent, kind)
+        identifier = _identifier(kind, request)
         name = f"{parent}/{kind}/{identifier}".lstrip("/")
+        siblings = self._siblings(parent, kind)
         if name in self._under_way:
-            raise exists(f"{singular} {name} is being created")
+            raise exists(f"{_singular(kind)} {name} is being created")
+        spec = specs.checked(kind, (await body(request)).get("spec") or {})
         if identifier in siblings:
             if flag(request.query.get("replace_existing")):
-                return answer(self._done(name, self.shown(name)))
-            raise exists(f"{singular} {name} already exists")
-        spec = (await body(request)).get("spec") or {}
+                lakebase_rules.update(self.databases, name, spec, "spec")
+                return answer(self._done(name, shown(self.databases, name)))
+            raise _taken(kind)
+        return answer(self._made(kind, parent, identifier, spec))
+
+    def _made(self, kind: str, parent: str, identifier: str, spec: dict[str, Any]) -> dict[str, Any]:
+        """The operation that makes a resource, after what can be refused at once was refused."""
+        databases, name = self.databases, f"{parent}/{kind}/{identifier}".lstrip("/")
         if kind == "projects":
-            return answer(self._start(name, lambda: self.databases.create_project(identifier, spec)))
+            return self._start(name, lambda: databases.create_project(identifier, spec))
+        if kind == "branches":
+            asked = branches.wanted(databases, parent, spec, time.time())
+            if len(databases.resource(parent)["branches"]) >= _MOST_BRANCHES:
+                raise ApiError(
+                    400, "RESOURCE_LIMIT_EXCEEDED", f"A project holds at most {_MOST_BRANCHES} branches."
+                )
+            return self._start(name, lambda: databases.create_branch(name, asked))
         if kind == "databases":
-            return answer(self._start(name, lambda: self.databases.create_database(parent, identifier, spec)))
-        if kind in ("endpoints", "roles"):
-            make = self.databases.create_endpoint if kind == "endpoints" else self.databases.create_role
-            return answer(self._done(name, self.shown(make(parent, identifier, spec))))
-        raise ApiError(
-            501,
-            "NOT_IMPLEMENTED",
-            "The embedded workspace does not imitate branching: a branch is a copy of another one's data.",
-        )
+            lakebase_rules.check_database(databases, parent, spec)
+            return self._start(name, lambda: databases.create_database(parent, identifier, spec))
+        make = databases.create_endpoint if kind == "endpoints" else databases.create_role
+        return self._done(name, shown(self.databases, make(parent, identifier, spec)))
+
+    async def _update(self, request: web.Request) -> web.Response:
+        """PATCH changes what `update_mask` names: `spec`, or paths in it."""
+        name = request.match_info["name"]
+        spec = (await body(request)).get("spec")
+        lakebase_rules.update(self.databases, name, spec, request.query.get("update_mask", ""))
+        return answer(self._done(name, shown(self.databases, name)))
 
     def _siblings(self, parent: str, kind: str) -> dict[str, Any]:
         siblings: dict[str, Any] = (
@@ -130,7 +149,7 @@ class LakebaseApi:
 
         async def run() -> None:
             try:
-                operation["response"] = self.shown(await work())
+                operation["response"] = shown(self.databases, await work())
             except ApiError as e:
                 operation["error"] = {"error_code": e.error_code, "message": e.message}
             except Exception as e:
@@ -152,47 +171,47 @@ class LakebaseApi:
     async def _operation(self, request: web.Request) -> web.Response:
         operation = self.operations.get(request.match_info["name"])
         if operation is None:
-            raise missing(f"operation {request.match_info['name']} not found")
+            raise not_found(f"operation id not found: {request.match_info['name']}")
         return answer(operation)
 
     async def _get(self, request: web.Request) -> web.Response:
-        return answer(self.shown(request.match_info["name"]))
+        return answer(shown(self.databases, request.match_info["name"]))
 
     async def _list(self, request: web.Request) -> web.Response:
         kind, parent = request.match_info["kind"], request.match_info.get("parent", "")
         found = self._siblings(parent, kind)
-        return answer(page([self.shown(r["name"]) for r in found.values()], request.query, kind))
+        return answer(page([shown(self.databases, r["name"]) for r in found.values()], request.query, kind))
 
     async def _delete(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        self.databases.resource(name)
+        lakebase_rules.check_delete(self.databases, name)
         await self.databases.delete(name)
         return answer(self._done(name, {}))
 
-    def shown(self, name: str) -> dict[str, Any]:
-        """A resource as GET gives it: `status`, never `spec`."""
-        record = self.databases.resource(name)
-        result = {k: record[k] for k in ("name", "uid", "create_time")}
-        if "/" in (parent := name.rsplit("/", 2)[0]):
-            result["parent"] = parent
-        return result | {"status": self._status(record)}
 
-    def _status(self, record: dict[str, Any]) -> dict[str, Any]:
-        if "project_id" in record:
-            settings = record["settings"]
-            known = {k: record[k] for k in ("project_id", "display_name", "pg_version")}
-            default = f"{record['name']}/branches/production"
-            return {**settings, **known, "owner": self.databases.user, "default_branch": default}
-        if "branch_id" in record:
-            return {"branch_id": record["branch_id"], "default": record["default"], "current_state": "READY"}
-        if "endpoint_id" in record:
-            host = self.databases.lakebase.host
-            shown = {"endpoint_id": record["endpoint_id"], "current_state": "ACTIVE", "hosts": {"host": host}}
-            return dict(record["spec"]) | shown
-        if "database_id" in record:
-            return {k: record[k] for k in ("database_id", "postgres_database", "role")}
-        return {
-            "role_id": record["role_id"],
-            "postgres_role": record["postgres_role"],
-            "identity_type": "USER",
-        }
+def _singular(kind: str) -> str:
+    return "branch" if kind == "branches" else kind[:-1]
+
+
+def _identifier(kind: str, request: web.Request) -> str:
+    """The id that the request names; of databases and roles one is made up without, which breaks paths that name it."""
+    singular = _singular(kind)
+    given = request.query.get(f"{singular}_id", "")
+    if not given and kind in ("databases", "roles"):
+        given = f"{singular}-{uuid.uuid4().hex[:12]}"
+    if not given:
+        raise invalid(f"Field '{singular}_id' is required, expected non-default value (not \"\")!")
+    return check_id(given, _KINDS[kind])
+
+
+def _taken(kind: str) -> ApiError:
+    """A name that is there: 409, but 400 for databases and roles."""
+    if kind in ("databases", "roles"):
+        return ApiError(400, "BAD_REQUEST", f"{_singular(kind)} with that name already exists")
+    where = " in the workspace" if kind == "projects" else ""
+    return exists(f"{_singular(kind)} with such id already exists{where}")
+
+
+def exists(message: str) -> ApiError:
+    """409 as this family spells it."""
+    return ApiError(409, "ALREADY_EXISTS", message)

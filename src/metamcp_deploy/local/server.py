@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ class Server:
             apps = Apps(site)
             stack.push_async_callback(apps.close)
             await apps.resume()
-            watching = asyncio.create_task(self._watch(site.ledger))
+            watching = asyncio.create_task(self._watch(site))
             stack.callback(watching.cancel)
             runner = web.AppRunner(self._application(site, apps), access_log=None, shutdown_timeout=2.0)
             await runner.setup()
@@ -133,18 +134,20 @@ class Server:
             application.add_routes(routes)
         return application
 
-    async def _watch(self, ledger: processes.Ledger) -> None:
-        """Keeps the list of what the apps run, for the case that this process is killed; ends without its folder."""
+    async def _watch(self, site: Site) -> None:
+        """What has to be looked at again and again: what apps run, branches that expire, the folder that may go."""
+        ledger = site.ledger
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             if not await asyncio.to_thread(self.store.path.exists):
                 self.stopped.set()
                 return
-            if ledger.roots or ledger.seen:
-                try:
+            try:
+                await site.databases.expire(time.time())
+                if ledger.roots or ledger.seen:
                     await asyncio.to_thread(ledger.look)
-                except Exception:  # one look less, not an end to looking
-                    _log.exception("cannot look after processes")
+            except Exception:  # one look less, not an end to looking
+                _log.exception("cannot look after branches and processes")
 
     async def _status(self, _: web.Request, site: Site, api: AppsApi) -> web.Response:
         """What `local status` shows; not part of the platform."""

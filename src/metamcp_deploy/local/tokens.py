@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from metamcp_deploy.config.secret import Secret
 
+Named = Callable[[str], str]
+
 
 class Credential(NamedTuple):
     """A Postgres password and when it ends, in seconds since the epoch."""
@@ -27,24 +29,30 @@ class Tokens:
     """
 
     clock: Callable[[], float]
-    _known: dict[bytes, tuple[str, float]] = field(default_factory=dict)
+    _known: dict[bytes, tuple[str, float, Named]] = field(default_factory=dict)
 
-    def issue(self, principal: str, ttl: float) -> Credential:
-        """A new token, valid for `ttl` seconds; earlier ones stay valid for as long as they were."""
+    def issue(self, principal: str, ttl: float, named: Named = str) -> Credential:
+        """A new token, valid for `ttl` seconds; earlier ones stay valid for as long as they were.
+
+        Args:
+            principal: whose.
+            ttl: seconds.
+            named: what a database's name means to somebody with this token.
+        """
         now = self.clock()
         self._known = {k: v for k, v in self._known.items() if v[1] > now}
         token = secrets.token_urlsafe(48)
-        self._known[_digest(token)] = (principal, now + ttl)
+        self._known[_digest(token)] = (principal, now + ttl, named)
         return Credential(Secret(token), now + ttl)
 
     def accepts(self, principal: str, token: str) -> bool:
         """Whether this is a token of that principal that has not ended."""
-        owner, expires_at = self._known.get(_digest(token), ("", 0.0))
+        owner, expires_at, _ = self._known.get(_digest(token), ("", 0.0, str))
         return owner == principal and expires_at > self.clock()
 
-    def forget(self, principal: str) -> None:
-        """Ends all tokens of a principal."""
-        self._known = {k: v for k, v in self._known.items() if v[0] != principal}
+    def named(self, token: str, database: str) -> str:
+        """Which database is meant by a name; the same without such a token."""
+        return self._known.get(_digest(token), ("", 0.0, str))[2](database)
 
 
 def _digest(token: str) -> bytes:

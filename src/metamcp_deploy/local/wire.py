@@ -63,6 +63,17 @@ def parse_startup(packet: bytes) -> Startup:
     return Startup(user, values.get("database") or user, packet)
 
 
+def renamed(startup: Startup, database: str) -> Startup:
+    """The same wish for another database."""
+    if database == startup.database:
+        return startup
+    words = startup.packet[8:-1].split(b"\0")[:-1]
+    pairs = [(k, v) for k, v in zip(words[::2], words[1::2], strict=True) if k != b"database"]
+    body = b"".join(k + b"\0" + v + b"\0" for k, v in [*pairs, (b"database", database.encode())]) + b"\0"
+    packet = struct.pack("!I", len(body) + 8) + startup.packet[4:8] + body
+    return Startup(startup.user, database, packet)
+
+
 def error(sqlstate: str, text: str) -> bytes:
     """A FATAL ErrorResponse."""
     fields = {"S": "FATAL", "V": "FATAL", "C": sqlstate, "M": text}

@@ -32,6 +32,25 @@ class Lakebase:
         spec = {"source_branch": f"{_parent(name)}/branches/production", "no_expiry": True}
         return self._ensure(name, "branch_id", {"spec": spec})
 
+    def branch_at(self, name: str, source: str, at: str) -> bool:
+        """Makes a branch with the data that another had at a moment (RFC 3339); True when it was made.
+
+        It needs CAN MANAGE on the project, and takes with it databases and roles; its endpoint may come by itself.
+        """
+        spec = {"source_branch": source, "source_branch_time": at, "no_expiry": True}
+        return self._ensure(name, "branch_id", {"spec": spec})
+
+    def children(self, parent: str, kind: str) -> list[dict[str, Any]]:
+        """All `branches` of a project, or `endpoints`, `databases`, `roles` of a branch."""
+        found: list[dict[str, Any]] = []
+        query: dict[str, str] = {}
+        while True:
+            answer = self._api.call("GET", f"{_ROOT}/{parent}/{kind}", query=query)
+            found += answer.get(kind) or []
+            if not (token := answer.get("next_page_token")):
+                return found
+            query = {"page_token": token}
+
     def ensure_endpoint(self, name: str) -> bool:
         """Makes a read-write endpoint; True when it was made."""
         return self._ensure(name, "endpoint_id", {"spec": {"endpoint_type": "ENDPOINT_TYPE_READ_WRITE"}})
@@ -81,7 +100,9 @@ class Lakebase:
                 "POST", f"{_ROOT}/{collection}", query={id_parameter: wanted_id}, body=body
             )
         except DeployError as e:
-            if e.code is Code.ALREADY_EXISTS:
+            # Databases and roles that are there are refused with 400 instead of 409.
+            there = e.code is Code.ALREADY_EXISTS
+            if there or (e.code is Code.REQUEST_REFUSED and self.find(name) is not None):
                 return False
             raise
         self._finished(operation, name)

@@ -1,0 +1,52 @@
+"""Lakebase's resources as GET gives them: `status`, never `spec`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metamcp_deploy.local.answers import stamp
+from metamcp_deploy.local.databases import Databases
+
+
+def shown(databases: Databases, name: str) -> dict[str, Any]:
+    """A resource as GET gives it: `status`, never `spec`."""
+    record = databases.resource(name)
+    result = {k: record[k] for k in ("name", "uid", "create_time")}
+    if "/" in (parent := name.rsplit("/", 2)[0]):
+        result["parent"] = parent
+    return result | {"status": _status(databases, record)}
+
+
+def _status(databases: Databases, record: dict[str, Any]) -> dict[str, Any]:
+    if "project_id" in record:
+        known = ("project_id", "display_name", "pg_version", "default_branch")
+        return {**record["settings"], **{k: record[k] for k in known}, "owner": databases.user}
+    if "branch_id" in record:
+        return _branch_status(databases, record)
+    if "endpoint_id" in record:
+        host = databases.lakebase.host
+        shown = {"endpoint_id": record["endpoint_id"], "current_state": "ACTIVE", "hosts": {"host": host}}
+        return _inherited(databases, record["name"]) | dict(record["spec"]) | shown
+    if "database_id" in record:
+        return {k: record[k] for k in ("database_id", "postgres_database", "role")}
+    of_role = ("role_id", "postgres_role", "identity_type", "auth_method", "attributes", "membership_roles")
+    return {k: record[k] for k in of_role if k in record}
+
+
+def _branch_status(databases: Databases, record: dict[str, Any]) -> dict[str, Any]:
+    project = databases.resource(record["name"].rsplit("/", 2)[0])
+    origin = ("source_branch", "source_branch_time", "source_branch_lsn")
+    result = {k: record[k] for k in ("branch_id", "is_protected", *origin) if k in record}
+    if record.get("expires"):
+        result["expire_time"] = stamp(record["expires"])
+    return result | {"default": project["default_branch"] == record["name"], "current_state": "READY"}
+
+
+def _inherited(databases: Databases, endpoint: str) -> dict[str, Any]:
+    """What an endpoint takes from its project where its own spec says nothing."""
+    settings = databases.resource("/".join(endpoint.split("/")[:2]))["settings"]
+    defaults = dict(settings["default_endpoint_settings"])
+    if "no_suspension" in databases.resource(endpoint)["spec"]:
+        defaults.pop("suspend_timeout_duration", None)
+    defaults.pop("pg_settings", None)
+    return defaults
