@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from metamcp_deploy import __version__
-from metamcp_deploy.cli import boundary, config, history, local, operate, pipeline, power, release
+from metamcp_deploy.cli import boundary, config, history, local, operate, pipeline, power, preflight, release
 
 app = typer.Typer(
     name="metamcp-deploy",
@@ -42,7 +42,7 @@ STAGES = (pipeline.prepare, pipeline.patch, pipeline.build, pipeline.bundle_depl
 SEEING = (power.status, operate.health, operate.logs, history.history, operate.token)
 ACTING = (power.start, power.stop)
 
-for command in (pipeline.deploy, *STAGES):
+for command in (pipeline.deploy, *STAGES, preflight.preflight):
     app.command(rich_help_panel=PIPELINE)(command)
 for command in (*SEEING, *ACTING):
     app.command(rich_help_panel=OPERATE)(command)

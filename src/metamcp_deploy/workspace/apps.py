@@ -147,6 +147,18 @@ class Apps:
             )
         return found
 
+    def names(self) -> list[str]:
+        """Names of the apps that this login may see."""
+        found: list[str] = []
+        token = ""
+        while True:
+            query = {"page_size": _PAGE, **({"page_token": token} if token else {})}
+            answer = self._api.call("GET", "/api/2.0/apps", query=query)
+            found += [str(one["name"]) for one in answer.get("apps") or []]
+            token = answer.get("next_page_token") or ""
+            if not token:
+                return found
+
     def create(self, name: str, body: Mapping[str, Any]) -> App:
         """Makes an app without compute: it gets its URL and principal, and costs nothing yet."""
         return App(

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.workspace.api import Api, Guard
@@ -118,14 +119,29 @@ class Files:
 
     def modified(self, path: str) -> float | None:
         """When a file was last written, in seconds since the epoch on the workspace's clock; None without one."""
+        at = self._status(path).get("modified_at")
+        return at / 1000 if isinstance(at, int | float) else None
+
+    def object_id(self, path: str) -> str | None:
+        """The id by which permissions call a file or folder; None where there is none.
+
+        Raises:
+            ApiError: PERMISSION_DENIED.
+        """
+        found = self._status(path).get("object_id")
+        return None if found is None else str(found)
+
+    def _status(self, path: str) -> dict[str, Any]:
+        """What the workspace says of a path; nothing where there is nothing."""
         try:
-            answer = self._api.call("GET", "/api/2.0/workspace/get-status", query={"path": path})
+            answer: dict[str, Any] = self._api.call(
+                "GET", "/api/2.0/workspace/get-status", query={"path": path}
+            )
         except DeployError as e:
             if e.code is Code.NOT_FOUND:
-                return None
+                return {}
             raise
-        at = answer.get("modified_at")
-        return at / 1000 if isinstance(at, int | float) else None
+        return answer
 
     def delete(self, path: str, *, repeatable: bool = True) -> None:
         """Deletes a file; one that is not there is fine. Without `repeatable` a lost answer is not tried again."""

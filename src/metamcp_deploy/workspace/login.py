@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _SDK_TRY_SECONDS = 8  # of its first question to the host, which it may leave unanswered
 _PROBE_SECONDS = 15.0  # of ours: with the SDK's, silence is noticed well within 30 s
-_NOT_OAUTH = frozenset({"pat", "basic"})
 
 # With --debug the console adds a handler of its own; without one, Python would print the SDK's warnings bare.
 logging.getLogger("databricks.sdk").addHandler(logging.NullHandler())
@@ -48,6 +47,16 @@ class Login:
     source: str
     _authenticate: Callable[[], dict[str, str]] = field(repr=False)
 
+    @property
+    def oauth(self) -> bool:
+        """Whether its tokens are OAuth's: apps accept no others."""
+        return self.auth_type not in _PLAIN_NAMES
+
+    @property
+    def kind(self) -> str:
+        """How it is made, in words."""
+        return _PLAIN_NAMES.get(self.auth_type, f"OAuth ({self.auth_type})")
+
     def headers(self) -> dict[str, str]:
         """Fresh headers of a request to the workspace's API.
 
@@ -65,10 +74,10 @@ class Login:
         Raises:
             DeployError: AUTH_FAILED, when the login is not OAuth: apps refuse personal access tokens.
         """
-        if self.auth_type in _NOT_OAUTH:
+        if not self.oauth:
             raise DeployError(
                 Code.AUTH_FAILED,
-                f"{self.source} logs in to {self.host} with {_PLAIN_NAMES[self.auth_type]}, which apps do not "
+                f"{self.source} logs in to {self.host} with {self.kind}, which apps do not "
                 "accept: an OAuth login is needed to open the app or its log.",
                 hint=f"databricks auth login --host {self.host} --profile NAME, then -p NAME",
             )
