@@ -71,6 +71,8 @@ class Code(StrEnum):
     LOCK_LOST = "lock_lost"
     DEPLOYMENT_FAILED = "deployment_failed"
     NOT_DEPLOYED = "not_deployed"
+    NO_WAY_BACK = "no_way_back"
+    SCHEMA_MOVED = "schema_moved"
     UNHEALTHY = "unhealthy"
     LOG_STREAM = "log_stream"
     # embedded workspace

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tarfile
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -36,13 +37,13 @@ http.createServer((request, response) => {
 """
 
 
-def write_bundle(project: Project, text: str = APP) -> str:
-    """A bundle and the record of its build; gives the release's id."""
+def write_bundle(project: Project, text: str = APP, journal: Sequence[str] = ()) -> str:
+    """A bundle, whose migrations have these names, and the record of its build; gives the release's id."""
     app = project.bundle / "app"
     app.mkdir(parents=True, exist_ok=True)
     (app / "app.yaml").write_text('command: ["node", "start.mjs"]\n')
     (app / "start.mjs").write_text(text)
-    parts = {}
+    parts: dict[str, dict[str, Any]] = {}
     for name in ("backend", "frontend", "migrations"):
         with tarfile.open(app / f"{name}.tar.gz", "w:gz"):
             pass
@@ -53,6 +54,7 @@ def write_bundle(project: Project, text: str = APP) -> str:
             "sha256": hashlib.sha256(content).hexdigest(),
             "bytes": len(content),
         }
+    parts["migrations"]["journal"] = list(journal)
     release = hashlib.sha256(text.encode()).hexdigest()[:16]
     (app / "release.json").write_text(json.dumps({"format": 1, "id": release, "parts": parts}))
     record = {"fingerprint": {}, "facts": {"release": release, "files": 6, "bytes": 1}}

@@ -11,7 +11,18 @@ from typing import Annotated
 import typer
 
 from metamcp_deploy import __version__
-from metamcp_deploy.cli import boundary, config, history, local, operate, pipeline, power, preflight, release
+from metamcp_deploy.cli import (
+    boundary,
+    config,
+    history,
+    local,
+    operate,
+    pipeline,
+    power,
+    preflight,
+    release,
+    rollback,
+)
 
 app = typer.Typer(
     name="metamcp-deploy",
@@ -40,7 +51,7 @@ def _root(
 PIPELINE, OPERATE, AROUND = "The pipeline", "A deployed app", "Around it"
 STAGES = (pipeline.prepare, pipeline.patch, pipeline.build, pipeline.bundle_deploy, pipeline.app_deploy)
 SEEING = (power.status, operate.health, operate.logs, history.history, operate.token)
-ACTING = (power.start, power.stop)
+ACTING = (rollback.rollback, power.start, power.stop)
 
 for command in (pipeline.deploy, *STAGES, preflight.preflight):
     app.command(rich_help_panel=PIPELINE)(command)

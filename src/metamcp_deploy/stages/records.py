@@ -176,6 +176,12 @@ def write(workspace: Workspace, root: str, record: Mapping[str, Any]) -> str:
     return path
 
 
+def amend(workspace: Workspace, root: str, deployment: str, **fields: Any) -> None:
+    """Changes fields of a record; nothing without one."""
+    if found := find(workspace, root, deployment):
+        workspace.files.write(found[0], json.dumps({**found[1], **fields}, indent=1).encode())
+
+
 def find(workspace: Workspace, root: str, deployment: str) -> tuple[str, dict[str, Any]] | None:
     """Path and record of a deployment; None when this tool did not make it (or the record is broken)."""
     names = [name for name in _names(workspace, root) if name.endswith(f"-{deployment}.json")]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from metamcp_deploy.workspace.files import Files
 
 NAME = "metamcp-deploy.json"
-_LISTS = ("secrets",)
+_LISTS = ("secrets", "branches")
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Ledger:
     """What was made: `app`, `project`, `branch`, `endpoint`, `database`, `role`, `instance`, `scope` → name.
 
     Attributes:
-        made: and `secrets` → keys of the scope.
+        made: and `secrets` → keys of the scope, `branches` → those that rollbacks made of a database's past.
     """
 
     made: Mapping[str, Any] = field(default_factory=dict)

@@ -17,6 +17,12 @@ def since_destroyed(records: Sequence[Record]) -> list[Record]:
     return list(takewhile(lambda record: record.kind != "destroy", records))
 
 
+def unfinished(records: Sequence[Record]) -> str | None:
+    """What the newest deployment goes back to, where it is a rollback that did not end well: it is taken up again."""
+    newest = next(iter(records), None)
+    return newest.of if newest and newest.kind == "rollback" and newest.outcome != SUCCEEDED else None
+
+
 def choose(records: Sequence[Record], running: str | None, named: str | None, history: str) -> Record:
     """The deployment to go back to.
 

@@ -1,0 +1,221 @@
+"""The way back to an earlier deployment: looked for, and what it takes told, before anything is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.stages import records, releases, standing
+from metamcp_deploy.stages.connection import Site
+from metamcp_deploy.stages.converge.plan import OURS, Action, Change, Difference, Plan
+from metamcp_deploy.stages.records import Record, Wanted
+from metamcp_deploy.stages.rollback import choice, past, schema
+from metamcp_deploy.stages.rollback.past import Past
+from metamcp_deploy.stages.rollback.schema import Moved
+
+if TYPE_CHECKING:
+    from metamcp_deploy.workspace.apps import App
+
+_FORMAT = 1  # of records that are understood
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a rollback is asked for.
+
+    Attributes:
+        deployment: id, or its first digits; None for the newest good one before what runs.
+        to_database: also the database, as it was before later deployments migrated it.
+        keep_database: the older release runs on the newer schema.
+    """
+
+    deployment: str | None = None
+    to_database: bool = False
+    keep_database: bool = False
+
+
+@dataclass(frozen=True)
+class Way:
+    """What a rollback does.
+
+    Attributes:
+        target: the deployment that is gone back to.
+        app: as it is now.
+        wanted: what runs in the end.
+        changes: fields of the app to change before.
+        moved: what happened to the target's database since.
+        past: the branch to be made, with `to_database`.
+        running: the record of what runs now; None where it was not deployed by this tool.
+    """
+
+    target: Record
+    app: App
+    wanted: Wanted
+    changes: Mapping[str, Any]
+    moved: Moved
+    past: Past | None
+    running: Record | None
+
+    @property
+    def plan(self) -> Plan:
+        """All of it, in the order of acting."""
+        app = Change(Action.CHANGE if self.changes else Action.KEEP, "app", self.app.name, OURS)
+        fields = tuple(
+            Difference(k, _shown(k, self.app.raw.get(k)), _shown(k, v)) for k, v in self.changes.items()
+        )
+        made = [*(self.past.changes() if self.past else self._database()), replace(app, differences=fields)]
+        if self.app.compute != "ACTIVE":
+            made.append(
+                Change(Action.START, "app", self.app.name, OURS, f"its compute is {self.app.compute}")
+            )
+        pin = f" ({self.target.pin})" if self.target.pin else ""
+        why = (
+            f"release {self.target.release}{pin}, as deployed {self.target.at} by {self.target.raw.get('by')}"
+        )
+        again = Change(Action.DEPLOY, "deployment", self.target.deployment, OURS, why, self._environment())
+        return Plan((*made, again))
+
+    def _database(self) -> tuple[Change, ...]:
+        name = schema.database(self.wanted.resources) or "external"
+        why = (
+            f"keeps {', '.join(self.moved.names)}, which the older release does not know"
+            if self.moved.names
+            else ""
+        )
+        return (Change(Action.KEEP, "database", name, reason=why),)
+
+    def _environment(self) -> tuple[Difference, ...]:
+        before = _variables(self.running.raw.get("env") or []) if self.running else {}
+        after = _variables(self.wanted.env)
+        release = self.running.release if self.running else None
+        told = [Difference("release", release, self.wanted.release)] if release != self.wanted.release else []
+        names = sorted({*before, *after}) if self.running else []
+        return (
+            *told,
+            *(
+                Difference(f"env.{n}", before.get(n), after.get(n))
+                for n in names
+                if before.get(n) != after.get(n)
+            ),
+        )
+
+
+def look(site: Site, wishes: Wishes) -> Way:
+    """The way back; only reads.
+
+    Raises:
+        DeployError: NOT_FOUND without app or deployment; NO_WAY_BACK, when its release or the moment is gone;
+            SCHEMA_MOVED, when the database moved on and it is not said what is to become of that.
+    """
+    workspace, root = site.workspace, site.root
+    app = workspace.apps.get(site.project.settings.app.name)
+    written = choice.since_destroyed(records.newest(workspace, root))
+    kept = _settled(site, app, written)
+    running = app.active.id if app.active else None
+    options = standing.called(site.project)
+    named = wishes.deployment or choice.unfinished(written)
+    target = choice.choose(kept, running, named, f"metamcp-deploy history {options}")
+    _understood(target)
+    if not releases.is_complete(workspace, root, target.release):
+        raise DeployError(
+            Code.NO_WAY_BACK,
+            f"Release {target.release}, which deployment {target.deployment} ran, is not (or not wholly) in {root}.",
+            hint=f"metamcp-deploy release list {options} shows which are; or build that release again and deploy it.",
+        )
+    moved = schema.since(target, kept)
+    found = past.find(site, target, moved, written) if wishes.to_database else None
+    if moved and not (found or wishes.keep_database):
+        raise _moved(target, moved, options)
+    resources = found.resources(target.resources) if found else target.resources
+    wanted = replace(target.wanted, resources=resources, secrets=_versions(site, resources))
+    changes = differences(app, target.raw, resources)
+    return Way(
+        target, app, wanted, changes, moved, found, next((r for r in kept if r.deployment == running), None)
+    )
+
+
+def _settled(site: Site, app: App, kept: Sequence[Record]) -> list[Record]:
+    """The records, with the outcomes that runs which were killed left open, as the workspace knows them."""
+    if all(record.outcome != "IN_PROGRESS" for record in kept):
+        return list(kept)
+    known = {one.id: one.state for one in site.workspace.apps.deployments(app.name)}
+    return [
+        replace(r, raw={**r.raw, "outcome": known.get(r.deployment, r.outcome)})
+        if r.outcome == "IN_PROGRESS"
+        else r
+        for r in kept
+    ]
+
+
+def _understood(target: Record) -> None:
+    said = target.raw.get("format")
+    if said != _FORMAT or any(name not in target.raw for name in Wanted.__dataclass_fields__):
+        raise DeployError(
+            Code.NO_WAY_BACK,
+            f"{target.path} is of format {said}, and this version of metamcp-deploy reads format {_FORMAT}.",
+            hint="Use the version that deployed it: pip install -U metamcp-deploy",
+        )
+
+
+def _moved(target: Record, moved: Moved, options: str) -> DeployError:
+    again = f"metamcp-deploy rollback {target.deployment[:12]} {options}"
+    if moved.names:
+        what = f"migrations that its release does not know have run since: {', '.join(moved.names)}"
+    else:
+        what = (
+            f"which migrations have run since cannot be told: {', '.join(moved.untold)} did not record theirs"
+        )
+    return DeployError(
+        Code.SCHEMA_MOVED,
+        f"The database moved on after deployment {target.deployment}: {what}.",
+        hint=f"{again} --keep-database runs the older release on the newer schema; {again} --to-database gives it a "
+        "branch with the data from before, without what was written since. --plan shows either.",
+    )
+
+
+def _versions(site: Site, resources: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """When each secret that the app gets was last written: a rollback does not bring back the value of a secret."""
+    used = [r["secret"] for r in resources if "secret" in r]
+    found: dict[str, int] = {}
+    for scope in sorted({str(one["scope"]) for one in used}):
+        written = site.workspace.secrets.written(scope) or {}
+        keys = sorted(str(one["key"]) for one in used if one["scope"] == scope)
+        found |= {key: written[key] for key in keys if key in written}
+    return found
+
+
+def differences(app: App, recorded: Mapping[str, Any], resources: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Fields of the app that differ from what ran then, with their new values. Resources of others stay."""
+    changes: dict[str, Any] = {}
+    present = {r["name"]: r for r in app.resources}
+    if any(not _holds(present.get(r["name"]), r) for r in resources):
+        ours = {r["name"] for r in resources}
+        changes["resources"] = [*(r for r in app.resources if r["name"] not in ours), *resources]
+    size = next(
+        (e.get("value") for e in recorded.get("env") or [] if e["name"] == "METAMCP_COMPUTE_SIZE"), None
+    )
+    if size and app.raw.get("compute_size") not in (None, size):
+        changes["compute_size"] = size  # the heaps are set for it
+    return changes
+
+
+def _holds(present: Any, wanted: Any) -> bool:
+    """Whether all that is wanted is there; the platform may say more."""
+    if isinstance(wanted, dict):
+        return isinstance(present, dict) and all(_holds(present.get(k), v) for k, v in wanted.items())
+    return bool(present == wanted)
+
+
+def _variables(env: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    return {e["name"]: e["value"] if "value" in e else f"resource {e['value_from']}" for e in env}
+
+
+def _shown(field: str, value: Any) -> Any:
+    """A field of the app in one line: of resources their names, and of the database where it is."""
+    if field != "resources":
+        return value
+    return ", ".join(
+        f"{r['name']} ({schema.database([r])})" if schema.database([r]) else r["name"] for r in value or []
+    )
