@@ -12,6 +12,7 @@ from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.stages import desired
+from metamcp_deploy.stages.rollback import staying
 
 if TYPE_CHECKING:
     from metamcp_deploy.workspace import Workspace
@@ -131,6 +132,7 @@ def app(workspace: Workspace, settings: Settings, root: str) -> App:
         found = workspace.apps.get(name)  # somebody was faster, or an earlier answer was lost
     _is_ours(found, root, workspace.me, workspace.host)
     _one_instance(found, settings)
+    staying.hold(workspace, root, found, wanted, settings.target)
     changes = _differences(found, settings, wanted)
     if changes:
         workspace.apps.update(name, changes)

@@ -1,0 +1,179 @@
+"""A rollback that takes the data back, too: a real Postgres, branches with the data of the moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pytest
+from tiny_app import APP, write_bundle
+
+from metamcp_deploy import events, local, pipeline
+from metamcp_deploy.config.model import Settings
+from metamcp_deploy.config.project import Project
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.stages import connection, records
+from metamcp_deploy.stages.connection import Site
+from metamcp_deploy.stages.converge import ledger
+from metamcp_deploy.stages.converge.plan import Action
+from metamcp_deploy.stages.rollback import act, past, way
+from metamcp_deploy.stages.rollback.schema import Moved
+from metamcp_deploy.stages.rollback.way import Wishes
+
+Deploy = Callable[..., pipeline.Facts]
+
+
+def execute(site: Site, branch: str, statement: str) -> list[Any]:
+    """Runs SQL as the user, in the target's database of a branch."""
+    body = {"endpoint": f"{branch}/endpoints/primary"}
+    token = site.workspace._api.call("POST", "/api/2.0/postgres/credentials", body=body)["token"]
+    at = local.status(site.project)["postgres"]
+    where = {"host": at["host"], "port": at["port"], "dbname": "metamcp_app"}
+    with psycopg.connect(**where, user="developer@example.com", password=token) as connected:
+        cursor = connected.execute(statement)
+        return [row[0] for row in cursor.fetchall()] if cursor.description else []
+
+
+def branch_of(site: Site) -> str:
+    app = site.workspace.apps.get(site.project.settings.app.name)
+    found: str = next(r["postgres"]["branch"] for r in app.resources if "postgres" in r)
+    return found
+
+
+def words(site: Site, branch: str) -> list[Any]:
+    return execute(site, branch, "SELECT word FROM data.t ORDER BY word")
+
+
+@pytest.fixture
+def two(project: Project, deployed: Deploy) -> tuple[pipeline.Facts, pipeline.Facts]:
+    """Two releases, the second of which migrates; a row from before it, and one from after."""
+    site = connection.site(project)
+    write_bundle(project, journal=["0000_a"])
+    first = deployed(project)
+    execute(site, branch_of(site), "CREATE SCHEMA data; CREATE TABLE data.t (word text)")
+    execute(site, branch_of(site), "INSERT INTO data.t VALUES ('before')")
+    time.sleep(0.05)  # a deployment's time is told in milliseconds
+    write_bundle(project, APP + "// the second release", journal=["0000_a", "0001_b"])
+    second = deployed(project)
+    execute(site, branch_of(site), "INSERT INTO data.t VALUES ('since')")
+    return first, second
+
+
+def test_the_data_of_before_beside_those_of_now(
+    project: Project,
+    deployed: Deploy,
+    two: tuple[pipeline.Facts, pipeline.Facts],
+    emitted: list[events.Event],
+) -> None:
+    site = connection.site(project)
+    first, second = two
+    main = branch_of(site)
+    planned = way.look(site, Wishes(to_database=True))
+    assert planned.past is not None
+    assert [(c.action, c.kind) for c in planned.plan.changes] == [
+        (Action.CREATE, "Lakebase branch"),
+        (Action.CHANGE, "app"),
+        (Action.DEPLOY, "deployment"),
+    ]
+    assert site.workspace.lakebase.find(planned.past.branch) is None
+    done = act.run(site, Wishes(to_database=True))
+    then = branch_of(site)
+    assert (then, done.as_dict()["migrations_kept"]) == (planned.past.branch, [])
+    assert words(site, then) == ["before"]
+    assert words(site, main) == ["before", "since"]
+    record = records.newest(site.workspace, site.root, 1)[0]
+    assert (record.release, record.of) == (first["release"], first["deployment"])
+    assert record.raw["restored"] == {"branch": then, "from": main, "at": planned.past.at}
+    assert ledger.read(site.workspace.files, site.root).has("branches", then)
+    assert any(isinstance(e, events.Note) and "database.branch" in e.text for e in emitted)
+
+    # The next deployment does not move the app back by accident …
+    with pytest.raises(DeployError) as caught:
+        deployed(project)
+    assert caught.value.code is Code.CONFIG_CONFLICT
+    assert "rollback" in caught.value.hint
+    assert branch_of(site) == then
+    # … stays with what the settings name …
+    dump = project.settings.model_dump(by_alias=True)
+    dump["database"] = {**dump["database"], "branch": then.rsplit("/", 1)[1]}
+    staying = replace(project, settings=Settings.model_validate(dump))
+    assert deployed(staying)["release"] == second["release"]
+    execute(site, then, "INSERT INTO data.t VALUES ('later')")
+    # … and the newer data come back by name.
+    back = act.run(site, Wishes(second["deployment"]))
+    assert (branch_of(site), back.way.moved.names) == (main, ())
+    assert words(site, main) == ["before", "since"]
+    assert deployed(project)["deployment"] == back.deployment
+    # Again from that moment: not the branch that the app has written to.
+    again = way.look(site, Wishes(first["deployment"], to_database=True))
+    assert again.past is not None
+    assert again.past.branch == f"{then}-2"
+
+
+def test_an_interrupted_rollback_of_the_data(
+    project: Project, two: tuple[pipeline.Facts, pipeline.Facts], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = connection.site(project)
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(act, "_changed", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            act.run(site, Wishes(to_database=True))
+    there = way.look(site, Wishes(to_database=True)).past
+    assert there is not None
+    assert there.there
+    act.run(site, Wishes(to_database=True))
+    assert branch_of(site) == there.branch
+    project_name = there.branch.partition("/branches/")[0]
+    assert len(site.workspace.lakebase.children(project_name, "branches")) == 2
+
+
+def record(number: int, **more: Any) -> records.Record:
+    resource = {
+        "branch": "projects/p/branches/production",
+        "database": "projects/p/branches/production/databases/d",
+    }
+    raw = {
+        "deployment": f"d{number}",
+        "at": f"2026-11-20T12:0{number}:00Z",
+        "resources": [{"name": "database", "postgres": resource}],
+        **more,
+    }
+    return records.Record(f"/{number}", raw)
+
+
+def refused(site: Site, target: records.Record, first: records.Record | None) -> str:
+    with pytest.raises(DeployError) as caught:
+        past.find(site, target, Moved(first=first), [])
+    assert caught.value.code is Code.NO_WAY_BACK
+    return caught.value.message
+
+
+def test_moments_that_are_out_of_reach(project: Project, bundled: Deploy) -> None:
+    bundled(project)
+    site = connection.site(project)
+    name = f"projects/{project.settings.app.name}"
+    kept = past.kept_seconds(site.workspace.lakebase.find(name))
+    assert kept is not None
+    assert kept >= 2 * 86400
+    there = {
+        "branch": f"{name}/branches/production",
+        "database": f"{name}/branches/production/databases/metamcp-app",
+    }
+    target = record(1, resources=[{"name": "database", "postgres": there}])
+    assert "days of history" in refused(site, target, record(2, migrations_at="2020-01-01T00:00:00.000Z"))
+    assert "tells the moment" in refused(site, target, record(2))
+    assert "tells the moment" in refused(site, target, None)
+    instance = record(
+        1, resources=[{"name": "database", "database": {"instance_name": "i", "database_name": "d"}}]
+    )
+    assert "not Lakebase autoscaling" in refused(site, instance, record(2))
+    assert "not Lakebase autoscaling" in refused(site, record(1, resources=[]), record(2))
+    assert past.kept_seconds(None) is None
+    assert past.kept_seconds({"status": {"history_retention_duration": "soon"}}) is None
