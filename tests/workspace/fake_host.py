@@ -34,6 +34,8 @@ class FakeHost:
     def __init__(self) -> None:
         self.answers: dict[tuple[str, str], list[Answer]] = {}
         self.requests: list[Request] = []
+        error = {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "there is none"}
+        self.otherwise = Answer(404, error)
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -64,8 +66,7 @@ class FakeHost:
 
     def respond(self, handler: BaseHTTPRequestHandler, request: Request) -> None:
         queue = self.answers.get((request.method, request.path))
-        error = {"error_code": "ENDPOINT_NOT_FOUND", "message": "No API found"}
-        answer = (queue.pop(0) if len(queue) > 1 else queue[0]) if queue else Answer(404, error)
+        answer = (queue.pop(0) if len(queue) > 1 else queue[0]) if queue else self.otherwise
         if answer.hang_up:
             handler.connection.close()
             return

@@ -17,14 +17,14 @@ from metamcp_deploy import __version__, events
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.workspace import api, profiles, refusals, sdk_calls
+from metamcp_deploy.workspace import profiles, sdk_calls
 from metamcp_deploy.workspace.clock import Clock
+from metamcp_deploy.workspace.visiting import Visit
 
 if TYPE_CHECKING:
     from metamcp_deploy.network import Network
 
 _SDK_TRY_SECONDS = 8  # of its first question to the host, which it may leave unanswered
-_PROBE_SECONDS = 15.0  # of ours: with the SDK's, silence is noticed well within 30 s
 
 # With --debug the console adds a handler of its own; without one, Python would print the SDK's warnings bare.
 logging.getLogger("databricks.sdk").addHandler(logging.NullHandler())
@@ -64,7 +64,7 @@ class Login:
             DeployError: AUTH_FAILED, WORKSPACE_UNREACHABLE.
         """
         return {
-            **sdk_calls.bounded(self._authenticate, self.host, self.source),
+            **self._authenticate(),
             "User-Agent": self.user_agent,
         }
 
@@ -110,8 +110,11 @@ def log_in(
         DeployError: HOST_MISMATCH, AUTH_FAILED, WORKSPACE_UNREACHABLE, CONFIG_INVALID.
     """
     network.configure_sdk()
-    reach = _Reach(network, clock or Clock())
     wanted = profiles.origin(host or settings.workspace.host)
+
+    def visit(source: str) -> Visit:
+        return Visit(wanted, source, network, clock or Clock())
+
     if client_id and client_secret:
         given = {
             "host": wanted,
@@ -120,7 +123,7 @@ def log_in(
             "auth_type": "oauth-m2m",
         }
         with _without_login_variables():
-            return _configured(given, wanted, reach, "the given service principal")
+            return _configured(given, visit("the given service principal"))
     profile = settings.workspace.profile or os.environ.get("DATABRICKS_CONFIG_PROFILE")
     stated = os.environ.get("DATABRICKS_HOST")
     if not profile and wanted and not stated:
@@ -128,104 +131,59 @@ def log_in(
     if profile:
         # The host in its plain form: what is copied from a browser (`/?o=123`) breaks the SDK's URLs.
         place = profiles.origin(profiles.hosts_of_profiles().get(profile))
-        return _configured({"profile": profile, "host": place}, wanted, reach, f"Profile {profile}")
-    return _configured({"host": profiles.origin(stated) or wanted}, wanted, reach, "The environment's login")
+        return _configured({"profile": profile, "host": place}, visit(f"Profile {profile}"))
+    return _configured({"host": profiles.origin(stated) or wanted}, visit("The environment's login"))
 
 
-def _configured(given: dict[str, Any], wanted: str | None, reach: _Reach, source: str) -> Login:
+def _configured(given: dict[str, Any], visit: Visit) -> Login:
     from databricks.sdk.config import Config
 
-    events.emit(events.Progress(f"logging in to {wanted or source}"))
-    strategy = _Strategy(wanted, reach, source)
+    events.emit(events.Progress(f"logging in to {visit.wanted or visit.source}"))
+    if given["host"]:
+        visit.meet(given["host"])  # before the SDK, which is less quick to give up
     version = re.match(r"\d+\.\d+\.\d+", __version__)
     try:
         config = Config(
             **given,
             product="metamcp-deploy",
             product_version=version.group() if version else "0.0.0",
-            credentials_strategy=strategy,  # type: ignore[arg-type]
+            credentials_strategy=_Strategy(visit),  # type: ignore[arg-type]
             retry_timeout_seconds=1,
             http_timeout_seconds=_SDK_TRY_SECONDS,
         )
     except ValueError as e:  # the SDK's word for whatever is wrong with a login
-        raise sdk_calls.not_logged_in(wanted or strategy.host, source, str(e)) from e
+        raise sdk_calls.not_logged_in(visit.wanted or visit.host, visit.source, str(e)) from e
     return Login(
         host=profiles.origin(config.host) or "",
         auth_type=str(config.auth_type),
         user_agent=config.user_agent,
-        source=source,
-        _authenticate=config.authenticate,
+        source=visit.source,
+        _authenticate=lambda: _asked(config.authenticate, visit),
     )
-
-
-@dataclass(frozen=True)
-class _Reach:
-    network: Network
-    clock: Clock
 
 
 class _Strategy:
     """The SDK's own chain, entered only after the host was compared and has answered."""
 
-    def __init__(self, wanted: str | None, reach: _Reach, source: str) -> None:
+    def __init__(self, visit: Visit) -> None:
         from databricks.sdk.credentials_provider import DefaultCredentials
 
         self._default = DefaultCredentials()
-        self._wanted = wanted
-        self._reach = reach
-        self._source = source
-        self.host = ""
+        self._visit = visit
 
     def auth_type(self) -> str:
         return self._default.auth_type()
 
     def __call__(self, config: Any) -> Any:
-        host = profiles.origin(config.host)
-        if not host:
-            raise DeployError(
-                Code.AUTH_FAILED,
-                f"{self._source} names no workspace: there is no host.",
-                hint="Set workspace.host in metamcp.yaml, or log in: databricks auth login --host "
-                "https://<workspace>",
-            )
-        self.host = host
-        if self._wanted and host != self._wanted:
-            raise DeployError(
-                Code.HOST_MISMATCH,
-                f"{self._source} is a login for {host}, but the target's workspace.host is {self._wanted}. "
-                "Nothing was changed.",
-                hint=f"Use a login for that host: databricks auth login --host {self._wanted} --profile NAME, "
-                "then -p NAME",
-            )
-        config.host = host  # without the `?o=…` that people copy from the browser
-        strange = _probe(host, self._reach)
-        try:
-            return sdk_calls.bounded(lambda: self._default(config), host, self._source)
-        except DeployError as e:
-            if not strange or e.code is not Code.AUTH_FAILED:
-                raise
-            raise DeployError(
-                e.code,
-                f"{e.message} {host} did not answer as a workspace does ({strange}): is the host right?",
-                hint=e.hint,
-                detail=e.detail,
-            ) from e
+        config.host = self._visit.meet(config.host)  # without the `?o=…` that people copy from the browser
+        return _asked(lambda: self._default(config), self._visit)
 
 
-def _probe(host: str, reach: _Reach) -> str | None:
-    """Asks the host what every workspace tells; what was strange about the answer, which alone is no failure.
-
-    Raises:
-        DeployError: WORKSPACE_UNREACHABLE, after well under 30 s; ADDRESS_REFUSED.
-    """
-    call = api.Api(host, reach.network.requests_session, dict, reach.clock, read_seconds=_PROBE_SECONDS)
+def _asked(call: Callable[[], Any], visit: Visit) -> Any:
     try:
-        call.call("GET", "/.well-known/databricks-config")
-    except refusals.ApiError as e:
-        if e.code is Code.ADDRESS_REFUSED:
-            raise
-        return e.message.removesuffix(".")
-    return None
+        return sdk_calls.bounded(call, visit.host, visit.source)
+    except DeployError as e:
+        raise visit.explained(e) from e
 
 
 @contextmanager

@@ -1,0 +1,88 @@
+"""Before and after a login: whether the host is the one that was meant, answers, and lets this network in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.workspace import api, profiles, refusals
+from metamcp_deploy.workspace.clock import Clock
+
+if TYPE_CHECKING:
+    from metamcp_deploy.network import Network
+
+_ANSWER_SECONDS = 15.0  # with the time that a connection may take, silence is noticed well within 30 s
+
+
+@dataclass
+class Visit:
+    """One login to one host.
+
+    Attributes:
+        wanted: what the login's host must be; None takes any.
+        source: where the login comes from, for the errors.
+        network: how the host is reached.
+        clock: of the pauses between tries.
+        host: that was met; empty before.
+        strange: what is unusual about its answer, which alone is no failure.
+    """
+
+    wanted: str | None
+    source: str
+    network: Network
+    clock: Clock
+    host: str = ""
+    strange: str | None = None
+
+    def meet(self, address: str | None) -> str:
+        """Compares the host and asks it what every workspace tells, once; gives its origin.
+
+        Raises:
+            DeployError: AUTH_FAILED without a host; HOST_MISMATCH; WORKSPACE_UNREACHABLE, after well under 30 s;
+                ADDRESS_REFUSED.
+        """
+        host = profiles.origin(address)
+        if not host:
+            raise DeployError(
+                Code.AUTH_FAILED,
+                f"{self.source} names no workspace: there is no host.",
+                hint="Set workspace.host in metamcp.yaml, or log in: databricks auth login --host "
+                "https://<workspace>",
+            )
+        if self.wanted and host != self.wanted:
+            raise DeployError(
+                Code.HOST_MISMATCH,
+                f"{self.source} is a login for {host}, but the target's workspace.host is {self.wanted}. "
+                "Nothing was changed.",
+                hint=f"Use a login for that host: databricks auth login --host {self.wanted} --profile NAME, "
+                "then -p NAME",
+            )
+        if host != self.host:
+            self.host, self.strange = host, self._odd(host, "/.well-known/databricks-config")
+        return host
+
+    def explained(self, error: DeployError) -> DeployError:
+        """A failed login, with what else is known of the host: the SDK does not tell why a token was refused."""
+        if error.code is not Code.AUTH_FAILED or not self.host:
+            return error
+        try:
+            self._odd(
+                self.host, "/api/2.0/preview/scim/v2/Me"
+            )  # refused for its address before its credential
+        except DeployError as e:
+            return e if e.code is Code.ADDRESS_REFUSED else error
+        if not self.strange:
+            return error
+        text = f"{self.host} did not answer as a workspace does ({self.strange}): is the host right?"
+        return DeployError(error.code, f"{error.message} {text}", hint=error.hint, detail=error.detail)
+
+    def _odd(self, host: str, path: str) -> str | None:
+        call = api.Api(host, self.network.requests_session, dict, self.clock, read_seconds=_ANSWER_SECONDS)
+        try:
+            call.call("GET", path)
+        except refusals.ApiError as e:
+            if e.code is Code.ADDRESS_REFUSED:
+                raise
+            return e.message.removesuffix(".")
+        return None
