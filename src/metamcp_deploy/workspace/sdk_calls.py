@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,17 @@ from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.workspace import causes, refusals
 
 _TOKEN_SECONDS = 25.0  # the SDK's token request has no limit of its own, nor have the programs that it runs
+# What to look at when a pipeline's own way to log in fails.
+_POLICY = (
+    "DATABRICKS_CLIENT_ID must be of a service principal whose federation policy names the token's issuer, subject and "
+    "audience (docs/ci.md)."
+)
+_OF_PIPELINES = {
+    "github-oidc": f"Give the job `permissions: id-token: write`. {_POLICY}",
+    "env-oidc": f"Put the token into DATABRICKS_OIDC_TOKEN, or name its variable in DATABRICKS_OIDC_TOKEN_ENV. {_POLICY}",
+    "file-oidc": f"Name the token's file in DATABRICKS_OIDC_TOKEN_FILEPATH. {_POLICY}",
+    "oauth-m2m": "Set DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET to those of a service principal of the workspace.",
+}
 
 
 def bounded(call: Callable[[], Any], host: str, source: str) -> Any:
@@ -67,9 +79,12 @@ def not_logged_in(host: str | None, source: str, said: str) -> DeployError:
     """The error for a login that nobody accepts, with what the SDK said of it."""
     where = host or "the workspace"
     login = f"databricks auth login --host {host or 'https://<workspace>'}"
+    otherwise = (
+        f"{login} (in a pipeline: DATABRICKS_AUTH_TYPE=github-oidc, or DATABRICKS_CLIENT_ID and _SECRET)"
+    )
     return DeployError(
         Code.AUTH_FAILED,
         f"{source} could not log in to {where}.",
-        hint=f"{login} (in a pipeline: DATABRICKS_AUTH_TYPE=github-oidc, or DATABRICKS_CLIENT_ID and _SECRET)",
+        hint=_OF_PIPELINES.get(os.environ.get("DATABRICKS_AUTH_TYPE", ""), otherwise),
         detail=said[:800],
     )
