@@ -20,9 +20,9 @@ _POLICY = (
 )
 _OF_PIPELINES = {
     "github-oidc": f"Give the job `permissions: id-token: write`. {_POLICY}",
-    "env-oidc": f"Put the token into DATABRICKS_OIDC_TOKEN, or name its variable in DATABRICKS_OIDC_TOKEN_ENV. {_POLICY}",
+    "env-oidc": f"Put the token into DATABRICKS_OIDC_TOKEN (or another, see DATABRICKS_OIDC_TOKEN_ENV). {_POLICY}",
     "file-oidc": f"Name the token's file in DATABRICKS_OIDC_TOKEN_FILEPATH. {_POLICY}",
-    "oauth-m2m": "Set DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET to those of a service principal of the workspace.",
+    "oauth-m2m": "Set DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET to those of a service principal.",
 }
 
 
