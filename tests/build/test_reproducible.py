@@ -137,14 +137,14 @@ def test_keys_of_manifests_are_in_order(path: str, before: str, after: str) -> N
 def test_a_configuration_only_next_can_load_is_named(tmp_path: Path, write: Write) -> None:
     write(tmp_path, {"apps/frontend/next.config.ts": "export default {}"})
     with pytest.raises(DeployError, match="TypeScript") as e:
-        reproducible.wrap(tmp_path)
+        reproducible.wrap(tmp_path, source_maps=False)
     assert e.value.code is Code.BUILD_FAILED
 
 
 def test_either_kind_of_configuration_is_wrapped(tmp_path: Path, write: Write) -> None:
     for end in ("js", "mjs"):
         tree = write(tmp_path / end, {f"apps/frontend/next.config.{end}": "export default {}"})
-        reproducible.wrap(tree)
+        reproducible.wrap(tree, source_maps=False)
         names = sorted(p.name for p in (tree / "apps/frontend").iterdir())
         assert names == ["next.config.mjs", f"next.config.upstream.{end}"]
         assert (tree / ".metamcp-deploy/reproducible.mjs").is_file()

@@ -78,6 +78,7 @@ from metamcp_deploy.errors import Code, DeployError
             "target. Move it to the top of the file.",
         ),
         ("targets: {dev: {database: {schema: x}}}", "a target may not override `database.schema`"),
+        ("targets: {dev: {build: {source_maps: true}}}", "a target may not override `build`"),
         ("targets: {dev: {patches: p}}", "a target may not override `patches`"),
         ("targets: {dev: {version: 1}}", "`targets.dev.version`: there is no such key."),
         ("overrides: none/", "`overrides`: there is no folder"),

@@ -66,7 +66,7 @@ def _shown(found: Account, packages: int | None) -> Iterator[str]:
         "schema": about.get("schema"),
         "verified": _verified(about.get("verified")),
         "sent": _files(about.get("files")),
-        "runs": _files(found.listing),
+        "runs": _files(found.listing) + (", with source maps" if about.get("source_maps") else ""),
         "packages": packages or "not told",
         "patches": _matches(about.get("patches")),
         "overrides": ", ".join(row["path"] for row in about.get("overrides") or []) or "none",

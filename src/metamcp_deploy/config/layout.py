@@ -17,6 +17,7 @@ from metamcp_deploy.config.kinds import (
 )
 from metamcp_deploy.config.model import (
     App,
+    Build,
     Database,
     Model,
     Network,
@@ -31,7 +32,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 class TargetSection(Model):
-    """One target. What the build reads (`upstream`, `database.schema`, own patches) is the same for all of them."""
+    """One target. What the build reads (`upstream`, `build`, `database.schema`, own patches) is the same for all."""
 
     embedded: Flag = Field(default=False, description="the workspace on this machine instead of a real one")
     protected: Flag = Field(
@@ -56,6 +57,7 @@ class File(Model):
         default=None, description="range of this tool's versions, such as >=0.1,<0.2"
     )
     upstream: Annotated[Upstream, Section()] = Upstream()
+    build: Annotated[Build, Section()] = Build()
     app: Annotated[App, Section()] = App()
     database: Annotated[Database, Section()] = Database()
     secrets: Annotated[Secrets, Section()] = Secrets()

@@ -52,6 +52,14 @@ class Upstream(Model):
     commit: Commit | None = Field(default=None, description="the commit that ref must resolve to")
 
 
+class Build(Model):
+    """What a release holds beyond what it needs to serve."""
+
+    source_maps: Flag = Field(
+        default=False, description="stack traces in the app's log name MetaMCP's own files and lines"
+    )
+
+
 def _one_principal(schema: dict[str, Any]) -> None:
     schema["oneOf"] = [{"required": [name]} for name in PRINCIPALS]
 
@@ -273,6 +281,7 @@ class Settings(Model):
     embedded: Flag = False
     protected: Flag = False
     upstream: Annotated[Upstream, Section()] = Upstream()
+    build: Annotated[Build, Section()] = Build()
     app: Annotated[App, Section()] = App()
     database: Annotated[Database, Section()] = Database()
     secrets: Annotated[Secrets, Section()] = Secrets()
@@ -334,6 +343,7 @@ __all__ = [
     "PRINCIPALS",
     "App",
     "AppName",
+    "Build",
     "Commit",
     "Database",
     "DatabaseKind",

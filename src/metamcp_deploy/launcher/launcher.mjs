@@ -243,8 +243,9 @@ export class Launcher {
   #service(plan, name, ready, more) {
     const folder = plan.folders[name];
     const entry = path.join(folder, plan.release.parts[name].entry);
-    const heap = heapOptions(name, available(this.env));
-    const argv = [process.execPath, ...heap, "--import", this.#preload(plan), entry];
+    const options = heapOptions(name, available(this.env));
+    if (plan.release.source_maps) options.push("--enable-source-maps");
+    const argv = [process.execPath, ...options, "--import", this.#preload(plan), entry];
     return new Service({ name, argv, cwd: path.dirname(entry), port: plan.ports[name], ready, ...more });
   }
 

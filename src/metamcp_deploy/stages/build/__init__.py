@@ -31,6 +31,7 @@ def step(project: Project, *, clean: bool = False, verify: bool = True) -> Step:
             "tool version": __version__,
             "upstream pin": [plan.origin.url, plan.origin.ref, plan.origin.commit],
             "schema name": plan.origin.schema,
+            "`build.source_maps`": plan.origin.source_maps,
             "`node` version": plan.node.version,
             "`pnpm` version": plan.pnpm,
             "what was patched": fingerprint.of_value(dict(plan.origin.told)),
@@ -60,6 +61,7 @@ def _plan(project: Project) -> bundle.Plan:
         commit=str(prepared["commit"]),
         schema=str(patched["schema"]),
         patched=fingerprint.of_tree(project.patched),
+        source_maps=project.settings.build.source_maps,
         told=account.told(prepared, patched, found.version, pnpm),
     )
     return bundle.Plan(

@@ -114,7 +114,7 @@ class _Keys:
 
 def _keys(project: Project, plan: Plan) -> _Keys:
     installed = dependencies_key(project.patched, [plan.node.version, plan.pnpm, str(project.use_cache)])
-    built = built_key(project.patched, installed)
+    built = built_key(project.patched, installed, plan.origin.source_maps)
     release_key = fingerprint.of_value(
         [built, plan.sources, plan.app_yaml, astuple(plan.origin), __version__]
     )
@@ -144,10 +144,10 @@ def _build(
     with _timed(seconds, "install"):
         work.dependencies(keys.dependencies, project.patched, env, log)
     with _timed(seconds, "build"):
-        work.built(keys.built, project.patched, env, log)
+        work.built(keys.built, project.patched, plan.origin.source_maps, env, log)
     with _timed(seconds, "pack"):
         events.emit(events.Progress("Packing the release"))
-        bundled = programs.bundle(work.tree, work.out, env, log)
+        bundled = programs.bundle(work.tree, work.out, env, log, plan.origin.source_maps)
         made = release.assemble(work.tree, bundled, plan.app_yaml, plan.origin)
         app.mkdir()
         release.write(made, plan.origin, app)

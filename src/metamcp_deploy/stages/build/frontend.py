@@ -67,12 +67,13 @@ class LeftOut:
         return [{"what": r, "files": self.files[r], "bytes": self.bytes[r]} for r in reasons]
 
 
-def entries(tree: Path, left: LeftOut) -> Iterator[Entry]:
+def entries(tree: Path, left: LeftOut, source_maps: bool = False) -> Iterator[Entry]:
     """All files of the front end's part, from a built tree.
 
     Args:
         tree: built.
         left: is told what is left out.
+        source_maps: take those of the compiled pages.
 
     Raises:
         DeployError: BUNDLE_INVALID, for a link that leads out of the output.
@@ -86,6 +87,8 @@ def entries(tree: Path, left: LeftOut) -> Iterator[Entry]:
         *_copied(tree / APP / "public", f"{APP}/public"),
     )
     loaded = loading.always({at: path for path, at in found}, ENTRY, f"{APP}/.next/server")
+    if source_maps:
+        loaded |= {f"{at}.map" for at in loaded if at.startswith(f"{APP}/.next/server/")}
     for path, at in found:
         if at not in loaded and (reason := prune.reason(at)):
             left.add(reason, path)

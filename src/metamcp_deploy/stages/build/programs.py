@@ -8,6 +8,7 @@ from pathlib import Path
 
 from metamcp_deploy import process, resources
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.stages.build import sourcemaps
 
 _SCRIPT = Path(__file__).with_name("bundle.mjs")
 _LAUNCHER = resources.PACKAGE / "launcher"
@@ -15,9 +16,10 @@ BACKEND = "apps/backend"
 
 # `pg-native` is an optional native driver that `pg` asks for only when told to. Names are kept as upstream's tsup does.
 _UPSTREAM = {"commonjs": True, "external": ["pg-native"], "keepNames": True}
+_MAPPED = {"sourcemap": True, "sourcesContent": False}
 
 
-def bundle(tree: Path, out: Path, env: Mapping[str, str], log: Path) -> dict[str, bytes]:
+def bundle(tree: Path, out: Path, env: Mapping[str, str], log: Path, source_maps: bool) -> dict[str, bytes]:
     """Bundles backend, migrator, preload and launcher.
 
     Args:
@@ -25,16 +27,17 @@ def bundle(tree: Path, out: Path, env: Mapping[str, str], log: Path) -> dict[str
         out: scratch folder for the results.
         env: of node; its PATH names it.
         log: what esbuild says is appended there.
+        source_maps: make that of the backend, too.
 
     Returns:
-        File name (index.mjs, migrate.mjs, preload.mjs, start.mjs) → content.
+        File name (index.mjs, migrate.mjs, preload.mjs, start.mjs, and index.mjs.map) → content.
 
     Raises:
         DeployError: BUILD_FAILED, with esbuild's own words.
     """
     # Folder and file in it: esbuild writes file names, relative to the folder, into what it makes.
     entries = {
-        "index.mjs": (tree, f"{BACKEND}/src/index.ts", _UPSTREAM),
+        "index.mjs": (tree, f"{BACKEND}/src/index.ts", _UPSTREAM | (_MAPPED if source_maps else {})),
         "migrate.mjs": (tree, f"{BACKEND}/src/databricks/migrate.ts", _UPSTREAM),
         "preload.mjs": (_LAUNCHER, "preload.mjs", {}),
         "start.mjs": (_LAUNCHER, "start.mjs", {}),
@@ -62,4 +65,8 @@ def bundle(tree: Path, out: Path, env: Mapping[str, str], log: Path) -> dict[str
         code=Code.BUILD_FAILED,
         hint="Correct the file named above, or `metamcp-deploy build --clean` if dependencies look broken.",
     )
-    return {name: (out / name).read_bytes() for name in entries}
+    made = {name: (out / name).read_bytes() for name in entries}
+    if source_maps:
+        name = f"index.mjs{sourcemaps.END}"
+        made[name] = sourcemaps.of_program((out / name).read_bytes(), out, tree)
+    return made

@@ -12,11 +12,12 @@ from typing import Any
 
 from metamcp_deploy import __version__, fingerprint
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages.build import archive, frontend, reproducible, routes
+from metamcp_deploy.stages.build import archive, frontend, reproducible, routes, sourcemaps
 from metamcp_deploy.stages.build.archive import Entry
 
 _DRIZZLE = Path("apps/backend/drizzle")
 
+_BACKEND = ("index.mjs", "index.mjs.map", "preload.mjs")
 ENTRIES = {"backend": "index.mjs", "frontend": frontend.ENTRY, "migrations": "migrate.mjs"}
 
 
@@ -29,6 +30,7 @@ class Origin:
     commit: str
     schema: str
     patched: str  # digest of the patched tree
+    source_maps: bool  # whether it carries those of its services
     told: Mapping[str, Any] = field(default_factory=dict)  # what release.json says beyond this, see `account`
 
 
@@ -48,7 +50,7 @@ def assemble(tree: Path, programs: Mapping[str, bytes], app_yaml: str, origin: O
 
     Args:
         tree: built.
-        programs: index.mjs, preload.mjs, migrate.mjs, start.mjs.
+        programs: index.mjs, preload.mjs, migrate.mjs, start.mjs; with source maps index.mjs.map.
         app_yaml: rendered.
         origin: what the tree was made from.
 
@@ -57,9 +59,10 @@ def assemble(tree: Path, programs: Mapping[str, bytes], app_yaml: str, origin: O
     """
     canonical = reproducible.Canonical.of(tree, fingerprint.of_value([origin.commit, origin.patched])[:21])
     left_out = frontend.LeftOut()
+    pages = sourcemaps.of_pages(frontend.entries(tree, left_out, origin.source_maps), frontend.APP)
     parts = {
-        "backend": [Entry(n, programs[n]) for n in ("index.mjs", "preload.mjs")],
-        "frontend": list(canonical.entries(frontend.entries(tree, left_out))),
+        "backend": [Entry(n, programs[n]) for n in _BACKEND if n in programs],
+        "frontend": list(canonical.entries(pages)),
         "migrations": [Entry("migrate.mjs", programs["migrate.mjs"]), *_migrations(tree / _DRIZZLE)],
     }
     for part, entries in parts.items():
@@ -103,6 +106,7 @@ def write(release: Release, origin: Origin, app: Path) -> None:
         "tool": __version__,
         "upstream": {"url": origin.url, "ref": origin.ref, "commit": origin.commit},
         "schema": origin.schema,
+        "source_maps": origin.source_maps,
         "routes": release.routes,
         "parts": described,
         "left_out": release.left_out.as_list(),

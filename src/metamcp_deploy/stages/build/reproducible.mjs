@@ -14,8 +14,8 @@ const PLACE = "/metamcp";
 const BUILD_ID = "metamcp0deploy0build0";
 const ACTIONS_KEY = Buffer.alloc(32, 4).toString("base64");
 
-/** The configuration that is built with, from what upstream's file exports. */
-export function reproducible(upstream) {
+/** The configuration that is built with, from what upstream's file exports; with `sourceMaps`, those of the server too. */
+export function reproducible(upstream, { sourceMaps = false } = {}) {
   process.env.NEXT_SERVER_ACTIONS_ENCRYPTION_KEY = ACTIONS_KEY; // also a salt of the names of server actions
   return async (phase, context) => {
     const own = typeof upstream === "function" ? await upstream(phase, context) : await upstream;
@@ -24,7 +24,11 @@ export function reproducible(upstream) {
       ...own,
       generateBuildId: () => BUILD_ID,
       // Next compiles in processes of its own unless a configuration has a `webpack`: this one minds neither.
-      experimental: { ...experimental, webpackBuildWorker: experimental?.webpackBuildWorker ?? !webpack },
+      experimental: {
+        ...experimental,
+        webpackBuildWorker: experimental?.webpackBuildWorker ?? !webpack,
+        ...(sourceMaps && { serverSourceMaps: true }),
+      },
       webpack(config, options) {
         const made = webpack ? webpack(config, options) : config;
         made.optimization = { ...made.optimization, moduleIds: false, chunkIds: false };
@@ -46,6 +50,11 @@ class Placeless {
       compilation.hooks.finishModules.tap(NAME, (modules) => this.#hash(compilation, modules));
       compilation.hooks.moduleIds.tap(NAME, (modules) => this.#modules(compilation, modules));
       compilation.hooks.chunkIds.tap(NAME, (chunks) => this.#chunks(compilation, chunks));
+      // Before scripts are minified, and again for the manifests that are made of them, which name the same places.
+      for (const when of ["OPTIMIZE", "REPORT"]) {
+        const stage = compiler.webpack.Compilation[`PROCESS_ASSETS_STAGE_${when}`];
+        compilation.hooks.processAssets.tap({ name: NAME, stage }, () => this.#assets(compilation));
+      }
     });
   }
 
@@ -86,6 +95,32 @@ class Placeless {
   #nameOf(module) {
     // What several modules became by concatenation is named by a hash of places; its first module is as good a name.
     return this.#without((module.rootModule ?? module).identifier());
+  }
+
+  /** The minifier of Next 15.3 chooses short names by how often a letter stands in a script, the folder's counted. */
+  #assets(compilation) {
+    const { ReplaceSource } = compilation.compiler.webpack.sources;
+    for (const { name, source } of compilation.getAssets()) {
+      const code = source.source();
+      const places = typeof code === "string" ? [...this.#places(code)] : [];
+      if (places.length === 0) continue;
+      const changed = new ReplaceSource(source); // keeps source maps right
+      for (const [start, end, text] of places) changed.replace(start, end - 1, text);
+      compilation.updateAsset(name, changed);
+    }
+  }
+
+  /** Where the folder stands in a text, and what belongs there: [start, end, text]. */
+  *#places(text) {
+    for (let from = 0; ; ) {
+      const found = this.texts
+        .map(([folder, place]) => ({ start: text.indexOf(folder, from), folder, place }))
+        .filter(({ start }) => start >= 0)
+        .sort((one, other) => one.start - other.start)[0];
+      if (!found) return;
+      from = found.start + found.folder.length;
+      yield [found.start, from, found.place];
+    }
   }
 
   /** Numbers as short as webpack's own: from a hash of the name, the next one where that is taken. */

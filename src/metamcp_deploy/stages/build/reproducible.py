@@ -40,8 +40,12 @@ _OBJECT = re.compile(r'^(?P<head>.*?"\]=)(?P<json>\{.*\})(?P<tail>;?\s*)$', re.S
 _QUOTED = re.compile(r"""^(?P<head>self\.\w+=)(?P<text>'.*'|".*")(?P<tail>;?\s*)$""", re.S)
 
 
-def wrap(tree: Path) -> None:
+def wrap(tree: Path, source_maps: bool) -> None:
     """Puts `reproducible.mjs` around the tree's own Next configuration.
+
+    Args:
+        tree: unbuilt.
+        source_maps: whether Next makes those of its server, too.
 
     Raises:
         DeployError: BUILD_FAILED, for a configuration in TypeScript, which nothing but Next can load.
@@ -60,11 +64,12 @@ def wrap(tree: Path) -> None:
     found.rename(app / own)
     (tree / _FOLDER).mkdir(exist_ok=True)
     shutil.copyfile(SCRIPT, tree / _FOLDER / SCRIPT.name)
+    options = ", { sourceMaps: true }" if source_maps else ""
     # As short as can be: Tailwind reads every file in here for names of classes.
     (app / "next.config.mjs").write_text(
         f'import {{ reproducible }} from "../../{_FOLDER}/{SCRIPT.name}";\n'
         f'import own from "./{own}";\n'
-        "export default reproducible(own);\n"
+        f"export default reproducible(own{options});\n"
     )
 
 

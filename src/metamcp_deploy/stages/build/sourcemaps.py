@@ -11,6 +11,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from metamcp_deploy.stages.build.archive import Entry
@@ -32,20 +33,27 @@ def of_program(content: bytes, folder: Path, tree: Path) -> bytes:
 
 
 def of_pages(entries: Iterable[Entry], app: str) -> Iterator[Entry]:
-    """A front end's files, with maps by webpack changed.
+    """A front end's files, with maps by webpack changed: sources are named from the map, as if they lay in the release.
+
+    Next prints them from the folder it runs in, which is the front end's own.
 
     Args:
         entries: maps and other files.
         app: path of the front end in the tree, from which webpack names sources.
     """
-
-    def named(source: str) -> str:
-        path, ours = _WEBPACK.subn("", source)
-        # The rest is webpack's own (its start, what it leaves to `require`), no file. Queries hold hashes of folders.
-        return posixpath.normpath(f"{PLACE}/{app}/{path.partition('?')[0]}") if ours else source
-
     for entry in entries:
-        yield replace(entry, content=_slim(entry.content, named)) if entry.path.endswith(END) else entry
+        if entry.path.endswith(END):
+            named = partial(_from, posixpath.dirname(entry.path), app)
+            entry = replace(entry, content=_slim(entry.content, named))
+        yield entry
+
+
+def _from(folder: str, app: str, source: str) -> str:
+    path, ours = _WEBPACK.subn("", source)
+    if not ours:  # webpack's own, no file: its start, what it leaves to `require`
+        return source
+    named = posixpath.normpath(f"/{app}/{path.partition('?')[0]}")  # queries hold hashes of folders
+    return posixpath.relpath(named, f"/{folder}")
 
 
 def _slim(content: bytes, named: Callable[[str], str]) -> bytes:

@@ -73,7 +73,7 @@ class Work:
 
         self._layer("dependencies", key, self.tree / "node_modules" / ".modules.yaml", make)
 
-    def built(self, key: str, patched: Path, env: dict[str, str], log: Path) -> None:
+    def built(self, key: str, patched: Path, source_maps: bool, env: dict[str, str], log: Path) -> None:
         """Runs upstream's build in a tree that holds nothing but the patched tree and its dependencies.
 
         The backend's sources are brought up to date in any case: the release bundles them, not what the build makes
@@ -82,7 +82,7 @@ class Work:
 
         def make() -> None:
             mirror(patched, self.tree)
-            reproducible.wrap(self.tree)
+            reproducible.wrap(self.tree, source_maps)
             events.emit(events.Progress("Building"))
             upstream.build(self.tree, env, log)
             frontend.check_built(self.tree)
@@ -124,7 +124,7 @@ def dependencies_key(patched: Path, toolchain: list[str]) -> str:
     )
 
 
-def built_key(patched: Path, dependencies: str) -> str:
+def built_key(patched: Path, dependencies: str, source_maps: bool) -> str:
     """Of what upstream's build makes for the release: everything but the backend, which nothing else imports."""
     backend = patched / programs.BACKEND
     around = [p for p in patched.iterdir() if p not in backend.parents]
@@ -133,7 +133,9 @@ def built_key(patched: Path, dependencies: str) -> str:
         p.relative_to(patched).as_posix(): fingerprint.of_tree(p) if p.is_dir() else fingerprint.of_file(p)
         for p in (*around, *beside)
     }
-    return fingerprint.of_value([dependencies, digests, fingerprint.of_file(reproducible.SCRIPT)])
+    return fingerprint.of_value(
+        [dependencies, digests, fingerprint.of_file(reproducible.SCRIPT), source_maps]
+    )
 
 
 def mirror(source: Path, to: Path) -> None:
