@@ -22,6 +22,7 @@ from metamcp_deploy.cli import (
     preflight,
     release,
     rollback,
+    secrets,
 )
 
 app = typer.Typer(
@@ -59,6 +60,7 @@ for command in (*SEEING, *ACTING):
     app.command(rich_help_panel=OPERATE)(command)
 for command in (pipeline.demo, config.init):
     app.command(rich_help_panel=AROUND)(command)
+app.add_typer(secrets.app, rich_help_panel=OPERATE)
 app.add_typer(config.app, rich_help_panel=AROUND)
 app.add_typer(release.app, rich_help_panel=AROUND)
 app.add_typer(local.app, rich_help_panel=AROUND)
