@@ -62,7 +62,7 @@ def test_an_external_database_and_nothing_is_created(project: Project, deployed:
     with pytest.raises(DeployError) as caught:
         deployed(outside)
     assert caught.value.code is Code.NOT_FOUND
-    assert "DB_URL (in database.url)" in caught.value.message
+    assert "DB_URL (for database.url)" in caught.value.message
     url = local.status(project, with_credentials=True)["superuser_uris"]["postgres"].reveal()
     put(project, "DB_URL", url)
     env = environment(outside, deployed(outside))

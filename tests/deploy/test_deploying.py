@@ -18,7 +18,10 @@ from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.health import Status
-from metamcp_deploy.stages import app_deploy, bundle_deploy, connection, operate, releases
+from metamcp_deploy.stages import app_deploy, bundle_deploy, connection, desired, operate, releases
+from metamcp_deploy.stages.converge.app import AppPart
+from metamcp_deploy.stages.converge.part import Context
+from metamcp_deploy.workspace.apps import App
 
 Deploy = Callable[..., pipeline.Facts]
 Seen = list[events.Event]
@@ -125,7 +128,7 @@ def test_a_secret_of_the_settings(project: Project, deployed: Deploy) -> None:
     with pytest.raises(DeployError) as caught:
         deployed(wanting)
     assert caught.value.code is Code.NOT_FOUND
-    assert "databricks secrets put-secret" in caught.value.hint
+    assert "metamcp-deploy secrets set OIDC_SECRET" in caught.value.hint
     workspace, scope = connection.connect(project), project.settings.secret_scope
     assert workspace.secrets.written(scope) is None  # nothing half done
     workspace.secrets.create_scope(scope)
@@ -159,7 +162,9 @@ def test_grants_are_added_and_others_stay(project: Project, bundled: Deploy, see
     wanting = with_app(project, permissions=[{"level": "CAN_USE", "group_name": "users"}])
     bundled(project)
     workspace, name = connection.connect(project), project.settings.app.name
-    workspace.permissions.grant("apps", name, [{"user_name": "b@example.com", "permission_level": "CAN_MANAGE"}])
+    workspace.permissions.grant(
+        "apps", name, [{"user_name": "b@example.com", "permission_level": "CAN_MANAGE"}]
+    )
     bundled(wanting)
     assert ("created", "permission") in changed(seen)
     seen.clear()
@@ -304,29 +309,19 @@ def test_two_deployments_at_once(project: Project, deployed: Deploy, bundled: De
     assert ask(project, facts, "/env")["LOG_LEVEL"] == "warn"
 
 
-def test_an_app_of_somebody_else_is_not_touched(project: Project, bundled: Deploy) -> None:
+def test_an_app_of_several_instances_is_refused(project: Project, bundled: Deploy) -> None:
+    bundled(project)
     workspace, name = connection.connect(project), project.settings.app.name
-    workspace.apps.create(name, {"description": "the shop"})
-    app = workspace.apps.get(name)
-    from metamcp_deploy.stages import provision
+    raw = {**workspace.apps.get(name).raw, "compute_min_instances": 1, "compute_max_instances": 3}
 
-    with pytest.raises(DeployError) as caught:
-        provision._is_ours(app, "/Workspace/x", "somebody@example.com", workspace.host)
-    assert caught.value.code is Code.ALREADY_EXISTS
-    assert bundled(project)["app"] == name  # the same user made it: adopted
-    assert workspace.apps.get(name).raw["description"] == "the shop"
+    def look(settings: Settings) -> None:
+        site = connection.Site(replace(project, settings=settings), workspace, "/Workspace/x")
+        AppPart(Context(site, desired.of(settings, site.root), app=App(raw))).look()
 
-
-def test_an_app_of_several_instances_is_refused(project: Project) -> None:
-    from metamcp_deploy.stages import provision
-    from metamcp_deploy.workspace.apps import App
-
-    scaled = App({"name": "metamcp", "compute_min_instances": 1, "compute_max_instances": 3})
     with pytest.raises(DeployError, match="up to 3 instances") as caught:
-        provision._one_instance(scaled, project.settings)
+        look(project.settings)
     assert caught.value.code is Code.CONFIG_CONFLICT
-    provision._one_instance(App({"name": "metamcp"}), project.settings)
-    provision._one_instance(scaled, with_app(project, allow_instances=True).settings)
+    look(with_app(project, allow_instances=True).settings)
 
 
 def test_an_app_that_is_being_deleted_is_waited_for(project: Project, deployed: Deploy, seen: Seen) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.guarding import LOCKED_OUT_HINT, locked_out
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import connection, deployment, desired, protection, records, releases
-
-if TYPE_CHECKING:
-    from metamcp_deploy.workspace import Workspace
+from metamcp_deploy.stages import bundle_file, connection, protection, records, releases
+from metamcp_deploy.stages.connection import Site
+from metamcp_deploy.stages.converge.part import Context
+from metamcp_deploy.stages.converge.running import DeploymentPart
+from metamcp_deploy.stages.desired import Desired
 
 
 def step(
@@ -41,39 +40,52 @@ def _run(project: Project, redeploy: bool, message: str | None, force_lock: bool
     if text := locked_out(project.settings):
         events.emit(events.Warned(text, LOCKED_OUT_HINT))
     bundle = _bundle(project)
-    site = connection.site(project)
-    workspace, root, name = site.workspace, str(bundle["root"]), project.settings.app.name
-    if bundle["host"] != workspace.host:
-        raise _no_bundle(project, f"the last one went to {bundle['host']}, not to {workspace.host}")
-    with site.locked(force_lock):
-        app = workspace.apps.find(name)
-        if app is None or app.compute == "DELETING":
-            raise _no_bundle(project, f"there is no app {name} in {workspace.host} (any more)")
-        if not releases.is_complete(workspace, root, bundle["release"]):
-            raise _no_bundle(project, f"release {bundle['release']} is not (or no longer whole) in {root}")
-        wanted = records.Wanted(
-            release=bundle["release"],
-            source_code_path=bundle["release_path"],
-            env=[v.as_dict() for v in desired.environment(project.settings, app.url)],
-            resources=desired.app_resources(project.settings),
-            secrets=_versions(workspace, project),
-        )
-        done = deployment.deploy(site, app, wanted, message=message, redeploy=redeploy)
+    with connection.shared() as session:
+        site = connection.site(project)
+        if bundle["host"] != site.workspace.host:
+            raise _no_bundle(project, f"the last one went to {bundle['host']}, not to {site.workspace.host}")
+        known = session.looked.pop(site.root, None)
+        desired = known.desired if known else bundle_file.read(project, site.workspace.me)
+
+        def look(context: Context) -> DeploymentPart:
+            part = DeploymentPart(context, bundle["release"], redeploy, message)
+            part.look()
+            return part
+
+        part = look(known or _looked(project, site, desired, bundle))
+        if any(change.differs for change in part.changes()):
+            alone = known is not None and site.root in session.roots  # nobody else has worked here since
+            with site.locked(force_lock):
+                part = part if alone else look(_looked(project, site, desired, bundle))
+                part.apply()
+        else:
+            part.keep()
     return {
         "target": project.settings.target,
-        "app": name,
-        "url": app.url,
+        "app": desired.app.name,
+        "url": part.app.url,
         "release": bundle["release"],
-        "deployment": done.id,
-        "record": done.record,
+        "deployment": part.done.id,
+        "record": part.done.record,
     }
 
 
-def _versions(workspace: Workspace, project: Project) -> dict[str, int]:
-    """When each secret that the app gets was last written: another value needs another start."""
-    keys = {project.settings.secrets.better_auth_secret, *project.settings.secret_keys}
-    written = workspace.secrets.written(project.settings.secret_scope) or {}
-    return {key: written[key] for key in sorted(keys & set(written))}
+def _looked(project: Project, site: Site, desired: Desired, bundle: pipeline.Facts) -> Context:
+    """What a deployment builds on, asked of the workspace.
+
+    Raises:
+        DeployError: STAGE_MISSING, where something of it is not (or no longer) there.
+    """
+    workspace, name = site.workspace, desired.app.name
+    context = Context(site, desired)
+    context.app = app = workspace.apps.find(name)
+    if app is None or app.compute == "DELETING":
+        raise _no_bundle(project, f"there is no app {name} in {workspace.host} (any more)")
+    if not releases.is_complete(workspace, site.root, bundle["release"]):
+        raise _no_bundle(project, f"release {bundle['release']} is not (or no longer whole) in {site.root}")
+    if app.active is not None:
+        context.record = records.find(workspace, site.root, app.active.id)
+    return context
 
 
 def _bundle(project: Project) -> pipeline.Facts:

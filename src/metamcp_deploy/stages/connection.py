@@ -13,6 +13,7 @@ from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 
 if TYPE_CHECKING:
+    from metamcp_deploy.stages.converge.part import Context
     from metamcp_deploy.workspace import Workspace
 
 
@@ -52,11 +53,13 @@ class Session:
     Attributes:
         workspaces: logins, by what they were made from.
         roots: roots whose lock is held.
+        looked: by root, what `bundle-deploy` knew at its end, for `app-deploy` right after it.
         ending: what happens when the run ends, last first.
     """
 
     workspaces: dict[Any, Workspace] = field(default_factory=dict)
     roots: set[str] = field(default_factory=set)
+    looked: dict[str, Context] = field(default_factory=dict)
     ending: ExitStack = field(default_factory=ExitStack)
 
     def lock(self, site: Site, force: bool) -> None:

@@ -43,6 +43,7 @@ class Wishes:
         verify: start the release before it counts as built.
         archive: where to write the bundle as one file, once it is built.
         source: such a file, whose bundle takes the place of `build` and all before it (see `from_file`).
+        adopt: take over an app that somebody else made.
     """
 
     clean: bool = False
@@ -52,6 +53,7 @@ class Wishes:
     verify: bool = True
     archive: Path | None = None
     source: Path | None = None
+    adopt: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def step(project: Project, stage: str, wishes: Wishes) -> pipeline.Step:
     if stage == "build":
         return make(project, clean=wishes.clean, verify=wishes.verify)
     if stage == "bundle-deploy":
-        return make(project, force_lock=wishes.force_lock)
+        return make(project, force_lock=wishes.force_lock, adopt=wishes.adopt)
     if stage == "app-deploy":
         return make(project, redeploy=wishes.redeploy, message=wishes.message, force_lock=wishes.force_lock)
     return make(project)

@@ -72,7 +72,7 @@ def is_complete(workspace: Workspace, root: str, release_id: str) -> bool:
         wanted: dict[str, int] = json.loads(marker or b"")["files"]
     except (ValueError, KeyError, TypeError):
         return False
-    return not _missing(wanted, workspace.files.sizes(path))
+    return not missing(wanted, workspace.files.sizes(path))
 
 
 def about(workspace: Workspace, root: str, release_id: str) -> dict[str, Any]:
@@ -97,19 +97,26 @@ def about(workspace: Workspace, root: str, release_id: str) -> dict[str, Any]:
     return found
 
 
-def send(workspace: Workspace, root: str, release: Release) -> str:
-    """Makes sure that the workspace holds the release; sends only what is not there. Gives its path.
+def is_whole(release: Release, present: dict[str, int]) -> bool:
+    """Whether these files in the workspace are the whole release, its marker included."""
+    return COMPLETE in present and not missing(release.sizes, present)
+
+
+def send(workspace: Workspace, root: str, release: Release, present: dict[str, int]) -> None:
+    """Sends what of a release is not there, and its marker last.
+
+    Args:
+        workspace: logged in.
+        root: of the target.
+        release: the built one.
+        present: what is there: relative path → bytes.
 
     Raises:
         DeployError: WORKSPACE_ANSWER, when a file is not there as it was sent.
     """
     path, sizes = path_of(root, release.id), release.sizes
-    present = workspace.files.sizes(path)
-    missing = _missing(sizes, present)
-    if not missing and COMPLETE in present:
-        events.emit(events.Changed("kept", "release", release.id))
-        return path
-    total, sent = sum(sizes[n] for n in missing), 0
+    wanting = missing(sizes, present)
+    total, sent = sum(sizes[n] for n in wanting), 0
     events.emit(events.Progress("sends the release", 0, total / 1e6, "MB"))
 
     def on_sent(_: str, count: int) -> None:
@@ -117,9 +124,8 @@ def send(workspace: Workspace, root: str, release: Release) -> str:
         sent += count
         events.emit(events.Progress("sends the release", round(sent / 1e6, 1), round(total / 1e6, 1), "MB"))
 
-    workspace.files.make_folder(path)
-    workspace.files.send(path, {n: release.files[n] for n in missing}, on_sent)
-    if wrong := _missing(sizes, workspace.files.sizes(path)):
+    workspace.files.send(path, {n: release.files[n] for n in wanting}, on_sent)
+    if wrong := missing(sizes, workspace.files.sizes(path)):
         raise DeployError(
             Code.WORKSPACE_ANSWER,
             f"{path}/{wrong[0]} did not arrive as it was sent.",
@@ -128,12 +134,11 @@ def send(workspace: Workspace, root: str, release: Release) -> str:
     about = {"release": release.id, "files": sizes}
     workspace.files.write(f"{path}/{COMPLETE}", json.dumps(about, indent=1).encode())
     events.emit(
-        events.Changed("sent", "release", f"{release.id} ({len(missing)} files, {total / 1e6:.1f} MB)")
+        events.Changed("sent", "release", f"{release.id} ({len(wanting)} files, {total / 1e6:.1f} MB)")
     )
-    return path
 
 
-def _missing(wanted: dict[str, int], present: dict[str, int]) -> list[str]:
+def missing(wanted: dict[str, int], present: dict[str, int]) -> list[str]:
     """Files that are not there, or are there with another size."""
     return [name for name, size in wanted.items() if present.get(name) != size]
 

@@ -147,7 +147,7 @@ class Api:
                 events.emit(
                     events.Progress(f"{self.host} asks to wait {pause:g} s (HTTP {response.status_code})")
                 )
-            self.clock.sleep(pause)
+            self.clock.pause(pause)
 
     def _sent(self, method: str, path: str, request: Mapping[str, Any]) -> requests.Response:
         if not hasattr(self._threads, "session"):

@@ -5,9 +5,10 @@ Why: they end never on CANCELLED, raise on states that pass, and know unknown st
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from metamcp_deploy.errors import Code, DeployError
@@ -21,10 +22,30 @@ _PATIENCE_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Clock:
-    """Seconds that only go forward, and sleeping."""
+    """Seconds that only go forward, and sleeping.
+
+    Attributes:
+        now: seconds.
+        sleep: for so many.
+        ended: set when a run gives up, so that what its other threads wait for ends.
+    """
 
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def pause(self, seconds: float) -> None:
+        """Sleeps between two tries or two looks.
+
+        Raises:
+            DeployError: INTERRUPTED, when the run gave up.
+        """
+        if self.sleep is time.sleep:
+            self.ended.wait(seconds)
+        else:
+            self.sleep(seconds)
+        if self.ended.is_set():
+            raise DeployError(Code.INTERRUPTED, "Interrupted.", hint="Run the same command again to go on.")
 
 
 def poll(
@@ -67,5 +88,5 @@ def poll(
             return found
         if clock.now() - started + pause > within:
             raise DeployError(Code.DEADLINE, f"Waited {within:g} s for {what}.", hint=hint)
-        clock.sleep(pause)
+        clock.pause(pause)
         pause = min(pause * 1.5, longest)

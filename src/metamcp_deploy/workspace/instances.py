@@ -1,18 +1,15 @@
-"""Lakebase provisioned: database instances. One is made only when it is missing, and resized only when asked for."""
+"""Lakebase provisioned: database instances."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
-from metamcp_deploy.config.model import NEW_CAPACITY
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.workspace.api import Api
 from metamcp_deploy.workspace.clock import poll
 
 _ROOT = "/api/2.0/database/instances"
-_WITHIN_SECONDS = 1200.0
-
-Done = Literal["created", "changed", "kept"]
 
 
 class Instances:
@@ -25,52 +22,69 @@ class Instances:
         """What the workspace says of an instance; None when there is none."""
         return self._api.find(f"{_ROOT}/{name}")
 
-    def ensure(self, name: str, capacity: str | None) -> Done:
-        """Makes sure of an instance that is AVAILABLE.
-
-        Args:
-            name: of the instance.
-            capacity: CU_1 … CU_8; None takes any that is there.
-
-        Raises:
-            DeployError: REQUEST_REFUSED when it is stopped or being deleted, DEADLINE.
-        """
-        there = self.find(name) is not None
-        done: Done = "kept" if there else self._create(name, capacity or NEW_CAPACITY)
-        if capacity and self._available(name).get("capacity") not in (None, capacity):
-            query, body = {"update_mask": "capacity"}, {"name": name, "capacity": capacity}
-            self._api.call("PATCH", f"{_ROOT}/{name}", query=query, body=body)
-            done = "changed"
-        self._available(name)
-        return done
-
-    def _create(self, name: str, capacity: str) -> Done:
+    def create(self, name: str, capacity: str) -> bool:
+        """Begins to make an instance; False when it was there."""
         try:
             self._api.call("POST", _ROOT, body={"name": name, "capacity": capacity})
         except DeployError as e:
             if e.code is Code.ALREADY_EXISTS:  # somebody was faster, or an earlier answer was lost
-                return "kept"
+                return False
             raise
-        return "created"
+        return True
 
-    def _available(self, name: str) -> dict[str, Any]:
-        def look() -> dict[str, Any] | None:
-            seen: dict[str, Any] = self._api.call("GET", f"{_ROOT}/{name}")
-            state = seen.get("state")
-            if state in ("STOPPED", "DELETING"):
+    def change(self, name: str, fields: Mapping[str, Any]) -> None:
+        """Begins to change these fields of an instance (`capacity`, `stopped`) and no others."""
+        query = {"update_mask": ",".join(sorted(fields))}
+        self._api.call("PATCH", f"{_ROOT}/{name}", query=query, body={"name": name, **fields})
+
+    def delete(self, name: str, within: float) -> None:
+        """Deletes an instance with its data, and waits until it is gone; one that is not there is fine.
+
+        Raises:
+            DeployError: REQUEST_REFUSED, DEADLINE.
+        """
+        try:
+            self._api.call("DELETE", f"{_ROOT}/{name}", query={"purge": "true"})
+        except DeployError as e:
+            if e.code is not Code.NOT_FOUND:
+                raise
+            return
+        poll(
+            lambda: True if self.find(name) is None else None,
+            what=f"the database instance {name} to be gone",
+            within=within,
+            hint="Run the same command again; or wait longer: --set waits.database=SECONDS",
+            clock=self._api.clock,
+            longest=10.0,
+        )
+
+    def available(self, name: str, within: float, starting: bool = False) -> None:
+        """Waits until an instance is AVAILABLE.
+
+        Args:
+            name: of the instance.
+            within: seconds.
+            starting: it was STOPPED, and may say so for a while.
+
+        Raises:
+            DeployError: REQUEST_REFUSED, when it stops or is deleted meanwhile; DEADLINE.
+        """
+
+        def look() -> bool | None:
+            state = str(self._api.call("GET", f"{_ROOT}/{name}").get("state"))
+            if state == "DELETING" or (state == "STOPPED" and not starting):
                 raise DeployError(
                     Code.REQUEST_REFUSED,
                     f"The database instance {name} is {state}, expected AVAILABLE.",
-                    hint="Start it in the workspace (Compute, Database instances), or choose another "
-                    "database.instance; then run the same command again.",
+                    hint="Look at it in the workspace (Compute, Database instances); then run the same command again.",
                 )
-            return seen if state == "AVAILABLE" else None
+            return True if state == "AVAILABLE" else None
 
-        return poll(
+        poll(
             look,
             what=f"the database instance {name} to be AVAILABLE",
-            within=_WITHIN_SECONDS,
-            hint="Run the same command again: it goes on waiting.",
+            within=within,
+            hint="Run the same command again: it goes on waiting; or wait longer: --set waits.database=SECONDS",
             clock=self._api.clock,
             longest=10.0,
         )

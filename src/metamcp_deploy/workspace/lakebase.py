@@ -1,7 +1,8 @@
-"""Lakebase autoscaling: project, branch, endpoint, database. Each is made only when it is missing."""
+"""Lakebase autoscaling: project, branch, endpoint, database. What changes something is an operation that takes time."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from metamcp_deploy.errors import Code, DeployError
@@ -9,8 +10,18 @@ from metamcp_deploy.workspace.api import Api
 from metamcp_deploy.workspace.clock import poll
 
 _ROOT = "/api/2.0/postgres"
-_WITHIN_SECONDS = 900.0
+_WITHIN_SECONDS = 1200.0
 _OWNER = "metamcp-owner"
+_ID_OF = {
+    "projects": "project_id",
+    "branches": "branch_id",
+    "endpoints": "endpoint_id",
+    "databases": "database_id",
+    "roles": "role_id",
+}
+
+
+_HINT = "Run the same command again: it goes on from there; or wait longer: --set waits.database=SECONDS"
 
 
 class Lakebase:
@@ -23,14 +34,63 @@ class Lakebase:
         """What the workspace says of a project, branch, endpoint or database; None when there is none."""
         return self._api.find(f"{_ROOT}/{name}")
 
-    def ensure_project(self, name: str, display_name: str) -> bool:
-        """Makes a project (with its branch `production` and endpoint `primary`); True when it was made."""
-        return self._ensure(name, "project_id", {"spec": {"display_name": display_name}})
+    def create(self, name: str, spec: Mapping[str, Any], within: float = _WITHIN_SECONDS) -> bool:
+        """Makes a thing and waits until it is there.
 
-    def ensure_branch(self, name: str) -> bool:
-        """Makes a branch from the project's default one; True when it was made."""
-        spec = {"source_branch": f"{_parent(name)}/branches/production", "no_expiry": True}
-        return self._ensure(name, "branch_id", {"spec": spec})
+        A project comes with its branch `production` and that branch's endpoint `primary`.
+
+        Args:
+            name: whole path; without an id of its own the platform would generate one.
+            spec: of the thing.
+            within: seconds to wait.
+
+        Returns:
+            False when it was there, or somebody else is making it.
+
+        Raises:
+            DeployError: REQUEST_REFUSED, DEADLINE.
+        """
+        collection, wanted_id = name.rsplit("/", 1)
+        query = {_ID_OF[collection.rsplit("/", 1)[-1]]: wanted_id}
+        try:
+            operation = self._api.call(
+                "POST", f"{_ROOT}/{collection}", query=query, body={"spec": dict(spec)}
+            )
+        except DeployError as e:
+            # Databases and roles that are there are refused with 400 instead of 409.
+            there = e.code is Code.ALREADY_EXISTS
+            if there or (e.code is Code.REQUEST_REFUSED and self.find(name) is not None):
+                self._visible(name, within)
+                return False
+            raise
+        self._finished(operation, f"make {name}", within)
+        return True
+
+    def change(self, name: str, spec: Mapping[str, Any], within: float = _WITHIN_SECONDS) -> None:
+        """Changes these fields of a thing's spec and no others, and waits until that is done.
+
+        Raises:
+            DeployError: REQUEST_REFUSED, DEADLINE.
+        """
+        query = {"update_mask": ",".join(f"spec.{field}" for field in sorted(spec))}
+        operation = self._api.call("PATCH", f"{_ROOT}/{name}", query=query, body={"spec": dict(spec)})
+        self._finished(operation, f"change {name}", within)
+
+    def create_database(
+        self, name: str, postgres_name: str, user: str, within: float = _WITHIN_SECONDS
+    ) -> bool:
+        """Makes a database; False when it was there.
+
+        Args:
+            name: whole path.
+            postgres_name: what Postgres calls it.
+            user: whose role owns it. Where the branch has none for them, one is made that nobody logs in as: the
+                platform wants an owner named.
+            within: seconds to wait.
+        """
+        branch = _parent(name)
+        role = self._role(branch, user) or self._owner(branch, within)
+        return self.create(name, {"postgres_database": postgres_name, "role": role}, within)
 
     def branch_at(self, name: str, source: str, at: str) -> bool:
         """Makes a branch with the data that another had at a moment (RFC 3339); True when it was made.
@@ -38,7 +98,27 @@ class Lakebase:
         It needs CAN MANAGE on the project, and takes with it databases and roles; its endpoint may come by itself.
         """
         spec = {"source_branch": source, "source_branch_time": at, "no_expiry": True}
-        return self._ensure(name, "branch_id", {"spec": spec})
+        return self._ensure(name, spec)
+
+    def delete(self, name: str, within: float = _WITHIN_SECONDS) -> None:
+        """Deletes a thing with all that is in it, and waits until it is gone; one that is not there is fine.
+
+        Raises:
+            DeployError: REQUEST_REFUSED, DEADLINE.
+        """
+        try:
+            self._api.call("DELETE", f"{_ROOT}/{name}")
+        except DeployError as e:
+            if e.code is not Code.NOT_FOUND:
+                raise
+            return
+        poll(
+            lambda: True if self.find(name) is None else None,
+            what=f"{name} to be gone",
+            within=within,
+            hint="Run the same command again; or wait longer: --set waits.database=SECONDS",
+            clock=self._api.clock,
+        )
 
     def children(self, parent: str, kind: str) -> list[dict[str, Any]]:
         """All `branches` of a project, or `endpoints`, `databases`, `roles` of a branch."""
@@ -53,23 +133,7 @@ class Lakebase:
 
     def ensure_endpoint(self, name: str) -> bool:
         """Makes a read-write endpoint; True when it was made."""
-        return self._ensure(name, "endpoint_id", {"spec": {"endpoint_type": "ENDPOINT_TYPE_READ_WRITE"}})
-
-    def ensure_database(self, name: str, postgres_name: str, owner: str) -> bool:
-        """Makes a database that belongs to a user; True when it was made.
-
-        Args:
-            name: `projects/P/branches/B/databases/D`; without an explicit id the platform generates one, and the
-                app's resource would point nowhere.
-            postgres_name: what Postgres calls it.
-            owner: user name; its role owns the database. Where the branch has none for it, one is made that nobody
-                logs in as: the platform wants an owner named.
-        """
-        if self.find(name) is not None:
-            return False
-        branch = _parent(name)
-        role = self._role(branch, owner) or self._owner(branch)
-        return self._ensure(name, "database_id", {"spec": {"postgres_database": postgres_name, "role": role}})
+        return self._ensure(name, {"endpoint_type": "ENDPOINT_TYPE_READ_WRITE"})
 
     def _role(self, branch: str, user: str) -> str | None:
         """The branch's role of a user; None when there is none that can be seen."""
@@ -84,48 +148,37 @@ class Lakebase:
                 return str(role["name"])
         return None
 
-    def _owner(self, branch: str) -> str:
+    def _owner(self, branch: str, within: float) -> str:
         """A role that owns databases and nothing else, as databricks.yml has it; made when it is missing."""
         name = f"{branch}/roles/{_OWNER}"
-        spec = {"postgres_role": _OWNER.replace("-", "_"), "auth_method": "NO_LOGIN"}
-        self._ensure(name, "role_id", {"spec": spec})
+        self.create(name, {"postgres_role": _OWNER.replace("-", "_"), "auth_method": "NO_LOGIN"}, within)
         return name
 
-    def _ensure(self, name: str, id_parameter: str, body: dict[str, Any]) -> bool:
-        if self.find(name) is not None:
-            return False
-        collection, wanted_id = name.rsplit("/", 1)
-        try:
-            operation = self._api.call(
-                "POST", f"{_ROOT}/{collection}", query={id_parameter: wanted_id}, body=body
-            )
-        except DeployError as e:
-            # Databases and roles that are there are refused with 400 instead of 409.
-            there = e.code is Code.ALREADY_EXISTS
-            if there or (e.code is Code.REQUEST_REFUSED and self.find(name) is not None):
-                return False
-            raise
-        self._finished(operation, name)
-        return True
+    def _ensure(self, name: str, spec: Mapping[str, Any]) -> bool:
+        return self.find(name) is None and self.create(name, spec)
 
-    def _finished(self, operation: dict[str, Any], name: str) -> None:
+    def _visible(self, name: str, within: float) -> None:
+        """Waits for a thing that somebody is making, or made a moment ago."""
+        poll(
+            lambda: self.find(name),
+            what=f"{name} to be there",
+            within=within,
+            hint=_HINT,
+            clock=self._api.clock,
+        )
+
+    def _finished(self, operation: dict[str, Any], what: str, within: float) -> None:
         def look() -> dict[str, Any] | None:
             state: dict[str, Any] = (
                 operation if operation.get("done") else self._api.call("GET", f"{_ROOT}/{operation['name']}")
             )
             return state if state.get("done") else None
 
-        ended = poll(
-            look,
-            what=f"Lakebase to make {name}",
-            within=_WITHIN_SECONDS,
-            hint="Run the same command again: it goes on from there.",
-            clock=self._api.clock,
-        )
+        ended = poll(look, what=f"Lakebase to {what}", within=within, hint=_HINT, clock=self._api.clock)
         if error := ended.get("error"):
             raise DeployError(
                 Code.REQUEST_REFUSED,
-                f"Lakebase could not make {name}: {error.get('error_code') or error.get('code') or ''} "
+                f"Lakebase could not {what}: {error.get('error_code') or error.get('code') or ''} "
                 f"{error.get('message', '')}".rstrip(),
                 hint="Look at the Lakebase project in the workspace, then run the same command again.",
             )

@@ -44,6 +44,12 @@ class Ledger:
         lists = {k: sorted({*self.made.get(k, []), *made[k]}) for k in _LISTS if k in made}
         return replace(self, made={**self.made, **made, **lists})
 
+    def less(self, what: str, name: str) -> Ledger:
+        """Without this thing; the others of a list stay."""
+        held = self.made.get(what)
+        rest = [one for one in held if one != name] if isinstance(held, list) else []
+        return replace(self, made={**self.made, what: rest}) if rest else self.without(what)
+
     def without(self, *what: str) -> Ledger:
         """Without these things."""
         return replace(self, made={k: v for k, v in self.made.items() if k not in what})

@@ -27,21 +27,28 @@ class Context:
         desired: how it should be.
         adopt: `--adopt`: take over an app of somebody else.
         ledger: what the target made so far.
-        deployed: the newest deployment record's content, empty without one: tells drift from changed settings.
+        record: path and content of the running deployment's record; None without one.
         app: the app as it was seen or made last; None while there is none.
+        written: key of the secret scope → when it was last written; None where that is not known (any more).
     """
 
     site: Site
     desired: Desired
     adopt: bool = False
     ledger: Ledger = field(default_factory=Ledger)
-    deployed: Mapping[str, Any] = field(default_factory=dict)
+    record: tuple[str, dict[str, Any]] | None = None
     app: App | None = None
+    written: dict[str, int] | None = None
 
     @property
     def workspace(self) -> Workspace:
         """Logged in."""
         return self.site.workspace
+
+    @property
+    def deployed(self) -> Mapping[str, Any]:
+        """What runs, by its record: tells what was changed by hand since from what the settings changed."""
+        return self.record[1] if self.record else {}
 
     @property
     def settings(self) -> Settings:

@@ -45,7 +45,7 @@ class Scope(Part):
         store, wanted = self.context.workspace.secrets, self.context.desired.secrets
         self.auth = self.context.settings.secrets.better_auth_secret
         self.given = self.context.site.project.secrets.get(AUTH_SECRET)
-        self.written = store.written(wanted.scope)
+        self.context.written = self.written = store.written(wanted.scope)
         missing = sorted(wanted.keys - set(self.written or {}))
         if missing and self.written is not None:
             self.found = store.scope(wanted.scope)
@@ -139,6 +139,7 @@ class Scope(Part):
         # Asked again, and of the value itself: a list may lag behind, and nothing brings back what is written over.
         if self.auth not in (self.written or {}) and store.get(wanted.scope, self.auth) is None:
             store.put(wanted.scope, self.auth, self.given or random_value())
+            self.context.written = None
             events.emit(events.Changed("created", "secret", self._name))
         else:
             events.emit(events.Changed("kept", "secret", self._name))

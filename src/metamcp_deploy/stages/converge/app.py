@@ -1,0 +1,253 @@
+"""The app: made without compute, changed where it differs; resources and settings of others stay."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from metamcp_deploy import events
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.stages.converge import app_fields
+from metamcp_deploy.stages.converge.part import Part
+from metamcp_deploy.stages.converge.plan import ELSEWHERE, OURS, Action, Change, Difference
+from metamcp_deploy.stages.desired import MARK
+from metamcp_deploy.stages.rollback import staying
+
+if TYPE_CHECKING:
+    from metamcp_deploy.workspace.apps import App
+
+
+class AppPart(Part):
+    """The app. `context.app` is what was seen of it, and after `apply` what it became."""
+
+    def look(self) -> None:
+        """No request: the convergence has looked at the app already.
+
+        Raises:
+            DeployError: ALREADY_EXISTS, for an app of somebody else; CONFIG_CONFLICT, for one that is scaled; NOT_FOUND
+                and REQUEST_REFUSED, where the app is managed elsewhere and lacks something.
+        """
+        self.found = self.context.app
+        if self.found is None:
+            if not self.context.desired.app.managed:
+                raise self._lacks("is not there", Code.NOT_FOUND)
+            return
+        _one_instance(self.found, self.context.settings.app.allow_instances)
+        if self.context.desired.app.managed:
+            self._may_be_changed()
+            wanted, site = self.context.desired.app.resources, self.context.site
+            staying.hold(site.workspace, site.root, self.found, wanted, self.context.desired.target)
+        elif missing := app_fields.unattached(self.found, self.context.desired.app):
+            raise self._lacks(f"has no resource {', no resource '.join(missing)}", Code.REQUEST_REFUSED)
+
+    def _lacks(self, what: str, code: Code) -> DeployError:
+        wanted = self.context.desired.app
+        return DeployError(
+            code,
+            f"The app {wanted.name} of {self.context.workspace.host} {what}, and the settings say that it is managed "
+            "elsewhere.",
+            hint="Ask its owner for that (databricks.yml in build/bundle shows how each resource is meant with "
+            "app.managed: true), or set app.managed: true.",
+            detail="\n".join(map(str, wanted.resources)),
+        )
+
+    @property
+    def _deleting(self) -> bool:
+        return self.found is not None and self.found.compute == "DELETING"
+
+    def _may_be_changed(self) -> None:
+        if self.found is None or self._deleting or self._owner == OURS or self.context.adopt:
+            return
+        if self._owner == self.context.workspace.me:
+            return
+        raise DeployError(
+            Code.ALREADY_EXISTS,
+            f"There is an app {self.found.name} in {self.context.workspace.host} already, made by "
+            f"{self._owner or 'somebody else'} and not by this tool.",
+            hint="Choose another app.name; or take that app over with --adopt, once its owner agrees.",
+        )
+
+    @property
+    def _owner(self) -> str:
+        """Whose an app is: ours by the ledger, by its description, or by what was deployed to it last."""
+        if self.found is None:
+            return OURS
+        raw, root = self.found.raw, self.context.site.root
+        source = str(raw.get("default_source_code_path") or "")
+        ours = MARK in str(raw.get("description") or "") or source.startswith(f"{root}/")
+        return (
+            OURS if ours else self.context.ledger.owner("app", self.found.name, str(raw.get("creator") or ""))
+        )
+
+    @property
+    def _never_was(self) -> bool:
+        """What a creation that failed left: an app without an address or a principal, that nothing was deployed to."""
+        found = self.found
+        if found is None or found.compute != "ERROR" or (found.url and found.principal):
+            return False
+        return self._owner == OURS and not (found.active or found.raw.get("default_source_code_path"))
+
+    @property
+    def differences(self) -> tuple[Difference, ...]:
+        """The fields to change."""
+        if self.found is None or not self.context.desired.app.managed:
+            return ()
+        return app_fields.differences(self.found, self.context.desired.app, self.context.deployed)
+
+    def changes(self) -> tuple[Change, ...]:
+        """The app, and the one that the target made under another name."""
+        return (self._change(), *self._former())
+
+    def _change(self) -> Change:
+        name = self.context.desired.app.name
+        if not self.context.desired.app.managed:
+            return Change(Action.CHECK, "app", name, ELSEWHERE)
+        if self.found is None:
+            return Change(Action.CREATE, "app", name, OURS)
+        if self._deleting:
+            why = "is made again when the one that is being deleted is gone (up to 20 minutes)"
+            return Change(Action.CREATE, "app", name, OURS, why)
+        if self._never_was:
+            return Change(
+                Action.RECREATE, "app", name, OURS, "a creation failed and left it without an address"
+            )
+        differences = self.differences
+        if self._owner != OURS:
+            return Change(Action.ADOPT, "app", name, self._owner, "made by hand", differences)
+        if self.found is not None and not (self.found.url and self.found.principal):
+            return Change(Action.WAIT, "app", name, OURS, "it has no address yet", differences)
+        if differences:
+            reason = app_fields.moved(differences)
+            return Change(Action.CHANGE, "app", name, OURS, reason, differences)
+        return Change(Action.KEEP, "app", name, OURS)
+
+    def _former(self) -> tuple[Change, ...]:
+        names = [*self.context.ledger.made.get("former", []), self.context.ledger.made.get("app")]
+        others = sorted({n for n in names if n and n != self.context.desired.app.name})
+        why = "the target's former app: it stays, and costs, until somebody deletes it"
+        return tuple(Change(Action.KEEP, "app", name, OURS, why) for name in others)
+
+    def makes(self) -> dict[str, Any]:
+        """The app, where it is missing or taken over; a former one is remembered."""
+        if self._change().action not in (Action.CREATE, Action.RECREATE, Action.ADOPT):
+            return {}
+        former = [change.name for change in self._former()]
+        return {"app": self.context.desired.app.name, **({"former": former} if former else {})}
+
+    def apply(self) -> None:
+        """Makes the app, or changes it."""
+        for former in self._former():
+            text = f"The app {former.name}, which this target made under that name, is still there."
+            events.emit(
+                events.Warned(text, f"If nobody uses it any more: databricks apps delete {former.name}")
+            )
+        change = self._change()
+        apps, name = self.context.workspace.apps, change.name
+        if change.action is Action.RECREATE:
+            apps.delete(name)
+        if self._deleting or change.action is Action.RECREATE:
+            self._gone(name)
+        if change.action in (Action.CREATE, Action.RECREATE):
+            self.context.app = self._created()
+            return
+        if moved := app_fields.moved(change.differences):
+            events.emit(events.Warned(f"The app {name}: {moved}."))
+        if change.differences:
+            apps.update(name, app_fields.body(change.differences, self.found, self.context.desired.app))
+            self._changed(name)
+        fields = ", ".join(sorted({d.field.partition(".")[0] for d in change.differences}))
+        done = "changed" if fields else "kept"
+        events.emit(events.Changed(done, "app", f"{name} ({fields})" if fields else name))
+        self.context.app = self._whole(self.found)
+
+    def _created(self) -> App:
+        wanted = self.context.desired.app
+        body: dict[str, Any] = {
+            "description": wanted.description,
+            "compute_size": wanted.compute_size,
+            "resources": list(wanted.resources),
+        }
+        if wanted.user_api_scopes:
+            body["user_api_scopes"] = list(wanted.user_api_scopes)
+        events.emit(events.Progress(f"makes the app {wanted.name}"))
+        try:
+            made = self.context.workspace.apps.create(wanted.name, body)
+        except DeployError as e:
+            if e.code is not Code.ALREADY_EXISTS:
+                raise
+            # An earlier answer was lost; nobody else works here: the lock is held and the ledger claims the name.
+            made = self.context.workspace.apps.get(wanted.name)
+            if made.raw.get("creator") != self.context.workspace.me:
+                self.found = made
+                self._may_be_changed()
+        events.emit(events.Changed("created", "app", wanted.name))
+        return self._whole(made)
+
+    def _gone(self, name: str) -> None:
+        from metamcp_deploy.workspace import poll
+
+        events.emit(
+            events.Progress(f"waits for the app {name} to be gone (it is DELETING, up to 20 minutes)")
+        )
+        poll(
+            lambda: True if self.context.workspace.apps.find(name) is None else None,
+            what=f"the app {name} to be gone (it is DELETING)",
+            within=self.context.settings.waits.deletion,
+            hint="Run the same command again later, wait longer with --set waits.deletion=SECONDS, or choose another "
+            "app.name.",
+            clock=self.context.workspace.clock,
+            longest=10.0,
+        )
+
+    def _changed(self, name: str) -> None:
+        from metamcp_deploy.workspace import poll
+
+        def look() -> tuple[str, str] | None:
+            state = self.context.workspace.apps.update_state(name)
+            return None if state[0] == "IN_PROGRESS" else state
+
+        state, message = poll(
+            look,
+            what=f"the change of app {name}",
+            within=self.context.settings.waits.change,
+            hint="Run the same command again: it goes on from there; or wait longer: --set waits.change=SECONDS",
+            clock=self.context.workspace.clock,
+        )
+        if state == "FAILED":
+            raise DeployError(
+                Code.REQUEST_REFUSED,
+                f"The app {name} could not be changed: {message or 'the platform does not say why'}.",
+                hint="Check app and database of the target: metamcp-deploy config show --origin",
+            )
+
+    def _whole(self, seen: App | None) -> App:
+        """The app once it has its URL and its principal."""
+        from metamcp_deploy.workspace import poll
+
+        if seen is not None and seen.url and seen.principal:
+            return seen
+        name = self.context.desired.app.name
+
+        def look() -> App | None:
+            app = self.context.workspace.apps.get(name)
+            return app if app.url and app.principal else None
+
+        return poll(
+            look,
+            what=f"the app {name} to get its URL and its principal",
+            within=self.context.settings.waits.change,
+            hint="Run the same command again: it goes on from there; or wait longer: --set waits.change=SECONDS",
+            clock=self.context.workspace.clock,
+        )
+
+
+def _one_instance(found: App, allowed: bool) -> None:
+    """MetaMCP's sessions live in memory: a second instance does not know those of the first."""
+    count = found.raw.get("compute_max_instances")
+    if not isinstance(count, int) or count <= 1 or allowed:
+        return
+    raise DeployError(
+        Code.CONFIG_CONFLICT,
+        f"The app {found.name} is scaled to up to {count} instances. MetaMCP keeps its sessions in the memory of "
+        "one, so a client's next request may meet an instance that does not know it.",
+        hint="Scale the app to one instance in the workspace, or accept it with `app.allow_instances: true`.",
+    )

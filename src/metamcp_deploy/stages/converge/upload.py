@@ -1,0 +1,38 @@
+"""The release in the workspace: sent where it is missing, whole or invisible."""
+
+from __future__ import annotations
+
+from metamcp_deploy.stages import releases
+from metamcp_deploy.stages.converge.part import Context, Part
+from metamcp_deploy.stages.converge.plan import OURS, Action, Change
+
+
+class ReleasePart(Part):
+    """The files of a release; without one nothing is built yet, and a plan says so."""
+
+    def __init__(self, context: Context, release: releases.Release | None) -> None:
+        super().__init__(context)
+        self.release = release
+        self.present: dict[str, int] = {}
+
+    def look(self) -> None:
+        """One request."""
+        if self.release is not None:
+            path = releases.path_of(self.context.site.root, self.release.id)
+            self.present = self.context.workspace.files.sizes(path)
+
+    def changes(self) -> tuple[Change, ...]:
+        """The release."""
+        if self.release is None:
+            return (Change(Action.UPLOAD, "release", "that is not built yet", OURS),)
+        if releases.is_whole(self.release, self.present):
+            return (Change(Action.KEEP, "release", self.release.id, OURS),)
+        missing = releases.missing(self.release.sizes, self.present)
+        size = sum(self.release.sizes[name] for name in missing) / 1e6
+        what = f"{len(missing)} of {len(self.release.files)} files, {size:.1f} MB"
+        return (Change(Action.UPLOAD, "release", self.release.id, OURS, what),)
+
+    def apply(self) -> None:
+        """Sends what is missing, and the marker last."""
+        if self.release is not None:
+            releases.send(self.context.workspace, self.context.site.root, self.release, self.present)
