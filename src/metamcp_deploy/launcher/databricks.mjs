@@ -14,6 +14,7 @@ const DEFAULT_TTL_MS = 3_600_000;
 
 export class Workspace {
   #token = { value: "", until: 0 };
+  #asked = null; // a request for a token under way
 
   /** `now` is a monotonic clock in milliseconds. */
   constructor({ host, clientId, clientSecret, now = () => performance.now() }) {
@@ -23,6 +24,11 @@ export class Workspace {
   /** An OAuth token of the app's principal, from the cache while it has a minute left. */
   async token() {
     if (this.#token.until - TOKEN_MARGIN_MS > this.now()) return this.#token.value;
+    this.#asked ??= this.#newToken().finally(() => (this.#asked = null));
+    return this.#asked;
+  }
+
+  async #newToken() {
     const missing = ["host", "clientId", "clientSecret"].filter((name) => !this[name]);
     if (missing.length) {
       complain(`Missing Databricks client credentials: ${missing.join(", ")}`);

@@ -25,7 +25,7 @@ export async function migrate({ folder, entry, preload, env, password, signal })
   });
   const family = new Family();
   if (child.pid) family.leads(child.pid);
-  serve(child, { "database-password": password }, () => {});
+  serve(child, { "database-password": password, start: () => {} }, () => {});
   const result = await Promise.race([outcome(child), aborted(signal)]);
   await family.end(GRACE_MS);
   if (result.ok) {

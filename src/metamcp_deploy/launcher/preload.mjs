@@ -1,11 +1,13 @@
-// Runs in a service before its own code (node --import). It fetches the service's secrets from the launcher, lets them
-// stand in process.env while the service starts, and takes them out before the first client can reach it. It reports
-// detached children, keeps calls to the app's own URL inside, and ends the service when the launcher is gone.
+// Runs in a service before its own code (node --import). It waits until the launcher lets the service start, fetches its
+// secrets from the launcher, lets them stand in process.env while the service starts, and takes them out before the first
+// client can reach it. It reports when the service listens and its detached children, keeps calls to the app's own URL
+// inside, and ends the service when the launcher is gone.
 //
 // It is inert everywhere else: programs forked by the service, and worker threads, inherit --import but not the mark.
 
 import channel from "node:diagnostics_channel";
 import { randomUUID } from "node:crypto";
+import path from "node:path";
 import process from "node:process";
 
 import { Family } from "./processes.mjs";
@@ -25,29 +27,34 @@ if (marked && process.send && process.channel) {
   process.on("disconnect", gone);
   process.on("message", onMessage);
   channel.channel("child_process").subscribe(report);
+  channel.channel("tracing:net.server.listen:asyncEnd").subscribe(listening);
   if (process.env.APP_URL && process.env.METAMCP_BACKEND_PORT) keepInside(process.env.APP_URL, process.env.METAMCP_BACKEND_PORT);
-  const values = await Promise.all(names.map(secret));
+  const [, ...values] = await Promise.all([ask("start"), ...names.map(secret)]);
   names.forEach((name, index) => (process.env[name] = values[index]));
+  process.chdir(path.dirname(process.argv[1])); // which may not have been there before
   process.channel.unref(); // a service that has nothing more to do may end
 }
 
-function secret(name) {
+/** The launcher's answer. It has one in any case: when it is gone, so is this program. */
+function ask(want, name) {
   return new Promise((resolve, reject) => {
     const id = randomUUID();
-    const done = (settle, value) => {
-      clearTimeout(timer);
-      process.off("message", answered);
-      settle(value);
-    };
     const answered = (message) => {
       if (message?.id !== id) return;
-      if (message.error === undefined) done(resolve, message.value);
-      else done(reject, new Error(`the launcher did not hand out ${name}: ${message.error}`));
+      process.off("message", answered);
+      if (message.error === undefined) resolve(message.value);
+      else reject(new Error(`the launcher did not hand out ${name}: ${message.error}`));
     };
-    const timer = setTimeout(() => done(reject, new Error(`the launcher did not answer about ${name}`)), ANSWER_MS);
     process.on("message", answered);
-    process.send({ id, want: "secret", name });
+    process.send({ id, want, name });
   });
+}
+
+async function secret(name) {
+  const late = new Promise((_, reject) => {
+    setTimeout(() => reject(new Error(`the launcher did not answer about ${name}`)), ANSWER_MS).unref();
+  });
+  return Promise.race([ask("secret", name), late]);
 }
 
 function onMessage(message) {
@@ -58,6 +65,11 @@ function onMessage(message) {
     else delete process.env[name];
   }
   process.send({ event: "forgotten" }, () => {});
+}
+
+function listening({ server }) {
+  const { port } = server.address() ?? {};
+  if (port && process.connected) process.send({ event: "listening", port }, () => {});
 }
 
 // Published when the object is made; the pid is there once the program runs.

@@ -10,8 +10,7 @@ import { complain, eachLine, passOn, say } from "./log.mjs";
 import { Family } from "./processes.mjs";
 
 const READY_MS = 60_000;
-const PROBE_MS = 20;
-const PROBE_SLOW_MS = 200;
+const PROBE_MS = 100;
 const FORGET_MS = 2_000;
 const LAST_LINES = 20;
 const GRACE_MS = 1_500;
@@ -35,12 +34,13 @@ export class Service {
   /**
    * @param name backend or frontend: the mark of its lines and the step in a 503
    * @param argv program and arguments
+   * @param hold promise: its process waits for it before its own first line; when it fails, `stop` is expected
    * @param port where it listens on 127.0.0.1
    * @param ready path that answers below 500 when it is up
    * @param answers what it may ask over IPC; `secret` only until it is up
    */
-  constructor({ name, argv, cwd, env, port, ready, answers = {} }) {
-    Object.assign(this, { name, argv, cwd, env, port, ready, answers, family: new Family() });
+  constructor({ name, argv, cwd, env, hold, port, ready, answers = {} }) {
+    Object.assign(this, { name, argv, cwd, env, hold, port, ready, answers, family: new Family() });
   }
 
   get up() {
@@ -76,7 +76,6 @@ export class Service {
   async #once() {
     this.#lines = [];
     say(`Starting ${this.name}`);
-    const began = performance.now();
     const child = this.#spawn();
     const ended = new Promise((resolve) => {
       child.once("error", (error) => resolve(new Failure(this.name, `${this.name}_died`, `The ${this.name} cannot be started: ${error.code}.`)));
@@ -84,12 +83,13 @@ export class Service {
       child.once("close", (code, signal) => resolve(this.#death(code, signal)));
       child.once("exit", (code, signal) => setTimeout(() => resolve(this.#death(code, signal)), 500).unref());
     });
-    const answered = await Promise.race([ended, this.#answers(child, began)]);
+    const began = this.hold.then(() => performance.now(), never);
+    const answered = await Promise.race([ended, began.then((since) => this.#answers(child, since))]);
     if (answered !== true) return answered;
     await Promise.race([ended, this.#forget(child)]);
     if (child.exitCode === null && child.signalCode === null) {
       this.state = { phase: "up", code: "up", message: "" };
-      say(`${this.name} is up after ${Math.round(performance.now() - began)} ms`);
+      say(`${this.name} is up after ${Math.round(performance.now() - (await began))} ms`);
     }
     return ended;
   }
@@ -116,9 +116,11 @@ export class Service {
       return answer(name);
     };
     const { secret, ...others } = this.answers;
-    serve(child, { ...others, ...(secret && { secret: whileStarting(secret) }) }, (message) => {
+    const start = () => this.hold.then(() => {}, never);
+    serve(child, { ...others, start, ...(secret && { secret: whileStarting(secret) }) }, (message) => {
       if (message.event === "spawned") this.family.leads(message.pid);
       if (message.event === "forgotten") child.emit("forgotten");
+      if (message.event === "listening" && message.port === this.port) child.emit("listening");
     });
     return child;
   }
@@ -129,18 +131,20 @@ export class Service {
   }
 
   /** True when it answers; a Failure when it lives on without listening, as upstream does when its start fails. */
-  async #answers(child, began) {
+  async #answers(child, since) {
+    let told = false; // it says when it listens; asked now and then as well, for one that cannot say it
+    const listening = new Promise((resolve) => child.once("listening", () => resolve((told = true))));
     while (child.pid && child.exitCode === null && child.signalCode === null && !this.#stopping) {
       const status = await probe(this.port, this.ready);
       if (status && status < 500) return true;
-      const waited = performance.now() - began;
+      const waited = performance.now() - since;
       if (waited > READY_MS) {
         const message = `The ${this.name} did not answer within ${READY_MS / 1000} s.`;
         return new Failure(this.name, `${this.name}_silent`, message);
       }
-      await sleep(waited < 5_000 ? PROBE_MS : PROBE_SLOW_MS);
+      await Promise.race(told ? [sleep(PROBE_MS)] : [listening, sleep(PROBE_MS)]);
     }
-    return new Promise(() => {}); // it ended: that promise wins
+    return never(); // it ended: that promise wins
   }
 
   /** Lets it drop the secrets from its environment before the first request of a client reaches it. */
@@ -153,6 +157,10 @@ export class Service {
       complain(`${this.name} did not confirm that its environment is without secrets`);
     }
   }
+}
+
+function never() {
+  return new Promise(() => {});
 }
 
 function probe(port, path) {

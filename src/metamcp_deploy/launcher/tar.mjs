@@ -107,10 +107,11 @@ class Reader {
 class Writer {
   files = 0;
   #fd = -1;
-  #known = new Set();
+  #known;
 
   constructor(root) {
     this.root = path.resolve(root);
+    this.#known = new Set([this.root]); // folders that are there
   }
 
   open(name, mode) {
@@ -137,7 +138,8 @@ class Writer {
 
   #ensure(folder) {
     if (this.#known.has(folder)) return;
-    fs.mkdirSync(folder, { recursive: true });
+    this.#ensure(path.dirname(folder));
+    fs.mkdirSync(folder);
     this.#known.add(folder);
   }
 

@@ -1,0 +1,83 @@
+// How the app gets at what is outside its container: the database and its password, and the URL it is known by.
+
+import { credentialsFor } from "./credentials.mjs";
+import { Workspace } from "./databricks.mjs";
+import { database, needsLakebase, workspaceHost } from "./environment.mjs";
+import { Failure } from "./failure.mjs";
+import { complain, say } from "./log.mjs";
+
+export class Access {
+  #workspace;
+  #credentials = null;
+
+  constructor(env, secrets) {
+    Object.assign(this, { env, secrets });
+    this.#workspace = new Workspace({
+      host: workspaceHost(env),
+      clientId: env.DATABRICKS_CLIENT_ID,
+      clientSecret: secrets.DATABRICKS_CLIENT_SECRET,
+    });
+  }
+
+  /** Where the database is (see `database` in environment.mjs), with a password for it at hand. */
+  async database() {
+    const target = await this.#target();
+    this.stop();
+    this.#credentials = credentialsFor(target, this.#workspace);
+    await this.#credentials.password();
+    say(`Derived DATABASE_URL for host ${target.PGHOST}:${target.PGPORT}, database ${target.PGDATABASE}, user ${target.PGUSER} (${target.kind})`);
+    const instances = await this.#instances(target);
+    if (instances > 1) throw manyInstances(instances);
+    return target;
+  }
+
+  /** One that is valid now. */
+  password() {
+    return this.#credentials.password();
+  }
+
+  /** Origin of the URL that people and clients know the app by. */
+  async appUrl() {
+    let found = this.env.APP_URL;
+    if (!found) {
+      say("APP_URL not set; asking the workspace for the app's URL");
+      found = await this.#workspace.appUrl(this.env.DATABRICKS_APP_NAME ?? "").catch(() => "");
+    }
+    if (/^https?:\/\//.test(found) && URL.canParse(found)) return new URL(found).origin;
+    const why = found ? `APP_URL is ${JSON.stringify(found)}, not an http(s) URL` : "APP_URL not set, and the workspace does not tell the app's URL";
+    throw new Failure("app-url", "app_url_missing", `${why}: deploy with metamcp-deploy, which sends it.`);
+  }
+
+  /** Renews no more passwords. */
+  stop() {
+    this.#credentials?.stop();
+  }
+
+  async #target() {
+    try {
+      return database({ ...this.env, ...(await this.#attachedDatabase()) }, this.secrets);
+    } catch (error) {
+      complain(error.message);
+      throw error;
+    }
+  }
+
+  /** For a deployment started by hand in the workspace, where nobody sent it. */
+  async #attachedDatabase() {
+    if (!needsLakebase(this.env, this.secrets)) return {};
+    say("Neither LAKEBASE_ENDPOINT nor LAKEBASE_INSTANCE_NAME set; asking the workspace for the app's database resource");
+    return this.#workspace.attachedDatabase(this.env.DATABRICKS_APP_NAME ?? "").catch(() => ({}));
+  }
+
+  /** To how many instances the app is scaled, where the workspace is asked for credentials anyway, and tells. */
+  #instances({ password }) {
+    if (password !== undefined || this.env.METAMCP_ALLOW_INSTANCES) return 1;
+    return this.#workspace.instances(this.env.DATABRICKS_APP_NAME ?? "");
+  }
+}
+
+function manyInstances(count) {
+  const why = "MetaMCP keeps its sessions in the memory of one instance, so that a client's next request may meet one that does not know it";
+  const fix = "Scale the app to one instance, or set app.allow_instances and deploy again.";
+  return new Failure("environment", "many_instances", `The app is scaled to ${count} instances: ${why}. ${fix}`, { heals: true });
+}

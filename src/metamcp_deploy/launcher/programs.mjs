@@ -1,0 +1,76 @@
+// What each program of a release is started with: arguments, environment, and what it may ask the launcher for.
+
+import path from "node:path";
+import process from "node:process";
+
+import { backendExtras, serviceEnvironment } from "./environment.mjs";
+import { available, heapOptions } from "./memory.mjs";
+import { Service } from "./service.mjs";
+
+// Secrets that stay with the launcher: the backend asks for a password instead, and talks to no workspace.
+const KEPT = /^(DATABRICKS_|PG|DATABASE_URL$)/;
+
+export class Programs {
+  /**
+   * @param env the launcher's own, without `secrets`
+   * @param release as readRelease gives it, its parts in `folders`
+   * @param ports of the services
+   * @param appUrl origin
+   */
+  constructor({ env, secrets, release, folders, ports, appUrl }) {
+    Object.assign(this, { env, secrets, release, folders, ports, appUrl });
+    this.preload = path.join(folders.backend, "preload.mjs");
+  }
+
+  /** Options of `migrate`. `target` is where the database is, `password` gives one. */
+  migration(target, password) {
+    const { entry } = this.release.parts.migrations;
+    const env = this.#environment({ ...this.#database(target), METAMCP_DB_SCHEMA: this.release.schema });
+    return { folder: this.folders.migrations, entry, preload: this.preload, env, password };
+  }
+
+  /** Held until the promise `hold` is done, as the others here. */
+  backend(target, password, hold) {
+    const names = Object.keys(this.secrets).filter((name) => !KEPT.test(name));
+    const extras = backendExtras(this.env, this.secrets);
+    return this.#service("backend", "/health", hold, {
+      env: this.#environment({ ...this.#database(target), ...extras, METAMCP_SERVICE_SECRETS: names.join(",") }),
+      answers: {
+        "database-password": password,
+        secret: (name) => {
+          if (!names.includes(name)) throw new Error(`there is no secret ${JSON.stringify(name)}`);
+          return this.secrets[name];
+        },
+      },
+    });
+  }
+
+  frontend(hold) {
+    const own = {
+      PORT: String(this.ports.frontend),
+      HOSTNAME: "127.0.0.1",
+      METAMCP_SERVICE_SECRETS: "",
+      NEXT_PUBLIC_APP_URL: this.appUrl, // before v2.4.0 no page renders without it, on the server or in the browser
+    };
+    return this.#service("frontend", "/", hold, { env: this.#environment(own) });
+  }
+
+  #service(name, ready, hold, more) {
+    const entry = path.join(this.folders[name], this.release.parts[name].entry);
+    const options = heapOptions(name, available(this.env));
+    if (this.release.source_maps) options.push("--enable-source-maps");
+    const argv = [process.execPath, ...options, "--import", this.preload, entry];
+    // The preload goes on to the entry's folder, which may not be there yet.
+    return new Service({ name, argv, cwd: this.folders.backend, port: this.ports[name], ready, hold, ...more });
+  }
+
+  #environment(own) {
+    const common = { APP_URL: this.appUrl, METAMCP_BACKEND_PORT: String(this.ports.backend) };
+    return serviceEnvironment(this.env, this.secrets, { ...common, ...own });
+  }
+
+  #database({ PGHOST, PGPORT, PGDATABASE, PGUSER, PGSSLMODE }) {
+    const { PGSSLROOTCERT } = this.env;
+    return { PGHOST, PGPORT, PGDATABASE, PGUSER, PGSSLMODE, ...(PGSSLROOTCERT && { PGSSLROOTCERT }) };
+  }
+}
