@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from embedded_people import POLICY, jwt, machine, person
 from issuing import Issuer
-from others import POLICY, elsewhere, jwt, machine, person
+from others import elsewhere
 
 from metamcp_deploy import local
 from metamcp_deploy.config.project import Project

@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from others import elsewhere, grant, grant_scope, machine, person
+from embedded_people import grant, grant_scope, machine, person
+from others import elsewhere
 from tiny_app import with_app
 
 from metamcp_deploy import local, pipeline

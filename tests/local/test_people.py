@@ -1,12 +1,8 @@
 """Other people in the workspace: their logins, and that they can do what access lists say and no more."""
 
-import base64
-import hashlib
-import hmac
 import io
-import json
-import time
 
+import embedded_people
 import pytest
 import requests
 from databricks.sdk import WorkspaceClient
@@ -14,21 +10,11 @@ from databricks.sdk.core import Config
 from databricks.sdk.errors import PermissionDenied
 from databricks.sdk.service.apps import App
 from databricks.sdk.service.workspace import ImportFormat
-
-POLICY = {
-    "issuer": "https://token.actions.example.com",
-    "subject": "repo:example/metamcp:environment:dev",
-    "audience": "https://github.com/example",
-    "key": "known to both",
-}
+from embedded_people import POLICY, jwt
 
 
 def person(world, name, **fields):
-    answer = requests.post(
-        f"{world.running.url}/local/people", json={"name": name, **fields}, headers=world.headers, timeout=5
-    )
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    return embedded_people.person(world.running, name, **fields)
 
 
 def client(world, made):
@@ -37,14 +23,6 @@ def client(world, made):
             host=world.running.url, client_id=made["client_id"], client_secret=made["client_secret"]
         )
     )
-
-
-def jwt(key=POLICY["key"], **claims):
-    said = {"iss": POLICY["issuer"], "sub": POLICY["subject"], "aud": POLICY["audience"], **claims}
-    parts = [{"alg": "HS256", "typ": "JWT"}, {"exp": time.time() + 300, **said}]
-    text = ".".join(base64.urlsafe_b64encode(json.dumps(p).encode()).rstrip(b"=").decode() for p in parts)
-    signature = hmac.new(key.encode(), text.encode(), hashlib.sha256).digest()
-    return f"{text}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
 
 
 def test_a_user_and_a_service_principal(world):
