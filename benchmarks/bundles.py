@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ import requests
 from upstream import environment, tool
 
 from metamcp_deploy.local.deployment import node_folder
+from metamcp_deploy.verify.container import Container
 
 SECRET = "benchmark-secret-of-thirty-two-bytes"
 PATHS = ("/metamcp/health", "/metamcp", "/")
@@ -114,6 +116,27 @@ class Bare:
         finally:
             parent.send_signal(signal.SIGTERM)
             parent.wait()
+
+
+def launched(app: Path, scratch: Path, variables: dict[str, str]) -> float:
+    """Seconds from the launcher's start, from a copy of the release, until all URLs answer."""
+    os.sync()
+    with (
+        tempfile.TemporaryDirectory(dir=scratch) as folder,
+        Container(app, Path(folder), node(), {"BETTER_AUTH_SECRET": SECRET, **variables}) as container,
+    ):
+        began = time.perf_counter()  # it copied the release, and started the process last
+        answering(container.url)
+        seconds = time.perf_counter() - began
+        container.stop(10)
+    return seconds
+
+
+def by_hand(bare: Bare) -> float:
+    """Seconds from the start of both services until all URLs answer."""
+    os.sync()
+    with bare.running() as seconds:
+        return seconds
 
 
 def _free_port() -> int:

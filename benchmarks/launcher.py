@@ -3,7 +3,8 @@
     python benchmarks/launcher.py [--project FOLDER] [--runs 7]
 
 Both sides take turns, on a database whose migrations are applied. The launcher starts as in its container: it unpacks
-the release, looks at the migrations, and gets its database password. By hand the files are unpacked before.
+the release, looks at the migrations, and gets its database password. By hand the files are unpacked before. Before each
+start, on both sides, what earlier ones left to be written is on disk.
 """
 
 from __future__ import annotations
@@ -11,34 +12,13 @@ from __future__ import annotations
 import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-from bundles import SECRET, Bare, answering, arguments, bundle, node
+from bundles import Bare, arguments, bundle, by_hand, launched
 
 from metamcp_deploy.verify import throwaway
-from metamcp_deploy.verify.container import Container
 
 EXTRA, ABSOLUTE = 0.5, 3.0
-
-
-def launched(app: Path, scratch: Path, variables: dict[str, str]) -> float:
-    """Seconds from the launcher's start."""
-    with (
-        tempfile.TemporaryDirectory(dir=scratch) as folder,
-        Container(app, Path(folder), node(), {"BETTER_AUTH_SECRET": SECRET, **variables}) as container,
-    ):
-        began = time.perf_counter()  # it copied the release, and started the process last
-        answering(container.url)
-        seconds = time.perf_counter() - began
-        container.stop(10)
-    return seconds
-
-
-def by_hand(bare: Bare) -> float:
-    """Seconds from the start of both services."""
-    with bare.running() as seconds:
-        return seconds
 
 
 def main() -> None:

@@ -144,5 +144,18 @@ def migrate_failing(code: str, *, heals: bool) -> str:
     return f"console.log(JSON.stringify({json.dumps({'migrate': result})})); process.exitCode = 1;"
 
 
+def migrated() -> str:
+    """The statement that tells of migrations without anything to apply."""
+    result = {"migrate": {"ok": True, "applied": [], "seconds": 0.01}}
+    return f"console.log(JSON.stringify({json.dumps(result)}));"
+
+
+def migrate_failing_once(code: str) -> str:
+    """A migrator that fails when it is started first; trying again helps."""
+    again = "const fs = await import('node:fs'); const again = fs.existsSync('tried');"
+    failing = migrate_failing(code, heals=True)
+    return f"{again} if (again) {{ {migrated()} }} else {{ fs.writeFileSync('tried', ''); {failing} }}"
+
+
 MIGRATE_WITHOUT_RESULT = "console.error('boom'); process.exit(7);"
 BACKEND_DYING = "console.log('I die'); process.exit(5);"

@@ -233,6 +233,35 @@ def test_a_database_that_wakes_up_is_tried_again(launch: Launch) -> None:
     app.until(lambda: app.log.count("Applying database migrations") >= 2)
 
 
+MIGRATE_SLOWLY = f"setTimeout(() => {{ {programs.migrated()} }}, 800);"
+
+
+def test_a_service_boots_early_and_waits_for_what_it_needs(launch: Launch) -> None:
+    frontend = programs.FRONTEND.replace("env: process.env", "cwd: process.cwd()")
+    app = launch(migrate=MIGRATE_SLOWLY, frontend=frontend).up()
+    order = ["Starting frontend", "Starting backend", "Database migrations: 0 applied", "backend says hello"]
+    assert sorted(order, key=app.log.index) == order
+    assert app.get("/").json()["cwd"].endswith("/apps/frontend")
+
+
+def test_a_backend_ends_with_the_migrations_and_comes_with_the_next_attempt(launch: Launch) -> None:
+    app = launch(migrate=programs.migrate_failing_once("database_unreachable"))
+    app.away()
+    app.logged("Trying again in 1 s")
+    assert "backend says hello" not in app.log
+    below = subprocess.run(
+        ["ps", "-ww", "-o", "args=", "--ppid", str(app.process.pid)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "index.mjs" not in below.stdout
+    assert "server.js" in below.stdout
+    app.up()
+    assert app.log.count("backend says hello") == 1
+    assert app.log.count("frontend says hello") == 1
+
+
 def test_a_migrator_without_a_result(launch: Launch) -> None:
     app = launch(migrate=programs.MIGRATE_WITHOUT_RESULT)
     assert app.away().json()["code"] == "migrate_died"
