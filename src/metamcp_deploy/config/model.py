@@ -239,6 +239,13 @@ class Secrets(Model):
 class Waits(Model):
     """How long each thing is waited for, in seconds."""
 
+    answer: Seconds = Field(
+        default=30, description="one answer of the workspace, and what is tried again after it failed"
+    )
+    throttled: Seconds = Field(default=120, description="a workspace that asks to come back later (429)")
+    outage: Seconds = Field(
+        default=120, description="a workspace that fails while something else is waited for"
+    )
     compute: Seconds = Field(default=1200, description="the app's compute to start or stop")
     deployment: Seconds = Field(
         default=1200, description="a deployment to end (an app has 10 minutes to start)"

@@ -17,14 +17,13 @@ from typing import Any
 import requests
 
 from metamcp_deploy import events
+from metamcp_deploy.config.model import Waits
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.workspace import causes, refusals
 from metamcp_deploy.workspace.clock import Clock
+from metamcp_deploy.workspace.tries import Tries
 
-CONNECT_SECONDS = 6.0
-READ_SECONDS = 60.0
-PATIENCE_SECONDS = 12.0  # how long a host that does not answer is tried; with CONNECT_SECONDS well below 30 s
-THROTTLED_SECONDS = 120.0  # how long 429 and 503 are obeyed
+CONNECT_SECONDS = 6.0  # a host that is not there is told from it well below 30 s
 
 # Called before each request with whether it writes; raises to refuse it.
 Guard = Callable[[bool], None]
@@ -40,7 +39,8 @@ class Api:
         session: makes an HTTP session; called once in each thread that makes requests.
         headers: gives fresh authentication headers.
         clock: of the pauses between tries.
-        read_seconds: how long a host that took a request may be silent.
+        waits: the user's: how long a call is tried.
+        renew: makes `headers` give other ones, when those are refused.
     """
 
     def __init__(
@@ -49,13 +49,16 @@ class Api:
         session: Callable[[], requests.Session],
         headers: Callable[[], Mapping[str, str]],
         clock: Clock | None = None,
-        read_seconds: float = READ_SECONDS,
+        waits: Waits | None = None,
+        renew: Callable[[], None] | None = None,
     ) -> None:
         self.host = host
-        self._timeout = (CONNECT_SECONDS, read_seconds)
+        self.waits = waits or Waits()
         self.clock = clock or Clock()
         self._make_session = session
         self._headers = headers
+        self._renew = renew
+        self._renewing = threading.Lock()
         self._threads = threading.local()
         self.guard: Guard = _anything
         self._told: tuple[float, float] | None = None  # the workspace's time, and ours when it told it
@@ -125,31 +128,40 @@ class Api:
     def _tried(
         self, method: str, path: str, request: Mapping[str, Any], repeatable: bool
     ) -> requests.Response:
-        started, attempt = self.clock.now(), 0
+        tries, renewed = Tries(self.clock, self.waits, repeatable), False
         while True:
-            attempt += 1
+            tries.begin()
             try:
-                response = self._sent(method, path, request)
+                response = self._sent(method, path, request, tries.read_seconds)
             except requests.exceptions.RequestException as e:
-                pause = min(4.0, 2.0 ** (attempt - 1))
-                elapsed = self.clock.now() - started
-                lost = not isinstance(e, requests.exceptions.ConnectTimeout) and not causes.never_arrived(e)
-                if elapsed + pause > PATIENCE_SECONDS or causes.hopeless(e) or (lost and not repeatable):
-                    raise causes.unreachable(self.host, f"{method} {path}", e, elapsed) from e
-                events.emit(
-                    events.Progress(f"{self.host} does not answer; trying again ({causes.reason(e)})")
-                )
+                pause = tries.after_error(e)
+                if pause is None:
+                    raise causes.unreachable(self.host, f"{method} {path}", e, tries.elapsed) from e
+                told = f"{self.host} does not answer; trying again ({causes.reason(e)})"
             else:
-                asked = _throttled(response, attempt)
-                if asked is None or self.clock.now() - started + asked > THROTTLED_SECONDS:
+                if response.status_code == 401 and self._renew and not renewed:
+                    renewed = True
+                    self._renewed(response, self._renew)
+                    continue
+                pause = tries.after_answer(response, _broken(response))
+                if pause is None:
                     return response
-                pause = asked
-                events.emit(
-                    events.Progress(f"{self.host} asks to wait {pause:g} s (HTTP {response.status_code})")
-                )
+                told = f"{self.host} answers {response.status_code}; trying again in {pause:g} s"
+                if response.status_code == 429:
+                    told = f"{self.host} asks to wait {pause:g} s (HTTP 429)"
+            events.emit(events.Progress(told))
             self.clock.pause(pause)
 
-    def _sent(self, method: str, path: str, request: Mapping[str, Any]) -> requests.Response:
+    def _renewed(self, refused: requests.Response, renew: Callable[[], None]) -> None:
+        """Logs in anew, once for all threads whose requests went out with the same token."""
+        with self._renewing:
+            if self._headers().get("Authorization") == refused.request.headers.get("Authorization"):
+                events.emit(events.Progress(f"{self.host} refuses the login's token; logging in anew"))
+                renew()
+
+    def _sent(
+        self, method: str, path: str, request: Mapping[str, Any], read_seconds: float
+    ) -> requests.Response:
         if not hasattr(self._threads, "session"):
             self._threads.session = self._make_session()
         session: requests.Session = self._threads.session
@@ -167,7 +179,7 @@ class Api:
             self.host + path,
             auth=signed,
             allow_redirects=False,
-            timeout=self._timeout,
+            timeout=(CONNECT_SECONDS, read_seconds),
             **request,
         )
         took = 1000 * (self.clock.now() - began)
@@ -179,10 +191,7 @@ class Api:
     def _json(self, method: str, path: str, response: requests.Response) -> Any:
         if not response.content:
             return {}
-        try:
-            document = response.json()
-        except ValueError:
-            document = None
+        document = _document(response)
         if isinstance(document, dict):  # as every answer of every call here
             return document
         raise refusals.no_object(self.host, method, path, response)
@@ -192,12 +201,14 @@ def _anything(writes: bool) -> None:
     """The guard of a workspace that nobody holds a lock of."""
 
 
-def _throttled(response: requests.Response, attempt: int) -> float | None:
-    """Seconds to wait before the same request again, when the answer asks for that."""
-    if response.status_code not in (429, 503):
-        return None
+def _document(response: requests.Response) -> Any:
     try:
-        asked = float(response.headers.get("Retry-After", ""))
+        return response.json()
     except ValueError:
-        asked = min(8.0, 0.5 * 2**attempt)
-    return min(max(asked, 0.05), 60.0)
+        return None
+
+
+def _broken(response: requests.Response) -> bool:
+    """Whether an answer that calls itself JSON was cut on its way."""
+    said = response.headers.get("Content-Type", "").startswith("application/json")
+    return bool(said and response.ok and response.content) and _document(response) is None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from metamcp_deploy.config.model import Settings
+from metamcp_deploy.config.model import Settings, Waits
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.workspace.api import Api
 from metamcp_deploy.workspace.apps import Apps
@@ -37,14 +38,28 @@ class Workspace:
         clock: of all waits.
     """
 
-    def __init__(self, log_in: Callable[[], Login], network: Network, clock: Clock | None = None) -> None:
-        self.clock = clock or Clock()
+    def __init__(
+        self,
+        log_in: Callable[[], Login],
+        network: Network,
+        clock: Clock | None = None,
+        waits: Waits | None = None,
+    ) -> None:
+        waits = waits or Waits()
+        self.clock = replace(clock or Clock(), patience=waits.outage)
         self.network = network
         self._log_in = log_in
         self._login = log_in()
         self.host = self._login.host
         # Through a lambda, so that `renew` counts from the next call on.
-        self._api = Api(self.host, network.requests_session, lambda: self._login.headers(), self.clock)
+        self._api = Api(
+            self.host,
+            network.requests_session,
+            lambda: self._login.headers(),
+            self.clock,
+            waits,
+            self.renew,
+        )
         self.files = Files(self._api)
         self.apps = Apps(self._api)
         self.lakebase = Lakebase(self._api)
@@ -87,7 +102,7 @@ class Workspace:
                 clock=clock,
             )
 
-        return cls(login, network, clock)
+        return cls(login, network, clock, settings.waits)
 
     def renew(self) -> None:
         """Logs in anew: a token that was refused before its time is not used again."""

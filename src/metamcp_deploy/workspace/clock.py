@@ -17,7 +17,6 @@ T = TypeVar("T")
 
 # What may pass by itself while something long is waited for: a workspace that does not answer for a moment.
 _PASSING = frozenset({Code.WORKSPACE_UNREACHABLE, Code.WORKSPACE_ANSWER, Code.RATE_LIMITED})
-_PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -27,11 +26,13 @@ class Clock:
     Attributes:
         now: seconds.
         sleep: for so many.
+        patience: seconds for which `poll` bears a workspace that fails.
         ended: set when a run gives up, so that what its other threads wait for ends.
     """
 
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    patience: float = 120.0
     ended: threading.Event = field(default_factory=threading.Event)
 
     def pause(self, seconds: float) -> None:
@@ -68,8 +69,8 @@ def poll(
         longest: seconds between two looks at most; the first ones follow faster.
 
     Raises:
-        DeployError: DEADLINE; what `look` raises, except that a workspace which does not answer is borne for two
-            minutes.
+        DeployError: DEADLINE; what `look` raises, except that a workspace which does not answer is borne for the
+            clock's patience.
     """
     clock = clock or Clock()
     started = clock.now()
@@ -81,7 +82,7 @@ def poll(
             silent_since = None
         except DeployError as e:
             silent_since = silent_since if silent_since is not None else clock.now()
-            if e.code not in _PASSING or clock.now() - silent_since > _PATIENCE_SECONDS:
+            if e.code not in _PASSING or clock.now() - silent_since > clock.patience:
                 raise
             found = None
         if found is not None:

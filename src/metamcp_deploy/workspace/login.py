@@ -24,8 +24,6 @@ from metamcp_deploy.workspace.visiting import Visit
 if TYPE_CHECKING:
     from metamcp_deploy.network import Network
 
-_SDK_TRY_SECONDS = 8  # of its first question to the host, which it may leave unanswered
-
 # With --debug the console adds a handler of its own; without one, Python would print the SDK's warnings bare.
 logging.getLogger("databricks.sdk").addHandler(logging.NullHandler())
 
@@ -113,7 +111,7 @@ def log_in(
     wanted = profiles.origin(host or settings.workspace.host)
 
     def visit(source: str) -> Visit:
-        return Visit(wanted, source, network, clock or Clock())
+        return Visit(wanted, source, network, clock or Clock(), settings.waits)
 
     if client_id and client_secret:
         given = {
@@ -136,11 +134,15 @@ def log_in(
 
 
 def _configured(given: dict[str, Any], visit: Visit) -> Login:
-    from databricks.sdk.config import Config
-
     events.emit(events.Progress(f"logging in to {visit.wanted or visit.source}"))
     if given["host"]:
         visit.meet(given["host"])  # before the SDK, which is less quick to give up
+    return sdk_calls.twice(lambda: _tried(given, visit), visit.clock, visit.waits)
+
+
+def _tried(given: dict[str, Any], visit: Visit) -> Login:
+    from databricks.sdk.config import Config
+
     version = re.match(r"\d+\.\d+\.\d+", __version__)
     try:
         config = Config(
@@ -149,7 +151,8 @@ def _configured(given: dict[str, Any], visit: Visit) -> Login:
             product_version=version.group() if version else "0.0.0",
             credentials_strategy=_Strategy(visit),  # type: ignore[arg-type]
             retry_timeout_seconds=1,
-            http_timeout_seconds=_SDK_TRY_SECONDS,
+            # Of its first question to the host, which it may leave unanswered.
+            http_timeout_seconds=visit.waits.answer / 4,
         )
     except ValueError as e:  # the SDK's word for whatever is wrong with a login
         raise sdk_calls.not_logged_in(visit.wanted or visit.host, visit.source, str(e)) from e
@@ -158,7 +161,9 @@ def _configured(given: dict[str, Any], visit: Visit) -> Login:
         auth_type=str(config.auth_type),
         user_agent=config.user_agent,
         source=visit.source,
-        _authenticate=lambda: _asked(config.authenticate, visit),
+        _authenticate=lambda: sdk_calls.twice(
+            lambda: _asked(config.authenticate, visit), visit.clock, visit.waits
+        ),
     )
 
 
@@ -181,7 +186,7 @@ class _Strategy:
 
 def _asked(call: Callable[[], Any], visit: Visit) -> Any:
     try:
-        return sdk_calls.bounded(call, visit.host, visit.source)
+        return sdk_calls.bounded(call, visit.host, visit.source, visit.waits)
     except DeployError as e:
         raise visit.explained(e) from e
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 
+from metamcp_deploy.config.model import Waits
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.workspace import causes, refusals
+from metamcp_deploy.workspace.clock import Clock
 
-_TOKEN_SECONDS = 25.0  # the SDK's token request has no limit of its own, nor have the programs that it runs
+T = TypeVar("T")
+
+_PAUSE_SECONDS = 1.0
 # What to look at when a pipeline's own way to log in fails.
 _POLICY = (
     "DATABRICKS_CLIENT_ID must be of a service principal whose federation policy names the token's issuer, subject and "
@@ -26,13 +30,33 @@ _OF_PIPELINES = {
 }
 
 
-def bounded(call: Callable[[], Any], host: str, source: str) -> Any:
-    """Runs one of the SDK's authentication calls for at most `_TOKEN_SECONDS`.
+def twice(call: Callable[[], T], clock: Clock, waits: Waits) -> T:
+    """Makes a login, and once more if it failed: the SDK does not tell a failure that passes from a refusal.
+
+    Raises:
+        DeployError: of the second try, or of the first where that took long already.
+    """
+    began = clock.now()
+    try:
+        return call()
+    except DeployError as e:
+        passing = e.code in (Code.AUTH_FAILED, Code.WORKSPACE_UNREACHABLE)
+        if not passing or clock.now() - began > waits.answer / 2:
+            raise
+    clock.sleep(_PAUSE_SECONDS)
+    return call()
+
+
+def bounded(call: Callable[[], Any], host: str, source: str, waits: Waits) -> Any:
+    """Runs one of the SDK's authentication calls for a part of `waits.answer`, so that it can be made twice.
+
+    The SDK's token request has no limit of its own, nor have the programs that it runs.
 
     Args:
         call: without arguments.
         host: of the workspace, for the errors.
         source: where the login comes from, for the errors.
+        waits: the user's.
 
     Raises:
         DeployError: WORKSPACE_UNREACHABLE, ADDRESS_REFUSED, AUTH_FAILED; what `call` raises of this kind.
@@ -48,11 +72,12 @@ def bounded(call: Callable[[], Any], host: str, source: str) -> Any:
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    thread.join(_TOKEN_SECONDS)
+    seconds = 0.4 * waits.answer
+    thread.join(seconds)
     if done:
         return done[0]
     if not failed:
-        text = f"{host} did not answer the request for a token within {_TOKEN_SECONDS:g} s."
+        text = f"{host} did not answer the request for a token within {seconds:g} s."
         raise DeployError(
             Code.WORKSPACE_UNREACHABLE, text, hint=f"Check the network and proxy settings: curl -sI {host}"
         )

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from metamcp_deploy.config.model import Waits
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.workspace import api, profiles, refusals
 from metamcp_deploy.workspace.clock import Clock
 
 if TYPE_CHECKING:
     from metamcp_deploy.network import Network
-
-_ANSWER_SECONDS = 15.0  # with the time that a connection may take, silence is noticed well within 30 s
 
 
 @dataclass
@@ -24,6 +23,7 @@ class Visit:
         source: where the login comes from, for the errors.
         network: how the host is reached.
         clock: of the pauses between tries.
+        waits: the user's.
         host: that was met; empty before.
         strange: what is unusual about its answer, which alone is no failure.
     """
@@ -32,6 +32,7 @@ class Visit:
     source: str
     network: Network
     clock: Clock
+    waits: Waits
     host: str = ""
     strange: str | None = None
 
@@ -78,7 +79,9 @@ class Visit:
         return DeployError(error.code, f"{error.message} {text}", hint=error.hint, detail=error.detail)
 
     def _odd(self, host: str, path: str) -> str | None:
-        call = api.Api(host, self.network.requests_session, dict, self.clock, read_seconds=_ANSWER_SECONDS)
+        # Half of the patience: a host that is silent is told of well before the whole is over.
+        waits = self.waits.model_copy(update={"answer": self.waits.answer / 2})
+        call = api.Api(host, self.network.requests_session, dict, self.clock, waits)
         try:
             call.call("GET", path)
         except refusals.ApiError as e:

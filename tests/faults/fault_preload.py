@@ -1,0 +1,8 @@
+"""Imported once by the process that killed ones are forked from."""
+
+import databricks.sdk  # noqa: F401
+import fault_acts  # noqa: F401
+
+from metamcp_deploy import health  # noqa: F401
+from metamcp_deploy.stages import app_deploy, bundle_deploy, deploy, operate  # noqa: F401
+from metamcp_deploy.workspace import logs  # noqa: F401
