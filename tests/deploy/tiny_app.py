@@ -81,3 +81,11 @@ def with_app(project: Project, **app: Any) -> Project:
     """The project with other settings of its app."""
     dump = project.settings.model_dump(by_alias=True)
     return replace(project, settings=Settings.model_validate({**dump, "app": {**dump["app"], **app}}))
+
+
+def with_settings(project: Project, **sections: Any) -> Project:
+    """The project with other settings; each section's keys are laid over what there is."""
+    dump = project.settings.model_dump(by_alias=True)
+    for name, keys in sections.items():
+        dump[name] = {**dump[name], **keys}
+    return replace(project, settings=Settings.model_validate(dump))

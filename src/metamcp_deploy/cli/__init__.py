@@ -54,7 +54,7 @@ STAGES = (pipeline.prepare, pipeline.patch, pipeline.build, pipeline.bundle_depl
 SEEING = (power.status, operate.health, operate.logs, history.history, operate.token)
 ACTING = (rollback.rollback, power.start, power.stop)
 
-for command in (pipeline.deploy, *STAGES, preflight.preflight):
+for command in (pipeline.deploy, pipeline.plan, *STAGES, preflight.preflight):
     app.command(rich_help_panel=PIPELINE)(command)
 for command in (*SEEING, *ACTING):
     app.command(rich_help_panel=OPERATE)(command)

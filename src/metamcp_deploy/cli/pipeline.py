@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from metamcp_deploy.cli import planning
 from metamcp_deploy.cli.options import ForceLock, NoCache, Plan, Ref, Run, Url, common
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 Clean = Annotated[bool, typer.Option("--clean", help="Build from nothing.")]
 NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not start the release to see that it runs.")]
 Redeploy = Annotated[bool, typer.Option("--redeploy", help="Deploy although nothing changed.")]
+Adopt = Annotated[bool, typer.Option("--adopt", help="Take over an app of that name that others made.")]
 Message = Annotated[str | None, typer.Option("-m", "--message", help="Kept in the deployment's record.")]
 Archive = Annotated[
     Path | None, typer.Option("--archive", metavar="FILE", help="Write the verified bundle to one file.")
@@ -77,18 +79,27 @@ def build(
 
 
 @common
-def bundle_deploy(run: Run, plan: Plan = False, force_lock: ForceLock = False, source: From = None) -> None:
+def bundle_deploy(
+    run: Run,
+    plan: Plan = False,
+    detailed_exitcode: planning.DetailedExitcode = False,
+    adopt: Adopt = False,
+    force_lock: ForceLock = False,
+    source: From = None,
+) -> None:
     """Make database, app and secret, and upload the release."""
     from metamcp_deploy.stages.deploy import Wishes, from_file
 
     stages = ["bundle-deploy"]
-    _stages(run, from_file(stages) if source else stages, plan, Wishes(force_lock=force_lock, source=source))
+    wishes = Wishes(force_lock=force_lock, source=source, adopt=adopt)
+    _stages(run, from_file(stages) if source else stages, plan, wishes, detailed=detailed_exitcode)
 
 
 @common
 def app_deploy(
     run: Run,
     plan: Plan = False,
+    detailed_exitcode: planning.DetailedExitcode = False,
     redeploy: Redeploy = False,
     message: Message = None,
     force_lock: ForceLock = False,
@@ -96,7 +107,8 @@ def app_deploy(
     """Deploy the uploaded release and follow it until it runs."""
     from metamcp_deploy.stages.deploy import Wishes
 
-    _stages(run, ["app-deploy"], plan, Wishes(False, redeploy, message, force_lock))
+    wishes = Wishes(False, redeploy, message, force_lock)
+    _stages(run, ["app-deploy"], plan, wishes, detailed=detailed_exitcode)
 
 
 @common
@@ -105,9 +117,11 @@ def deploy(
     url: Url = None,
     ref: Ref = None,
     plan: Plan = False,
+    detailed_exitcode: planning.DetailedExitcode = False,
     clean: Clean = False,
     redeploy: Redeploy = False,
     message: Message = None,
+    adopt: Adopt = False,
     force_lock: ForceLock = False,
     no_verify: NoVerify = False,
     source: From = None,
@@ -120,8 +134,28 @@ def deploy(
     if source and (url or ref or clean or no_verify):
         raise typer.BadParameter("--from builds nothing: leave out --url, --ref, --clean and --no-verify.")
     run.with_flags(not no_cache, upstream__url=url, upstream__ref=ref)
-    wishes = Wishes(clean, redeploy, message, force_lock, not no_verify, source=source)
-    _stages(run, from_file(STAGES) if source else STAGES, plan, wishes, wait=wait)
+    wishes = Wishes(clean, redeploy, message, force_lock, not no_verify, source=source, adopt=adopt)
+    stages = from_file(STAGES) if source else STAGES
+    _stages(run, stages, plan, wishes, wait=wait, detailed=detailed_exitcode)
+
+
+@common
+def plan(
+    run: Run,
+    url: Url = None,
+    ref: Ref = None,
+    detailed_exitcode: planning.DetailedExitcode = False,
+    redeploy: Redeploy = False,
+    adopt: Adopt = False,
+    source: From = None,
+    no_cache: NoCache = False,
+) -> None:
+    """Show what `deploy` would do, here and in the workspace; change nothing."""
+    from metamcp_deploy.stages.deploy import STAGES, Wishes, from_file
+
+    run.with_flags(not no_cache, upstream__url=url, upstream__ref=ref)
+    wishes = Wishes(redeploy=redeploy, source=source, adopt=adopt)
+    _planned(run, from_file(STAGES) if source else STAGES, wishes, detailed_exitcode)
 
 
 @common
@@ -151,17 +185,19 @@ def _stages(
     wishes: Wishes | None = None,
     *,
     wait: float | None = None,
+    detailed: bool = False,
     next_steps: Callable[[str], Sequence[str]] = lambda _: (),
 ) -> None:
     """Runs or plans stages, then (with `wait`) health, and reports."""
+    from metamcp_deploy.stages import connection
     from metamcp_deploy.stages import deploy as stages
 
     if plan:
-        with run.console.following():
-            planned = [vars(p) for p in stages.plan(run.project, names, wishes)]
-        run.console.data({"stages": planned}, "\n".join(_planned(p) for p in planned))
+        _planned(run, names, wishes or stages.Wishes(), detailed)
         return
-    with run.console.following(), stages.working(run.project):
+    if detailed:
+        raise typer.BadParameter("--detailed-exitcode goes with --plan.")
+    with run.console.following(), stages.working(run.project), connection.shared():
         outcomes = stages.run(run.project, names, wishes)
         report = None if wait is None else stages.healthy(run.project, wait)
     document: dict[str, Any] = {"stages": [vars(o) for o in outcomes]}
@@ -173,8 +209,12 @@ def _stages(
         run.console.data(document)
 
 
-def _planned(row: dict[str, Any]) -> str:
-    return f"{row['stage']:<14} " + (f"would run: {row['reason']}" if row["reason"] else "up to date")
+def _planned(run: Run, names: Sequence[str], wishes: Wishes, detailed: bool) -> None:
+    from metamcp_deploy.stages import outlook
+
+    with run.console.following():
+        found = outlook.look(run.project, names, wishes)
+    planning.shown(run, found, detailed)
 
 
 def _listing(run: Run) -> None:

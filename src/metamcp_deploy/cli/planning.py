@@ -9,15 +9,16 @@ import typer
 if TYPE_CHECKING:
     from metamcp_deploy.cli.options import Run
     from metamcp_deploy.stages.converge.plan import Plan
+    from metamcp_deploy.stages.outlook import Outlook
 
 DIFFERS = 4
 
 DetailedExitcode = Annotated[
-    bool, typer.Option("--detailed-exitcode", help="With --plan: exit code 4 when something would be done.")
+    bool, typer.Option("--detailed-exitcode", help="With a plan: exit code 4 when something would be done.")
 ]
 
 
-def shown(run: Run, plan: Plan, detailed_exitcode: bool = False) -> None:
+def shown(run: Run, plan: Plan | Outlook, detailed_exitcode: bool = False) -> None:
     """Shows a plan; with `--detailed-exitcode` ends with 4 when it differs."""
     run.console.data(plan.as_dict(), "\n".join(plan.lines()))
     if detailed_exitcode and plan.differs:

@@ -49,8 +49,6 @@ def read(project: Project, me: str) -> Desired:
         DeployError: STAGE_MISSING without the file, and where it is not what the settings now render; BUNDLE_INVALID
             where a template asks for what this tool does not make, or names other things than the settings.
     """
-    import yaml
-
     path = project.bundle / manifests.FILE
     try:
         text = path.read_text(encoding="utf-8")
@@ -58,6 +56,21 @@ def read(project: Project, me: str) -> Desired:
         raise _stale(project, f"There is no {path}.") from None
     if text != manifests.databricks_yml(project):
         raise _stale(project, f"{path} is not what the settings of target {project.settings.target} say now.")
+    return _of(project, text, me)
+
+
+def rendered(project: Project, me: str) -> Desired:
+    """How the target should be, as `build` would write it now: for plans, which need no bundle.
+
+    Raises:
+        DeployError: BUNDLE_INVALID, and those of rendering.
+    """
+    return _of(project, manifests.databricks_yml(project), me)
+
+
+def _of(project: Project, text: str, me: str) -> Desired:
+    import yaml
+
     section = yaml.safe_load(text)["targets"][project.settings.target]
     stated = desired.of(project.settings, root(project.settings, me))
     return _File(section, stated, me).desired()

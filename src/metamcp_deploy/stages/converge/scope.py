@@ -11,7 +11,7 @@ from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.stages.converge.part import Part
-from metamcp_deploy.stages.converge.plan import ELSEWHERE, Action, Change
+from metamcp_deploy.stages.converge.plan import ELSEWHERE, OURS, Action, Change
 from metamcp_deploy.stages.environment import AUTH_SECRET
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ class Scope(Part):
         elif auth and not self.context.ledger.has("scope", wanted.scope):
             action = Action.ADOPT
         owner = self.context.ledger.owner("scope", wanted.scope) if wanted.managed else ELSEWHERE
+        owner = OURS if action is Action.CREATE else owner
         reason = f"gets the secret {self.auth}" if action is Action.ADOPT else ""
         return (
             Change(action, "secret scope", wanted.scope, owner, reason),
@@ -117,7 +118,7 @@ class Scope(Part):
         managed = self.context.desired.secrets.managed
         if key not in (self.written or {}):
             how = f"the {AUTH_SECRET} given here" if self.given else "a random value"
-            return Change(Action.CREATE, "secret", name, reason=how)
+            return Change(Action.CREATE, "secret", name, OURS, how)
         owner = self.context.ledger.owner("secrets", key) if managed else ELSEWHERE
         return Change(Action.KEEP if managed else Action.CHECK, "secret", name, owner)
 

@@ -1,0 +1,101 @@
+"""What stages would do: why local ones would run, and what would change in the workspace. Reads, and writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from metamcp_deploy import events, pipeline
+from metamcp_deploy.config.project import Project
+from metamcp_deploy.stages import bundle_file, connection, deploy, releases
+from metamcp_deploy.stages.converge.part import Context, Part
+from metamcp_deploy.stages.converge.plan import Plan
+from metamcp_deploy.stages.converge.running import DeploymentPart
+from metamcp_deploy.stages.converge.target import Target
+from metamcp_deploy.stages.deploy import Planned, Wishes
+
+REMOTE = ("bundle-deploy", "app-deploy")
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What stages would do.
+
+    Attributes:
+        stages: why each local stage would run.
+        plan: of the workspace; None where no remote stage was asked for, or there is no workspace yet.
+        why: in words, why a plan of the workspace is missing; empty where it is not.
+    """
+
+    stages: tuple[Planned, ...]
+    plan: Plan | None = None
+    why: str = ""
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything would be done."""
+        return bool(self.why) or any(s.reason for s in self.stages) or bool(self.plan and self.plan.differs)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `-o json`: `stages`, and what a plan has."""
+        return {"stages": [vars(s) for s in self.stages], **(self.plan.as_dict() if self.plan else {})} | {
+            "differs": self.differs
+        }
+
+    def lines(self) -> list[str]:
+        """For people."""
+        rows = [
+            f"{s.stage:<14} {f'would run: {s.reason}' if s.reason else 'up to date'}" for s in self.stages
+        ]
+        remote = self.plan.lines() if self.plan else [self.why] if self.why else []
+        return [*rows, *([""] if rows and remote else []), *remote]
+
+
+def look(project: Project, stages: Sequence[str], wishes: Wishes) -> Outlook:
+    """What these stages would do.
+
+    Raises:
+        DeployError: those of the login and of the parts that look.
+    """
+    local = [stage for stage in stages if stage not in REMOTE]
+    remote = [stage for stage in stages if stage in REMOTE]
+    planned = tuple(deploy.plan(project, local, wishes))
+    if not remote:
+        return Outlook(planned)
+    if project.settings.embedded and not _runs(project):
+        return Outlook(
+            planned,
+            why="The embedded workspace does not run: what is in it is not known. `local up` starts it.",
+        )
+    return Outlook(planned, _remote(project, remote, wishes, any(p.reason for p in planned)))
+
+
+def _runs(project: Project) -> bool:
+    from metamcp_deploy import local
+
+    return local.running(project) is not None
+
+
+def _remote(project: Project, stages: Sequence[str], wishes: Wishes, building: bool) -> Plan:
+    release = None if building or not _is_built(project) else releases.built(project)
+    with connection.shared():
+        site = connection.site(project)
+        desired = bundle_file.rendered(project, site.workspace.me)
+        context = Context(site, desired, wishes.adopt)
+        events.emit(events.Progress(f"looks at the target {desired.target}"))
+        context.app = site.workspace.apps.find(desired.app.name)
+        target = Target(context, release)
+        target.looked()
+        deployment = DeploymentPart(context, release.id if release else None, wishes.redeploy)
+        deployment.look()
+        parts: list[Part] = []
+        if "bundle-deploy" in stages:
+            parts += target.parts
+        if "app-deploy" in stages:
+            parts.append(deployment)
+    return Plan(tuple(change for part in parts for change in part.changes()))
+
+
+def _is_built(project: Project) -> bool:
+    return pipeline.recorded(project.state, "build") is not None
