@@ -14,6 +14,7 @@ from metamcp_deploy import __version__
 from metamcp_deploy.cli import (
     boundary,
     config,
+    destroy,
     history,
     local,
     operate,
@@ -52,7 +53,7 @@ def _root(
 PIPELINE, OPERATE, AROUND = "The pipeline", "A deployed app", "Around it"
 STAGES = (pipeline.prepare, pipeline.patch, pipeline.build, pipeline.bundle_deploy, pipeline.app_deploy)
 SEEING = (power.status, operate.health, operate.logs, history.history, operate.token)
-ACTING = (rollback.rollback, power.start, power.stop)
+ACTING = (rollback.rollback, power.start, power.stop, destroy.destroy)
 
 for command in (pipeline.deploy, pipeline.plan, *STAGES, preflight.preflight):
     app.command(rich_help_panel=PIPELINE)(command)

@@ -28,12 +28,12 @@ def history(run: Run, app: AppOption = None, count: Count = 20) -> None:
     if run.output == "json":
         run.console.data({"deployments": [entry.as_dict() for entry in entries]})
     elif entries:
-        run.console.raw("\n".join(_aligned([_COLUMNS, *map(_row, entries)])))
+        run.console.raw("\n".join(aligned([_COLUMNS, *map(_row, entries)])))
     else:
         run.console.raw("Nothing was deployed yet.")
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Columns as wide as they have to be: a line stays a line, however narrow the terminal, for grep and cut."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from metamcp_deploy.cli.options import Run, common
+from metamcp_deploy.cli import planning
+from metamcp_deploy.cli.history import aligned
+from metamcp_deploy.cli.options import AppOption, ForceLock, Plan, Run, common
 
 if TYPE_CHECKING:
     from metamcp_deploy.stages.accounts import Account
+    from metamcp_deploy.stages.pruning import Stored
 
-app = typer.Typer(name="release", help="Look at releases.", no_args_is_help=True)
+app = typer.Typer(name="release", help="Look at releases, and delete old ones.", no_args_is_help=True)
 
 Which = Annotated[
     str | None,
@@ -52,6 +55,53 @@ def diff(run: Run, before: Before, after: After = None) -> None:
         found = [accounts.find(run.project, which) for which in (before, after)]
     document = differences.between(*found)
     run.console.data(document, "\n".join(_differences(document)))
+
+
+@app.command("list")
+@common
+def listing(run: Run, app: AppOption = None) -> None:
+    """List the releases in the workspace, and which the next deployment keeps."""
+    from metamcp_deploy.stages import pruning, standing
+
+    run.app = app
+    with run.console.following():
+        site = standing.site(run.project)
+        stored = pruning.look(site)
+        pins = pruning.pins(site, stored)
+    if run.output == "json":
+        run.console.data({"releases": [{**one.as_dict(), "pin": pins.get(one.id)} for one in stored]})
+        return
+    rows = [(one.id, pins.get(one.id, "-"), *_stored(one)) for one in stored]
+    run.console.raw(
+        "\n".join(aligned([("release", "pin", "used", ""), *rows])) if rows else "No release is there."
+    )
+
+
+@app.command()
+@common
+def prune(
+    run: Run,
+    app: AppOption = None,
+    keep: Annotated[
+        int | None, typer.Option("--keep", min=0, help="How many stay; default: releases.keep.")
+    ] = None,
+    plan: Plan = False,
+    detailed_exitcode: planning.DetailedExitcode = False,
+    force_lock: ForceLock = False,
+) -> None:
+    """Delete old releases from the workspace; what runs and what a rollback needs stays."""
+    from metamcp_deploy.stages import connection, pruning, standing
+
+    run.app = app
+    with run.console.following(), connection.shared():
+        site = standing.site(run.project)
+        stored = pruning.look(site, keep) if plan else pruning.prune(site, keep, force_lock)
+    planning.shown(run, pruning.plan(stored), plan and detailed_exitcode)
+
+
+def _stored(one: Stored) -> tuple[str, str]:
+    used = one.used.replace("T", " ").removesuffix("Z") + ("" if one.deployed else " (sent)")
+    return (used, one.stays or "goes") if one.complete else ("-", "not wholly there: goes")
 
 
 def _shown(found: Account, packages: int | None) -> Iterator[str]:

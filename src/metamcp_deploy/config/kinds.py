@@ -159,6 +159,7 @@ Suspension = Annotated[
     Expected("a whole number of seconds, 60 to 604800, or never"),
 ]
 RetentionDays = Annotated[int, Integer, Field(ge=2, le=35), Expected("a whole number of days, 2 to 35")]
+KeptReleases = Annotated[int, Integer, Field(ge=2, le=1000), Expected("a whole number, at least 2")]
 UserScope = Annotated[
     str,
     StringConstraints(pattern=r"^[a-z][a-z0-9_.:-]{0,127}$"),

@@ -21,6 +21,7 @@ from metamcp_deploy.config.model import (
     Database,
     Model,
     Network,
+    Releases,
     Secrets,
     TargetDatabase,
     Upstream,
@@ -44,6 +45,7 @@ class TargetSection(Model):
     secrets: Annotated[Secrets, Section()] = Secrets()
     network: Annotated[Network, Section()] = Network()
     workspace: Annotated[WorkspaceSettings, Section()] = WorkspaceSettings()
+    releases: Annotated[Releases, Section()] = Releases()
     waits: Annotated[Waits, Section()] = Waits()
 
 
@@ -63,6 +65,7 @@ class File(Model):
     secrets: Annotated[Secrets, Section()] = Secrets()
     network: Annotated[Network, Section()] = Network()
     workspace: Annotated[WorkspaceSettings, Section()] = WorkspaceSettings()
+    releases: Annotated[Releases, Section()] = Releases()
     waits: Annotated[Waits, Section()] = Waits()
     overrides: Folder | None = Field(default=None, description="folder of files laid over the upstream tree")
     patches: Folder | None = Field(default=None, description="folder of patches, applied after the package's")

@@ -21,6 +21,7 @@ from metamcp_deploy.config.kinds import (
     Folder,
     Host,
     Identifier,
+    KeptReleases,
     LakebaseId,
     Line,
     RetentionDays,
@@ -236,6 +237,15 @@ class Secrets(Model):
     )
 
 
+class Releases(Model):
+    """Releases in the target's workspace."""
+
+    keep: KeptReleases = Field(
+        default=5,
+        description="how many stay after a deployment; what runs and what a rollback needs always does",
+    )
+
+
 class Waits(Model):
     """How long each thing is waited for, in seconds."""
 
@@ -294,6 +304,7 @@ class Settings(Model):
     secrets: Annotated[Secrets, Section()] = Secrets()
     network: Annotated[Network, Section()] = Network()
     workspace: Annotated[WorkspaceSettings, Section()] = WorkspaceSettings()
+    releases: Annotated[Releases, Section()] = Releases()
     waits: Annotated[Waits, Section()] = Waits()
     overrides: Folder | None = None
     patches: Folder | None = None
@@ -362,6 +373,7 @@ __all__ = [
     "Model",
     "Network",
     "Permission",
+    "Releases",
     "SecretKey",
     "SecretReference",
     "Secrets",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import records, releases, rollout
+from metamcp_deploy.stages import pruning, records, releases, rollout
 from metamcp_deploy.stages.connection import Site
 
 if TYPE_CHECKING:
@@ -107,4 +107,5 @@ def _finished(site: Site, name: str, deployment: Deployment, path: str, record: 
             records.write(workspace, root, {**record, "outcome": "FAILED", "error": e.message})
         raise
     records.write(workspace, root, {**record, "outcome": "SUCCEEDED"})
+    pruning.after_deployment(site)
     return Done(deployment.id, path, new=True)

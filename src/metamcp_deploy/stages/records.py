@@ -18,6 +18,8 @@ from metamcp_deploy.config.project import Project
 if TYPE_CHECKING:
     from metamcp_deploy.workspace import Workspace
 
+LOOKED_AT = 50  # of the newest records, where not all are needed
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -192,6 +194,11 @@ def find(workspace: Workspace, root: str, deployment: str) -> tuple[str, dict[st
 def newest(workspace: Workspace, root: str, count: int | None = None) -> list[Record]:
     """The records of a target, newest first; all of them, or so many. One that cannot be read is told and left out."""
     return _read(workspace, root, _names(workspace, root)[:count])
+
+
+def count(workspace: Workspace, root: str) -> int:
+    """How many records a target has."""
+    return len(_names(workspace, root))
 
 
 def _names(workspace: Workspace, root: str) -> list[str]:

@@ -143,9 +143,15 @@ class Files:
             raise
         return answer
 
-    def delete(self, path: str, *, repeatable: bool = True) -> None:
-        """Deletes a file; one that is not there is fine. Without `repeatable` a lost answer is not tried again."""
-        body = {"path": path, "recursive": False}
+    def delete(self, path: str, *, repeatable: bool = True, recursive: bool = False) -> None:
+        """Deletes a file, or an empty folder; one that is not there is fine.
+
+        Args:
+            path: of it.
+            repeatable: False when a lost answer is not to be tried again.
+            recursive: also a folder with all that is in it.
+        """
+        body = {"path": path, "recursive": recursive}
         try:
             self._api.call("POST", "/api/2.0/workspace/delete", body=body, repeatable=repeatable)
         except DeployError as e:

@@ -69,6 +69,21 @@ class Secrets:
         body = {"scope": scope, "key": key, "string_value": value.reveal()}
         self._api.call("POST", f"{_ROOT}/put", body=body)
 
+    def delete(self, scope: str, key: str) -> None:
+        """Deletes a secret; one that is not there is fine."""
+        self._gone("delete", {"scope": scope, "key": key})
+
+    def delete_scope(self, scope: str) -> None:
+        """Deletes a scope with all its secrets; one that is not there is fine."""
+        self._gone("scopes/delete", {"scope": scope})
+
+    def _gone(self, what: str, body: dict[str, str]) -> None:
+        try:
+            self._api.call("POST", f"{_ROOT}/{what}", body=body)
+        except DeployError as e:
+            if e.code is not Code.NOT_FOUND:
+                raise
+
     def granted(self, scope: str) -> dict[str, str]:
         """Who may do what: name of a user or group, or client id → READ, WRITE or MANAGE. Needs MANAGE."""
         answer = self._api.call("GET", f"{_ROOT}/acls/list", query={"scope": scope})

@@ -111,7 +111,9 @@ def look(site: Site, wishes: Wishes) -> Way:
     """
     workspace, root = site.workspace, site.root
     app = workspace.apps.get(site.project.settings.app.name)
-    written = choice.since_destroyed(records.newest(workspace, root))
+    written = choice.since_destroyed(
+        records.newest(workspace, root, None if wishes.deployment else records.LOOKED_AT)
+    )
     kept = _settled(site, app, written)
     running = app.active.id if app.active else None
     options = standing.called(site.project)

@@ -1,0 +1,151 @@
+"""Deleting what a target made, with its releases and its lock; data and secrets only where that is asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from metamcp_deploy import __version__, events
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.stages import connection, doomed, records
+from metamcp_deploy.stages.connection import Site
+from metamcp_deploy.stages.converge import ledger
+from metamcp_deploy.stages.doomed import DATABASE, Doomed, Thing, Wishes
+
+if TYPE_CHECKING:
+    from metamcp_deploy.workspace import Workspace
+
+
+def allow(site: Site) -> None:
+    """Refuses for a protected target.
+
+    Raises:
+        DeployError: TARGET_PROTECTED.
+    """
+    target = site.project.settings.target
+    if site.project.settings.protected:
+        raise DeployError(
+            Code.TARGET_PROTECTED,
+            f"Target `{target}` is protected: it is not destroyed.",
+            hint=f"If it really is to go, take `protected: true` from target {target} in metamcp.yaml first.",
+        )
+
+
+def run(site: Site, wishes: Wishes, force_lock: bool = False) -> Doomed:
+    """Deletes what `doomed.look` finds under the lock; interrupted, the same call goes on.
+
+    Returns:
+        What was there, and what of it went.
+
+    Raises:
+        DeployError: TARGET_PROTECTED, LOCK_HELD; DEADLINE, naming what is not gone yet.
+    """
+    allow(site)
+    found = doomed.look(site, wishes)
+    if not found.plan.differs:
+        return found
+    with connection.shared() as session:
+        if found.all_goes:
+            session.ending.callback(_swept, site)  # once the lock is let go
+        with site.locked(force_lock):
+            found = doomed.look(site, wishes)  # again: somebody may have held the lock until now
+            record = dict(found.begun.raw) if found.begun else _begun(site)
+            _deleted(site, found)
+            if found.files_go:
+                _files(site, found)
+            if not found.all_goes:
+                records.write(site.workspace, site.root, {**record, "outcome": "SUCCEEDED"})
+    if found.apps and any(thing.what in DATABASE for thing in found.staying):
+        events.emit(events.Warned(*_tables_left(found)))
+    return found
+
+
+def _begun(site: Site) -> dict[str, Any]:
+    """The record of the destruction, which a rollback does not look past."""
+    record = {
+        "format": 1,
+        "kind": "destroy",
+        "deployment": f"destroy-{uuid.uuid4().hex[:12]}",
+        "at": records.stamp(datetime.now(UTC).timestamp(), "seconds"),
+        "by": site.workspace.me,
+        "tool": __version__,
+        "host": site.workspace.host,
+        "target": site.project.settings.target,
+        "app": site.project.settings.app.name,
+        "outcome": "IN_PROGRESS",
+    }
+    records.write(site.workspace, site.root, record)
+    return record
+
+
+def _deleted(site: Site, found: Doomed) -> None:
+    """Deletes one thing after the other, and after each takes it out of the ledger."""
+    left = found.ledger
+    for thing in found.going:
+        events.emit(events.Progress(f"deletes {thing.name}"))
+        _delete(site, thing)
+        events.emit(events.Changed("deleted", thing.what, thing.name))
+        left = left.less(thing.what, thing.name.rsplit("/", 1)[-1] if thing.what == "secrets" else thing.name)
+        if thing.what in ("project", "branch"):
+            left = left.without(*DATABASE)
+        elif thing.what == "scope":
+            left = left.without("secrets")
+        ledger.write(site.workspace.files, site.root, left)
+
+
+def _delete(site: Site, thing: Thing) -> None:
+    workspace, waits = site.workspace, site.project.settings.waits
+    if thing.what in doomed.APPS:
+        _app(workspace, thing.name, waits.deletion)
+    elif thing.what == "instance":
+        workspace.instances.delete(thing.name, waits.database)
+    elif thing.what in DATABASE:
+        workspace.lakebase.delete(thing.name, waits.database)
+    elif thing.what == "scope":
+        workspace.secrets.delete_scope(thing.name)
+    else:
+        workspace.secrets.delete(*thing.name.split("/", 1))
+
+
+def _app(workspace: Workspace, name: str, within: float) -> None:
+    from metamcp_deploy.workspace import poll
+
+    workspace.apps.delete(name)
+    events.emit(events.Progress(f"waits for the app {name} to be gone (up to 20 minutes)"))
+    poll(
+        lambda: True if workspace.apps.find(name) is None else None,
+        what=f"the app {name} to be gone",
+        within=within,
+        hint="Run the same command again: it goes on; or wait longer: --set waits.deletion=SECONDS",
+        clock=workspace.clock,
+        longest=10.0,
+    )
+
+
+def _files(site: Site, found: Doomed) -> None:
+    files, root = site.workspace.files, site.root
+    files.delete(f"{root}/releases", recursive=True)
+    events.emit(events.Changed("deleted", "releases", f"{root}/releases"))
+    if found.all_goes:
+        files.delete(f"{root}/state/{ledger.NAME}")
+        files.delete(f"{root}/deployments", recursive=True)
+        events.emit(events.Changed("deleted", "history", f"{root}/deployments"))
+
+
+def _swept(site: Site) -> None:
+    """Removes the folders that are empty now; what others keep in them stays."""
+    for path in (f"{site.root}/state", site.root):
+        with contextlib.suppress(DeployError):  # not empty
+            site.workspace.files.delete(path)
+
+
+def _tables_left(found: Doomed) -> tuple[str, str]:
+    who = f" {found.principal}" if found.principal else ""
+    return (
+        f"The database stays, and its tables belong to the service principal{who} of the app that is gone: an app that "
+        "is made later has another, and its launcher refuses tables of somebody else (schema_foreign).",
+        "The launcher names the statements that hand them over. To delete the data, too: metamcp-deploy destroy "
+        "--with-database",
+    )

@@ -1,0 +1,105 @@
+"""rollback, release and destroy as people and pipelines run them: other processes, a terminal, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from tiny_app import APP, write_bundle
+
+from metamcp_deploy import pipeline
+from metamcp_deploy.config.project import Project
+from metamcp_deploy.stages import connection
+
+Deploy = Callable[..., pipeline.Facts]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def argv(*words: str) -> list[str]:
+    return [sys.executable, "-m", "metamcp_deploy", *words, "-t", "local"]
+
+
+@pytest.fixture
+def run(project: Project) -> Run:
+    """Runs a command in the project's folder, for its app, without a terminal."""
+    text = f"version: 1\ntargets:\n  local:\n    embedded: true\n    app: {{name: {project.settings.app.name}}}\n"
+    (project.folder / "metamcp.yaml").write_text(text)
+
+    def done(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(argv(*words), cwd=project.folder, text=True, capture_output=True, timeout=90)
+
+    return done
+
+
+def typed(project: Project, answer: str, *words: str) -> tuple[int, str]:
+    """Exit code and output of a command on a terminal, on which somebody types."""
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen(
+        argv(*words),
+        cwd=project.folder,
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    os.close(theirs)
+    os.write(ours, f"{answer}\n".encode())
+    out, _ = child.communicate(timeout=90)
+    os.close(ours)
+    return child.returncode, out
+
+
+def test_two_releases_and_back(project: Project, deployed: Deploy, run: Run) -> None:
+    first = deployed(project)
+    write_bundle(project, APP + "// the second release")
+    second = deployed(project)
+    planned = run("rollback", "--plan", "--detailed-exitcode", "-o", "json")
+    document = json.loads(planned.stdout)
+    assert (planned.returncode, document["differs"]) == (4, True)
+    back = run("rollback", "-m", "too slow", "-o", "json")
+    document = json.loads(back.stdout)
+    assert (back.returncode, document["release"], document["of"]) == (
+        0,
+        first["release"],
+        first["deployment"],
+    )
+    assert document["health"]["status"] == "healthy"
+    listed = json.loads(run("release", "list", "-o", "json").stdout)["releases"]
+    assert {one["id"]: one["stays"] for one in listed} == {
+        first["release"]: "runs",
+        second["release"]: "one of the newest",
+    }
+    assert second["release"] in run("release", "list").stdout
+    pruned = run("release", "prune", "--keep", "0", "-o", "json")
+    assert (pruned.returncode, json.loads(pruned.stdout)["counts"]) == (0, {"delete": 1, "keep": 1})
+    nothing = run("rollback", "-o", "json")
+    assert (nothing.returncode, json.loads(nothing.stdout)["error"]["code"]) == (1, "not_found")
+    both = run("rollback", "--to-database", "--keep-database")
+    assert both.returncode == 2
+
+
+def test_destroy_wants_the_name(project: Project, deployed: Deploy, run: Run) -> None:
+    name = project.settings.app.name
+    facts = deployed(project)
+    refused = run("destroy")
+    assert (refused.returncode, "--auto-approve" in refused.stderr) == (1, True), refused.stderr
+    code, out = typed(project, "something else", "destroy")
+    assert (code, "nothing was deleted" in out) == (1, True)
+    workspace = connection.connect(project)
+    assert workspace.apps.find(name) is not None
+    planned = run("destroy", "--plan", "--with-database", "-o", "json")
+    assert json.loads(planned.stdout)["counts"]["delete"] >= 3
+    code, out = typed(project, name, "destroy")
+    assert (code, workspace.apps.find(name)) == (0, None), out
+    assert [line.split()[0][:8] for line in run("history").stdout.splitlines()[1:]] == [
+        "destroy-",
+        facts["deployment"][:8],
+    ]
+    gone = run("destroy", "--with-database", "--with-secrets", "--auto-approve", "-o", "json")
+    assert gone.returncode == 0
+    assert workspace.lakebase.find(f"projects/{name}") is None
