@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import pruning, records, releases, rollout
+from metamcp_deploy.stages import connection, migrations, pruning, records, releases, rollout
 from metamcp_deploy.stages.connection import Site
 
 if TYPE_CHECKING:
@@ -57,7 +57,11 @@ def deploy(
     if not redeploy and (kept := running(site, app, wanted)):
         return kept
     about = releases.about(workspace, site.root, wanted.release)
+    if kind == "deploy":  # a rollback has told it
+        migrations.told(site, wanted, about)
     deployment = rollout.begin(workspace, app.name, wanted)
+    with connection.shared() as session:
+        session.begun.append(deployment.id)
     events.emit(events.Changed("created", "deployment", deployment.id))
     record = records.new(
         site.project,
@@ -84,7 +88,7 @@ def running(site: Site, app: App, wanted: records.Wanted) -> Done | None:
         return None
     path, record = found
     if record.get("outcome") == "IN_PROGRESS":  # it succeeded after its run was interrupted
-        records.write(site.workspace, site.root, {**record, "outcome": "SUCCEEDED"})
+        records.write(site.workspace, site.root, {**record, "outcome": "SUCCEEDED"}, again=True)
     events.emit(events.Changed("kept", "deployment", app.active.id))
     return Done(app.active.id, path, new=False)
 
@@ -104,8 +108,8 @@ def _finished(site: Site, name: str, deployment: Deployment, path: str, record: 
         rollout.follow(workspace, name, deployment, site.project.settings.target)
     except DeployError as e:
         if e.code is Code.DEPLOYMENT_FAILED:
-            records.write(workspace, root, {**record, "outcome": "FAILED", "error": e.message})
+            records.write(workspace, root, {**record, "outcome": "FAILED", "error": e.message}, again=True)
         raise
-    records.write(workspace, root, {**record, "outcome": "SUCCEEDED"})
+    records.write(workspace, root, {**record, "outcome": "SUCCEEDED"}, again=True)
     pruning.after_deployment(site)
     return Done(deployment.id, path, new=True)

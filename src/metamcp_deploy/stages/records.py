@@ -154,7 +154,7 @@ def new(
         "app": project.settings.app.name,
         **asdict(wanted),
         "upstream": about.get("upstream"),
-        "migrations": about.get("parts", {}).get("migrations", {}).get("journal"),
+        "migrations": journal(about),
         "migrations_at": None if begun is None else stamp(begun),
         "configuration": configuration(project),
         "pipeline": pipeline_url(os.environ),
@@ -164,16 +164,23 @@ def new(
     }
 
 
+def journal(about: Mapping[str, Any]) -> list[str] | None:
+    """Names of a release's migrations, by its release.json; None where that does not tell."""
+    found: list[str] | None = about.get("parts", {}).get("migrations", {}).get("journal")
+    return found
+
+
 def stamp(seconds: float, precision: str = "milliseconds") -> str:
     """A moment, in seconds since the epoch, as the API spells it (RFC 3339, UTC)."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
-def write(workspace: Workspace, root: str, record: Mapping[str, Any]) -> str:
-    """Writes a record, over its earlier version; gives its path."""
+def write(workspace: Workspace, root: str, record: Mapping[str, Any], *, again: bool = False) -> str:
+    """Writes a record, over its earlier version; gives its path. `again`: there is one, and so the folder."""
     time = str(record["at"]).replace("-", "").replace(":", "")
     path = f"{root}/deployments/{time}-{record['deployment']}.json"
-    workspace.files.make_folder(f"{root}/deployments")
+    if not again:
+        workspace.files.make_folder(f"{root}/deployments")
     workspace.files.write(path, json.dumps(record, indent=1).encode())
     return path
 

@@ -1,0 +1,44 @@
+"""How many requests deployments take, and which: golden/*.txt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import golden
+import pytest
+from tiny_app import with_app, with_settings, write_databricks_yml
+
+from metamcp_deploy.config.project import Project
+from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.stages import connection, deploy, outlook
+
+FIRST, AGAIN = 45, 15
+LOGIN = 3  # the SDK asks for the workspace's settings, its OAuth endpoints and a token
+ME = "developer@example.com"
+DATABASES: dict[str, dict[str, Any]] = {
+    "autoscaling": {"kind": "autoscaling"},
+    "provisioned": {"kind": "provisioned"},
+    "external": {"kind": "external", "url": {"secret": "DB"}},
+}
+
+
+def deployed(project: Project) -> None:
+    write_databricks_yml(project)
+    deploy.run(project, outlook.REMOTE)
+
+
+@pytest.mark.parametrize("kind", DATABASES)
+def test_first_nothing_changed_and_one_setting(project: Project, kind: str) -> None:
+    mine = with_settings(project, database=DATABASES[kind])
+    if kind == "external":
+        workspace = connection.connect(mine)
+        workspace.secrets.create_scope(mine.settings.secret_scope)
+        workspace.secrets.put(mine.settings.secret_scope, "DB", Secret("postgresql://a:b@127.0.0.1:1/d"))
+    first = golden.listed(f"first-{kind}", mine, ME, lambda: deployed(mine))
+    assert golden.counted(first) + LOGIN <= FIRST
+    again = golden.listed(f"again-{kind}", mine, ME, lambda: deployed(mine))
+    assert golden.counted(again) + LOGIN <= AGAIN
+    assert {line.removeprefix("(wait) ").split()[0] for line in again} == {"GET"}
+    if kind == "autoscaling":
+        changed = with_app(mine, env={"LOG_LEVEL": "debug"})
+        golden.listed("one-setting", mine, ME, lambda: deployed(changed))
