@@ -1,7 +1,8 @@
 """The requests of an act, as its golden file lists them: method and path with names and ids masked.
 
 Requests of several threads at once are listed in alphabetical order. What is asked again and again while something is
-waited for stands there once, after `(wait)`, and does not count; the app's log is not among them. Written anew with UPDATE_GOLDEN=1 in the environment.
+waited for stands there once, after `(wait)`, and does not count; the app's log is not among them. Written anew with
+UPDATE_GOLDEN=1 in the environment.
 """
 
 from __future__ import annotations
