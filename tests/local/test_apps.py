@@ -268,8 +268,8 @@ def test_a_secret_resource_lets_the_app_read_its_scope(world):
 
 
 def test_fields_without_an_effect_are_refused(world):
-    with pytest.raises(NotImplementedByServer, match="user_api_scopes"):
-        world.client.apps.create(App(name=world.name(), user_api_scopes=["sql"]), no_compute=True)
+    with pytest.raises(NotImplementedByServer, match="budget_policy_id"):
+        world.client.apps.create(App(name=world.name(), budget_policy_id="x"), no_compute=True)
     app = world.create(world.name())
     body = {"source_code_path": "/Shared", "health_check": {"path": "/"}}
     with pytest.raises(NotImplementedByServer, match="health_check"):

@@ -280,7 +280,7 @@ def test_the_package_is_light():
 
 def test_a_workspace_of_root_is_private(own):
     assert stat.S_IMODE((own.project.local / "state.json").stat().st_mode) == 0o600
-    assert not stat.S_IMODE((own.project.local / "server.log").stat().st_mode) & 0o002
+    assert stat.S_IMODE((own.project.local / "server.log").stat().st_mode) == 0o600
 
 
 def test_the_callers_environment_does_not_reach_the_apps(tmp_path, monkeypatch):

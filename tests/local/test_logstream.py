@@ -1,11 +1,14 @@
 """The log stream as its clients see it."""
 
 import json
+import socket
 
 import pytest
 import requests
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI
 from websockets.sync.client import connect
+
+from metamcp_deploy import local
 
 TALKER = """
 import http.server, os, sys
@@ -99,3 +102,15 @@ def test_it_ends_with_the_compute_and_so_does_the_history(world, app):
     with opened(world, app) as connection:
         connection.send("")
         assert [line["message"] for line in until(connection, "App started")].count("one") == 1
+
+
+def test_a_client_that_vanishes_leaves_no_complaint(own):
+    app = own.serve({"talk.py": TALKER, "app.yaml": "command: [python3, talk.py]"})
+    for _ in range(5):
+        connection = opened(own, app)
+        connection.send("")
+        connection.recv(timeout=5)
+        connection.socket.shutdown(socket.SHUT_RDWR)  # no goodbye
+        own.get(app, "/after")
+    local.down(own.project)
+    assert "never retrieved" not in (own.project.local / "server.log").read_text()

@@ -36,13 +36,34 @@ def up(
             help="Whether apps see the caller's workspace token.",
         ),
     ] = None,
+    realistic: Annotated[
+        bool | None,
+        typer.Option("--realistic/--quick", help="Take the platform's own times, with its rate limits."),
+    ] = None,
+    scale: Annotated[
+        float,
+        typer.Option("--scale", min=0.001, help="With --realistic: times multiplied by this; 0.1 is faster."),
+    ] = 1.0,
+    overlap: Annotated[
+        bool | None,
+        typer.Option(
+            "--overlap/--gap", help="Redeploy: the old process answers until the new one does, or not."
+        ),
+    ] = None,
 ) -> None:
     """Start it, if it does not run, and the apps that ran when it ended."""
     from metamcp_deploy import local
 
+    pace = None if realistic is None else scale if realistic else 0.0
+
     with run.console.following():
         found = local.up(
-            project_of(run), token_ttl=token_ttl, tls=tls, forward_authorization=forward_authorization
+            project_of(run),
+            token_ttl=token_ttl,
+            tls=tls,
+            forward_authorization=forward_authorization,
+            realistic=pace,
+            overlap=overlap,
         )
     run.console.data({"url": found.url, "pid": found.pid, "options": found.options}, found.url)
 

@@ -15,6 +15,7 @@ from typing import Any
 from metamcp_deploy.local import ports
 from metamcp_deploy.local.access_lists import holder
 from metamcp_deploy.local.answers import ApiError, conflict, exists, invalid, missing, stamp
+from metamcp_deploy.local.app_fields import settable
 from metamcp_deploy.local.attachments import Attachments
 from metamcp_deploy.local.hosted import Hosted
 from metamcp_deploy.local.site import Site
@@ -22,37 +23,6 @@ from metamcp_deploy.local.site import Site
 _log = logging.getLogger(__name__)
 _NAME = re.compile(r"[a-z][a-z0-9-]{1,29}")
 _MOST = 100
-_DELETE_SECONDS = 1.0  # minutes on the platform; long enough that clients meet an app that is DELETING
-SETTABLE = ("description", "resources", "compute_size")
-# What GET gives and nobody sets: clients send it back with PATCH, and the platform ignores it.
-_READ_ONLY = frozenset(
-    {
-        *(
-            "name",
-            "id",
-            "url",
-            "creator",
-            "updater",
-            "create_time",
-            "update_time",
-            "default_source_code_path",
-        ),
-        *("app_status", "compute_status", "active_deployment", "pending_deployment"),
-        *("service_principal_client_id", "service_principal_id", "service_principal_name"),
-    }
-)
-
-
-def settable(data: dict[str, Any]) -> dict[str, Any]:
-    """What a client wants of an app.
-
-    Raises:
-        ApiError: 501 for fields that would have no effect here.
-    """
-    if unknown := [k for k in data if k not in SETTABLE and k not in _READ_ONLY]:
-        fields = ", ".join(sorted(unknown))
-        raise ApiError(501, "NOT_IMPLEMENTED", f"The embedded workspace does not imitate {fields} of apps.")
-    return {k: data[k] for k in SETTABLE if k in data}
 
 
 class Apps:
@@ -169,6 +139,13 @@ class Apps:
         self.site.store.save()
         return record
 
+    async def updated(self, name: str) -> None:
+        """The end of a change that `update_mask` asked for."""
+        await self.site.pace.passes("app.update")
+        if record := self.records.get(name):
+            record["update"]["status"] = {"state": "SUCCEEDED", "message": "Update is complete."}
+            self.site.store.save()
+
     async def update(self, name: str, spec: dict[str, Any], updater: str) -> None:
         """Replaces what a client can set; grants follow the resources.
 
@@ -189,12 +166,19 @@ class Apps:
             ApiError: 400 with "already", when there is nothing to start.
         """
         record = self.record(name)
-        if record["compute"] != "STOPPED":
+        if record["compute"] not in ("STOPPED", "ERROR"):
             raise conflict(f"Compute for app {name} is already {record['compute']}.")
         record["compute"] = "STARTING"
         self.site.store.save()
         self.background(self.hosted[name].start_compute())
         return record
+
+    async def broken(self, name: str) -> None:
+        """Puts the compute in ERROR: it can be started or deleted then."""
+        record = self.record(name)
+        record["compute"] = "ERROR"
+        await self.hosted[name].stop_process("App compute is in error.")
+        self.site.store.save()
 
     def stop(self, name: str) -> dict[str, Any]:
         """Stops the compute, and with it the app and its log.
@@ -218,7 +202,12 @@ class Apps:
         """
         record = self.record(name)
         if record["compute"] == "DELETING":
-            raise conflict(f"App {name} is being deleted already.")
+            raise ApiError(
+                400,
+                "BAD_REQUEST",
+                f"Cannot delete app {name} as it is not terminal with state DELETING, and was updated less than 20 "
+                "minutes ago. Please wait before trying again.",
+            )
         record["compute"] = "DELETING"
         self.site.store.save()
         self.background(self._delete(name))
@@ -227,7 +216,7 @@ class Apps:
     async def _delete(self, name: str) -> None:
         hosted = self.hosted[name]
         await hosted.close()
-        await asyncio.sleep(_DELETE_SECONDS)
+        await self.site.pace.passes("app.delete")
         await self.attachments.withdraw(hosted.record)
         await asyncio.to_thread(shutil.rmtree, hosted.folder, ignore_errors=True)
         del self.hosted[name], self.records[name]

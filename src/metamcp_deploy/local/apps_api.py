@@ -8,8 +8,9 @@ from aiohttp import web
 
 from metamcp_deploy.local import access_lists
 from metamcp_deploy.local.access_lists import holder
-from metamcp_deploy.local.answers import ApiError, answer, body, flag, invalid, missing, page, text
-from metamcp_deploy.local.apps import SETTABLE, Apps, settable
+from metamcp_deploy.local.answers import answer, body, flag, invalid, missing, page, text
+from metamcp_deploy.local.app_fields import DEFAULT_SCOPES, SETTABLE, check_deployment, settable
+from metamcp_deploy.local.apps import Apps
 from metamcp_deploy.local.identity import Principal
 
 _LEVELS = {"CAN_USE": "Can use the app", "CAN_MANAGE": "Can manage the app"}
@@ -33,6 +34,7 @@ class AppsApi:
             web.delete(one, self._delete),
             web.post(f"{one}/update", self._update),
             web.get(f"{one}/update", self._last_update),
+            web.post("/local/apps/{name}/broken", self._break),
             web.post(f"{one}/start", self._start),
             web.post(f"{one}/stop", self._stop),
             web.post(f"{one}/deployments", self._deploy),
@@ -54,6 +56,7 @@ class AppsApi:
             "description": "",
             "compute_size": "MEDIUM",
             **record["spec"],
+            "effective_user_api_scopes": [*DEFAULT_SCOPES, *(record["spec"].get("user_api_scopes") or [])],
             "url": self.apps.url(name),
             "compute_status": {
                 "state": record["compute"],
@@ -110,9 +113,10 @@ class AppsApi:
                 spec[field] = wanted[field]
         await self.apps.update(name, spec, request["principal"].name)
         record = self.apps.record(name)
-        record["update"] = spec | {"status": {"state": "SUCCEEDED", "message": "Update is complete."}}
-        self.apps.site.store.save()
-        return answer(spec | {"status": {"state": "IN_PROGRESS", "message": "Update is in progress."}})
+        record["update"] = spec | {"status": {"state": "IN_PROGRESS", "message": "Update is in progress."}}
+        begun = answer(record["update"])
+        self.apps.background(self.apps.updated(name))
+        return begun
 
     async def _last_update(self, request: web.Request) -> web.Response:
         update = self.apps.record(self._name(request)).get("update")
@@ -123,6 +127,12 @@ class AppsApi:
     async def _delete(self, request: web.Request) -> web.Response:
         name = self._name(request)
         self.apps.delete(name)
+        return answer(self.shown(name))
+
+    async def _break(self, request: web.Request) -> web.Response:
+        """Not part of the platform: puts the compute in ERROR, as after a create that failed there."""
+        name = self._name(request)
+        await self.apps.broken(name)
         return answer(self.shown(name))
 
     async def _start(self, request: web.Request) -> web.Response:
@@ -138,13 +148,7 @@ class AppsApi:
     async def _deploy(self, request: web.Request) -> web.Response:
         name, data = self._name(request), await body(request)
         text(data, "source_code_path")
-        if data.get("mode", "SNAPSHOT") != "SNAPSHOT":
-            raise ApiError(
-                501, "NOT_IMPLEMENTED", f"The embedded workspace does not imitate mode {data['mode']}."
-            )
-        if "health_check" in data:
-            raise ApiError(501, "NOT_IMPLEMENTED", "The embedded workspace does not imitate health_check.")
-        _check_env(data.get("env_vars") or [])
+        check_deployment(data)
         hosted = self.apps.hosted[name]
         made = hosted.accept(data, request["principal"].name)
         self.apps.background(hosted.deploy(made["deployment_id"]))
@@ -193,16 +197,6 @@ class AppsApi:
         self._name(request)
         levels = [{"permission_level": k, "description": v} for k, v in _LEVELS.items()]
         return answer({"permission_levels": levels})
-
-
-def _check_env(env: list[Any]) -> None:
-    for entry in env:
-        if (
-            not isinstance(entry, dict)
-            or not entry.get("name")
-            or ("value" in entry) == ("value_from" in entry)
-        ):
-            raise invalid("Each of env_vars needs a name and either value or value_from.")
 
 
 def _deployment(made: dict[str, Any]) -> dict[str, Any]:

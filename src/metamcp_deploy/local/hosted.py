@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from metamcp_deploy.errors import DeployError
-from metamcp_deploy.local import deployment, ports
+from metamcp_deploy.local import container, deployment, ports
 from metamcp_deploy.local.answers import ApiError, conflict, stamp
-from metamcp_deploy.local.attachments import Attachments
 from metamcp_deploy.local.deployment import FailedDeploymentError
 from metamcp_deploy.local.logs import Log
 from metamcp_deploy.local.proxy import Proxy
@@ -21,7 +20,7 @@ from metamcp_deploy.local.runtime import Runtime
 from metamcp_deploy.local.site import Site
 
 _log = logging.getLogger(__name__)
-_COMPUTE_SECONDS = 0.3  # long enough that a client sees STARTING and STOPPING
+_RUNNING = ("RUNNING", "App is running.")
 
 
 class Hosted:
@@ -32,13 +31,21 @@ class Hosted:
         self.record = record
         self.name: str = record["name"]
         self.folder: Path = site.folder / "apps" / self.name
-        self.attachments = Attachments(site)
         self.log = Log(self.folder / "app.log")
-        self.runtime = Runtime(self.name, self.folder, self.log, site.ledger, self._exited)
+        self.runtime = self._new_runtime(self.name, self.folder)
+        self._next: Runtime | None = None
         self.proxy = Proxy(site, record, self.log, self.runtime)
         self.state = ("UNAVAILABLE", "App has not been deployed yet. Run your app by deploying source code")
         self._changing = asyncio.Lock()
         self._closed = False
+
+    def _new_runtime(self, name: str, folder: Path) -> Runtime:
+        def exited(code: int) -> None:
+            if self.runtime is made:
+                self.state = ("CRASHED", f"App crashed with exit code {code}. Look at its log.")
+
+        made = Runtime(name, folder, self.log, self.site.ledger, exited)
+        return made
 
     async def open(self) -> None:
         """Opens the app's public port.
@@ -55,7 +62,8 @@ class Hosted:
         await self._end()
 
     async def _end(self) -> None:
-        await self.runtime.stop()  # a deployment that waits for it to listen fails now and gives way
+        for runtime in {self._next or self.runtime, self.runtime}:
+            await runtime.stop()  # a deployment that waits for it to listen fails now and gives way
         async with self._changing:
             await self.runtime.stop()
 
@@ -63,9 +71,6 @@ class Hosted:
         """Deployments that the server's end cut off have failed."""
         if pending := self.record.pop("pending", None):
             self._finish(pending, "FAILED", "The embedded workspace ended during the deployment.")
-
-    def _exited(self, code: int) -> None:
-        self.state = ("CRASHED", f"App crashed with exit code {code}. Look at its log.")
 
     def accept(self, request: dict[str, Any], creator: str) -> dict[str, Any]:
         """Records a deployment and starts it in the background of the caller.
@@ -106,7 +111,9 @@ class Hosted:
         made = self.record["deployments"][deployment_id]
         try:
             async with self._changing:
+                await self._pass(made, "app.deploy.prepare", "Preparing source code for new app deployment.")
                 await asyncio.to_thread(self._snapshot, made)
+                await self._pass(made, "app.deploy.start", "Starting app.")
                 await self._run(made)
         except (FailedDeploymentError, ApiError, DeployError) as e:
             stopped = self._closed or self.record["compute"] != "ACTIVE"
@@ -121,6 +128,13 @@ class Hosted:
             await asyncio.to_thread(self._prune)
             self._ended(deployment_id, "SUCCEEDED", "App started successfully")
 
+    async def _pass(self, made: dict[str, Any], what: str, message: str) -> None:
+        """One of the steps that a deployment in progress shows; the words are unsure."""
+        made["status"]["message"] = message
+        await self.site.pace.passes(what)
+        if self._closed or self.record["compute"] != "ACTIVE":
+            raise FailedDeploymentError("The app was stopped during the deployment.")
+
     def _ended(self, deployment_id: str, state: str, message: str) -> None:
         self.record.pop("pending", None)
         self._finish(deployment_id, state, message)
@@ -128,6 +142,8 @@ class Hosted:
             self.log.add("SYSTEM", f"Deployment {deployment_id} failed: {message}")
             if not self.runtime.running:
                 self.state = (self.state[0] if self.state[0] == "CRASHED" else "UNAVAILABLE", message)
+            elif self.state[0] == "DEPLOYING":
+                self.state = _RUNNING
         self.site.store.save()
 
     def _finish(self, deployment_id: str, state: str, message: str) -> None:
@@ -158,50 +174,45 @@ class Hosted:
         if not command:
             raise FailedDeploymentError("Neither app.yaml nor the deployment has a command.")
         port = ports.free()
-        env = self.environment(manifest, made["env_vars"], port)
-        # Unsure on the platform: whether the old process answers until the new one does. Here it does not.
+        old, new = self.runtime, self._runtime_for_new()
+        env = container.environment(self.site, self.record, manifest, made["env_vars"], port, new.scratch)
         self.state = ("DEPLOYING", "Starting the app.")
-        await self.runtime.stop()
-        if self._closed or self.record["compute"] != "ACTIVE":
-            raise FailedDeploymentError("The app was stopped during the deployment.")
-        await asyncio.to_thread(self._clear_scratch)
-        self.log.add("SYSTEM", f"Starting app with command: {command}")
-        await self.runtime.start(command, source, env, port)
-        if not await self.runtime.listening():
-            raise FailedDeploymentError(self._why())
-        self.state = ("RUNNING", "App is running.")
+        self._next = new
+        try:
+            if new is old:
+                await old.stop()
+            if self._closed or self.record["compute"] != "ACTIVE":
+                raise FailedDeploymentError("The app was stopped during the deployment.")
+            await asyncio.to_thread(container.clear, new.scratch)
+            self.log.add("SYSTEM", f"Starting app with command: {command}")
+            await new.start(command, source, env, port)
+            if not await new.listening():
+                raise FailedDeploymentError(self._why(new))
+        except BaseException:
+            if new is not old:
+                await new.stop()
+            raise
+        finally:
+            self._next = None
+        self.runtime = self.proxy.runtime = new
+        self.state = _RUNNING
         self.log.add("SYSTEM", "App started successfully")
+        if new is not old:
+            await old.stop()
 
-    def _clear_scratch(self) -> None:
-        """The disk of an app is new at each start."""
-        shutil.rmtree(self.runtime.scratch, ignore_errors=True)
-        (self.runtime.scratch / "tmp").mkdir(parents=True)
+    def _runtime_for_new(self) -> Runtime:
+        """Where the new process starts: in place of the old one, or beside it. Unsure which the platform does."""
+        if not (self.site.options.overlap and self.runtime.running):
+            return self.runtime
+        beside = self.runtime.name == self.name
+        name, folder = (f"{self.name}~", self.folder / "beside") if beside else (self.name, self.folder)
+        return self._new_runtime(name, folder)
 
-    def _why(self) -> str:
-        if self.runtime.running:
+    def _why(self, runtime: Runtime) -> str:
+        if runtime.running:
             return "App did not listen on DATABRICKS_APP_PORT within 10 minutes."
         last = " | ".join(self.log.last(3))
-        return f"App crashed with exit code {self.runtime.exit_code} before it listened. Last output: {last}"
-
-    def environment(
-        self, manifest: deployment.Manifest, given: list[dict[str, str]], port: int
-    ) -> dict[str, str]:
-        """All that the process sees: the container's, the platform's, the database's, then the deployment's own."""
-        principal = self.record["principal"]
-        platform = {
-            "DATABRICKS_APP_NAME": self.name,
-            "DATABRICKS_APP_PORT": str(port),
-            "DATABRICKS_HOST": self.site.url,
-            "DATABRICKS_WORKSPACE_ID": self.site.identity.workspace_id,
-            "DATABRICKS_CLIENT_ID": principal["client_id"],
-            "DATABRICKS_CLIENT_SECRET": principal["client_secret"],
-        }
-        own = deployment.resolved(
-            deployment.overlaid(manifest.env, given), self.attachments.values(self.record)
-        )
-        return (
-            deployment.base(self.runtime.scratch) | platform | self.attachments.environment(self.record) | own
-        )
+        return f"App crashed with exit code {runtime.exit_code} before it listened. Last output: {last}"
 
     async def restart(self) -> None:
         """Runs the last good deployment again: after `start`, and after the server came up again."""
@@ -219,18 +230,26 @@ class Hosted:
 
     async def start_compute(self) -> None:
         """STARTING → ACTIVE, and what was deployed last runs again."""
-        await asyncio.sleep(_COMPUTE_SECONDS)
+        await self.site.pace.passes("app.start")
+        if self._closed or self.record["compute"] != "STARTING":
+            return  # deleted meanwhile
         await asyncio.to_thread(self.log.clear)
         self.record["compute"] = "ACTIVE"
         self.site.store.save()
         await self.restart()
 
-    async def stop_compute(self) -> None:
-        """STOPPING → STOPPED; the active deployment is forgotten in answers, as the platform does."""
+    async def stop_process(self, message: str) -> None:
+        """Ends the process and the log streams."""
         await self._end()
         await self.proxy.end_streams()
-        await asyncio.sleep(_COMPUTE_SECONDS)
+        self.state = ("UNAVAILABLE", message)
+
+    async def stop_compute(self) -> None:
+        """STOPPING → STOPPED; the active deployment is forgotten in answers, as the platform does."""
+        await self.stop_process("App compute is stopped.")
+        await self.site.pace.passes("app.stop")
+        if self.record["compute"] != "STOPPING":
+            return  # deleted meanwhile
         self.record["compute"] = "STOPPED"
         self.record.pop("active", None)
-        self.state = ("UNAVAILABLE", "App compute is stopped.")
         self.site.store.save()

@@ -49,7 +49,10 @@ class Principal:
 class Identity:
     """Principals and tokens. Tokens are signed, not stored: they outlive a restart, as the platform's do."""
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, store: Store, clock: Callable[[], float] = time.time, token_seconds: int = TOKEN_SECONDS
+    ) -> None:
+        self.token_seconds = token_seconds
         self.store = store
         self.clock = clock
         self.data = store.family("identity")
@@ -96,14 +99,14 @@ class Identity:
         expected = held["client_secret"]
         return principal if hmac.compare_digest(str(expected), client_secret) else None
 
-    def issue(self, principal: Principal, audience: str = API, seconds: int = TOKEN_SECONDS) -> str:
+    def issue(self, principal: Principal, audience: str = API, seconds: int | None = None) -> str:
         """A signed token: by default an OAuth access token, else a session of the app that `audience` names."""
         now = int(self.clock())
         claims = {
             "sub": principal.client_id,
             "aud": audience,
             "iat": now,
-            "exp": now + seconds,
+            "exp": now + (self.token_seconds if seconds is None else seconds),
             "jti": secrets.token_hex(8),
         }
         head = _encode(json.dumps({"alg": "HS256", "typ": "JWT"}).encode())
@@ -179,7 +182,7 @@ class Identity:
                 "access_token": self.issue(principal),
                 "token_type": "Bearer",
                 "scope": "all-apis",
-                "expires_in": TOKEN_SECONDS,
+                "expires_in": self.token_seconds,
             }
         )
 

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import time
 import uuid
+from collections.abc import Coroutine
 from typing import Any
 
 from aiohttp import web
@@ -17,6 +18,7 @@ from aiohttp import web
 from metamcp_deploy.local.answers import (
     answer,
     body,
+    conflict,
     denied,
     exists,
     flag,
@@ -29,26 +31,32 @@ from metamcp_deploy.local.answers import (
 from metamcp_deploy.local.databases import check_id
 from metamcp_deploy.local.identity import Principal
 from metamcp_deploy.local.lakebase import Lakebase
+from metamcp_deploy.local.pace import Pace
 from metamcp_deploy.local.store import Store
 
 DEFAULT_DATABASE = "databricks_postgres"
 _CAPACITIES = ("CU_1", "CU_2", "CU_4", "CU_8")
-_STARTING_SECONDS = 0.5  # minutes on the platform; long enough that clients meet an instance that is STARTING
 _ROOT = "/api/2.0/database"
 
 
 class Instances:
     """The `database/instances` family and its credentials."""
 
-    def __init__(self, store: Store, lakebase: Lakebase, user: str, ttl: float) -> None:
+    def __init__(
+        self, store: Store, lakebase: Lakebase, user: str, ttl: float, pace: Pace | None = None
+    ) -> None:
         self.store = store
         self.lakebase = lakebase
         self.user = user
         self.ttl = ttl
+        self.pace = pace or Pace()
         self.records = store.family("instances")
         self._tasks: set[asyncio.Task[None]] = set()
-        for record in self.records.values():
-            record["state"] = "AVAILABLE"  # what a server's end cut off
+        for name, record in list(self.records.items()):  # what a server's end cut off
+            if record["state"] == "DELETING" or not record.get("made", True):
+                del self.records[name]
+            elif record["state"] != "STOPPED":
+                record["state"] = "AVAILABLE"
 
     def routes(self) -> list[web.RouteDef]:
         """All of the family."""
@@ -122,6 +130,7 @@ class Instances:
             "uid": str(uuid.uuid4()),
             "capacity": capacity,
             "state": "STARTING",
+            "made": False,
             "creator": self.user,
             "creation_time": stamp(time.time()),
         }
@@ -133,11 +142,12 @@ class Instances:
         await self.lakebase.ensure_role(self.user)
         await self.lakebase.create_database(own_database(record["name"]))
         await self.lakebase.grant(self.user, own_database(record["name"]))
-        await self._settled(record)
+        record["made"] = True
+        await self._settled(record, "instance.start")
 
-    async def _settled(self, record: dict[str, Any]) -> None:
-        await asyncio.sleep(_STARTING_SECONDS)
-        record["state"] = "AVAILABLE"
+    async def _settled(self, record: dict[str, Any], what: str, state: str = "AVAILABLE") -> None:
+        await self.pace.passes(what)
+        record["state"] = state
         self.store.save()
 
     def _later(self, work: Any) -> None:
@@ -153,27 +163,57 @@ class Instances:
         return answer(self._shown(self.record(request.match_info["name"])))
 
     async def _change(self, request: web.Request) -> web.Response:
-        record = self.record(request.match_info["name"])
-        if request.query.get("update_mask") != "capacity":
-            raise invalid("The embedded workspace changes nothing but the capacity of an instance.")
-        record |= {"capacity": _capacity(text(await body(request), "capacity")), "state": "UPDATING"}
+        record, data = self.record(request.match_info["name"]), await body(request)
+        mask = {m for m in request.query.get("update_mask", "").split(",") if m}
+        if not mask or mask - {"capacity", "stopped"}:
+            raise invalid("The embedded workspace changes nothing but capacity and stopped of an instance.")
+        if record["state"] not in ("AVAILABLE", "STOPPED"):
+            raise conflict(f"Database instance {record['name']} is {record['state']}.")
+        if "capacity" in mask:
+            record["capacity"] = _capacity(text(data, "capacity"))
+        stopped = flag(data.get("stopped")) if "stopped" in mask else record["state"] == "STOPPED"
+        self._later(self._turned(record, stopped=stopped))
         self.store.save()
-        self._later(self._settled(record))
         return answer(self._shown(record))
+
+    def _turned(self, record: dict[str, Any], *, stopped: bool) -> Coroutine[Any, Any, None]:
+        """The rest of a change that has begun: no login is taken while an instance is stopped."""
+        was = record["state"] == "STOPPED"
+        what = "instance.start" if was and not stopped else "instance.update"
+        record["state"] = "STARTING" if was and not stopped else "UPDATING"
+
+        async def finish() -> None:
+            await self.lakebase.allow(own_database(record["name"]), logins=not stopped)
+            await self._settled(record, what, "STOPPED" if stopped else "AVAILABLE")
+
+        return finish()
 
     async def _delete(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
         self.record(name)
         if not flag(request.query.get("purge")):
             raise invalid("Deleting a database instance deletes its data: it needs purge=true.")
+        record = self.record(name)
+        if record["state"] == "DELETING":
+            raise conflict(f"Database instance {name} is being deleted.")
+        record["state"] = "DELETING"
         await self.lakebase.drop_database(own_database(name))
-        del self.records[name]
-        self.store.save()
+        if self.pace.seconds("instance.delete"):
+            self._later(self._gone(name))
+        else:
+            await self._gone(name)
         return answer({})
 
+    async def _gone(self, name: str) -> None:
+        await self.pace.passes("instance.delete")
+        self.records.pop(name, None)
+        self.store.save()
+
     def _shown(self, record: dict[str, Any]) -> dict[str, Any]:
+        stopped = {"effective_stopped": record["state"] == "STOPPED"}
         host = {"read_write_dns": self.lakebase.host} if record["state"] == "AVAILABLE" else {}
-        return {**record, **host, "pg_version": "PG_VERSION_16"}
+        shown = {k: v for k, v in record.items() if k != "made"}
+        return {**shown, **stopped, **host, "pg_version": "PG_VERSION_16"}
 
 
 def own_database(instance: str) -> str:

@@ -124,6 +124,14 @@ class Lakebase:
             await connection.execute(sql.SQL(text).format(sql.Identifier(name)))
         return not found
 
+    async def allow(self, name: str, *, logins: bool) -> None:
+        """Opens a database for logins, or closes it and ends the connections to it."""
+        await self._execute(f"ALTER DATABASE {{}} ALLOW_CONNECTIONS {str(logins).lower()}", name)
+        if not logins:
+            async with self.superuser() as connection:
+                query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+                await connection.execute(query, (name,))
+
     async def has_database(self, name: str) -> bool:
         """Whether there is a database of that name."""
         from psycopg import sql

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import re
 import time
 import uuid
@@ -20,7 +18,6 @@ from metamcp_deploy.local.answers import (
     denied,
     flag,
     invalid,
-    not_found,
     page,
     stamp,
     text,
@@ -28,8 +25,9 @@ from metamcp_deploy.local.answers import (
 from metamcp_deploy.local.databases import SHORTEST_ID, Databases, check_id
 from metamcp_deploy.local.identity import Principal
 from metamcp_deploy.local.lakebase_views import shown
+from metamcp_deploy.local.operations import Operations
+from metamcp_deploy.local.pace import Pace
 
-_log = logging.getLogger(__name__)
 _MOST_BRANCHES = 10  # unarchived ones of a project; unsure
 _SHORTEST_TTL = 300.0
 _KINDS = {"projects": 1, "branches": 1, "endpoints": 1, "databases": SHORTEST_ID, "roles": SHORTEST_ID}
@@ -38,12 +36,10 @@ _KINDS = {"projects": 1, "branches": 1, "endpoints": 1, "databases": SHORTEST_ID
 class LakebaseApi:
     """HTTP in front of Databases."""
 
-    def __init__(self, databases: Databases, ttl: float) -> None:
+    def __init__(self, databases: Databases, ttl: float, pace: Pace | None = None) -> None:
         self.databases = databases
         self.ttl = ttl
-        self.operations: dict[str, dict[str, Any]] = {}
-        self._under_way: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.operations = Operations(pace or Pace())
 
     def routes(self) -> list[web.RouteDef]:
         """All of the family; names of resources contain slashes."""
@@ -96,40 +92,54 @@ class LakebaseApi:
         identifier = _identifier(kind, request)
         name = f"{parent}/{kind}/{identifier}".lstrip("/")
         siblings = self._siblings(parent, kind)
-        if name in self._under_way:
+        if name in self.operations.under_way:
             raise exists(f"{_singular(kind)} {name} is being created")
         spec = specs.checked(kind, (await body(request)).get("spec") or {})
         if identifier in siblings:
             if flag(request.query.get("replace_existing")):
                 lakebase_rules.update(self.databases, name, spec, "spec")
-                return answer(self._done(name, shown(self.databases, name)))
+                return answer(self._changed(name))
             raise _taken(kind)
         return answer(self._made(kind, parent, identifier, spec))
 
     def _made(self, kind: str, parent: str, identifier: str, spec: dict[str, Any]) -> dict[str, Any]:
         """The operation that makes a resource, after what can be refused at once was refused."""
         databases, name = self.databases, f"{parent}/{kind}/{identifier}".lstrip("/")
+        if kind in ("endpoints", "roles"):
+            make = databases.create_endpoint if kind == "endpoints" else databases.create_role
+            made = shown(databases, make(parent, identifier, spec))
+            return self.operations.settle(name, f"lakebase.{kind}", made)
+        work = self._work(kind, parent, identifier, spec)
+
+        async def made_later() -> dict[str, Any]:
+            return shown(databases, await work())
+
+        return self.operations.begin(name, f"lakebase.{kind}", made_later)
+
+    def _work(
+        self, kind: str, parent: str, identifier: str, spec: dict[str, Any]
+    ) -> Callable[[], Awaitable[str]]:
+        databases = self.databases
         if kind == "projects":
-            return self._start(name, lambda: databases.create_project(identifier, spec))
-        if kind == "branches":
-            asked = branches.wanted(databases, parent, spec, time.time())
-            if len(databases.resource(parent)["branches"]) >= _MOST_BRANCHES:
-                raise ApiError(
-                    400, "RESOURCE_LIMIT_EXCEEDED", f"A project holds at most {_MOST_BRANCHES} branches."
-                )
-            return self._start(name, lambda: databases.create_branch(name, asked))
+            return lambda: databases.create_project(identifier, spec)
         if kind == "databases":
             lakebase_rules.check_database(databases, parent, spec)
-            return self._start(name, lambda: databases.create_database(parent, identifier, spec))
-        make = databases.create_endpoint if kind == "endpoints" else databases.create_role
-        return self._done(name, shown(self.databases, make(parent, identifier, spec)))
+            return lambda: databases.create_database(parent, identifier, spec)
+        asked = branches.wanted(databases, parent, spec, time.time())
+        if len(databases.resource(parent)["branches"]) >= _MOST_BRANCHES:
+            message = f"A project holds at most {_MOST_BRANCHES} branches."
+            raise ApiError(400, "RESOURCE_LIMIT_EXCEEDED", message)
+        return lambda: databases.create_branch(f"{parent}/branches/{identifier}", asked)
 
     async def _update(self, request: web.Request) -> web.Response:
         """PATCH changes what `update_mask` names: `spec`, or paths in it."""
         name = request.match_info["name"]
         spec = (await body(request)).get("spec")
         lakebase_rules.update(self.databases, name, spec, request.query.get("update_mask", ""))
-        return answer(self._done(name, shown(self.databases, name)))
+        return answer(self._changed(name))
+
+    def _changed(self, name: str) -> dict[str, Any]:
+        return self.operations.settle(name, "lakebase.update", shown(self.databases, name))
 
     def _siblings(self, parent: str, kind: str) -> dict[str, Any]:
         siblings: dict[str, Any] = (
@@ -137,42 +147,8 @@ class LakebaseApi:
         )
         return siblings
 
-    def _start(self, name: str, work: Callable[[], Awaitable[str]]) -> dict[str, Any]:
-        """An operation that is not done in its first answer, as on the platform: clients must poll."""
-        operation: dict[str, Any] = {
-            "name": f"{name}/operations/{uuid.uuid4()}",
-            "done": False,
-            "metadata": {},
-        }
-        self.operations[operation["name"]] = operation
-        self._under_way.add(name)
-
-        async def run() -> None:
-            try:
-                operation["response"] = shown(self.databases, await work())
-            except ApiError as e:
-                operation["error"] = {"error_code": e.error_code, "message": e.message}
-            except Exception as e:
-                _log.exception("%s", operation["name"])
-                operation["error"] = {"error_code": "INTERNAL_ERROR", "message": f"{type(e).__name__}: {e}"}
-            self._under_way.discard(name)
-            operation["done"] = True
-
-        task = asyncio.create_task(run())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return dict(operation)
-
-    def _done(self, name: str, response: dict[str, Any]) -> dict[str, Any]:
-        operation_name = f"{name}/operations/{uuid.uuid4()}"
-        self.operations[operation_name] = {"name": operation_name, "done": True, "response": response}
-        return self.operations[operation_name]
-
     async def _operation(self, request: web.Request) -> web.Response:
-        operation = self.operations.get(request.match_info["name"])
-        if operation is None:
-            raise not_found(f"operation id not found: {request.match_info['name']}")
-        return answer(operation)
+        return answer(self.operations.get(request.match_info["name"]))
 
     async def _get(self, request: web.Request) -> web.Response:
         return answer(shown(self.databases, request.match_info["name"]))
@@ -186,7 +162,7 @@ class LakebaseApi:
         name = request.match_info["name"]
         lakebase_rules.check_delete(self.databases, name)
         await self.databases.delete(name)
-        return answer(self._done(name, {}))
+        return answer(self.operations.settle(name, "lakebase.delete", {}))
 
 
 def _singular(kind: str) -> str:

@@ -40,7 +40,7 @@ class Running:
         client_secret: of the user.
         token: a personal access token: good for the API, refused by apps.
         workspace_id: its number.
-        options: `token_ttl` (seconds), `tls`, `forward_authorization`.
+        options: `token_ttl` (seconds), `tls`, `forward_authorization`, `realistic` (scale, 0 for not), `overlap`.
     """
 
     url: str
@@ -58,6 +58,8 @@ def up(
     token_ttl: float | None = None,
     tls: bool | None = None,
     forward_authorization: bool | None = None,
+    realistic: float | None = None,
+    overlap: bool | None = None,
 ) -> Running:
     """Makes sure that the project's workspace runs, with these options as far as they are given.
 
@@ -68,7 +70,9 @@ def up(
             LOCAL_FAILED with the end of its log.
     """
     need_extra()
-    wanted = {"token_ttl": token_ttl, "tls": tls, "forward_authorization": forward_authorization}
+    wanted: dict[str, Any] = {"token_ttl": token_ttl, "tls": tls}
+    wanted["forward_authorization"] = forward_authorization
+    wanted |= {"realistic": realistic, "overlap": overlap}
     given = {k: v for k, v in wanted.items() if v is not None}
     project.local.mkdir(parents=True, exist_ok=True)
     with _locked(project.local):
@@ -76,11 +80,12 @@ def up(
         if found is None:
             remains.end_rest(project.local)
             return _start(project.local, given)
-    if differing := {k for k, v in given.items() if found.options[k] != v}:
+    if differing := {k for k, v in given.items() if found.options.get(k) != v}:
         name = sorted(differing)[0]
+        now = found.options.get(name)
         raise DeployError(
             Code.CONFIG_CONFLICT,
-            f"The embedded workspace in {project.local} runs with {name} = {found.options[name]}, not {given[name]}.",
+            f"The embedded workspace in {project.local} runs with {name} = {now}, not {given[name]}.",
             hint="metamcp-deploy local down, then run this again.",
         )
     return found
@@ -186,6 +191,8 @@ def _start(folder: Path, options: dict[str, Any]) -> Running:
         flag = f"--{name.replace('_', '-')}"
         words += [flag] if value is True else [] if value is False else [flag, str(value)]
     events.emit(events.Progress("Starting the embedded workspace"))
+    log.touch(mode=0o600)
+    log.chmod(0o600)
     pid = process.detach(words, cwd=folder, env=process.base_environment("METAMCP_CACHE_DIR"), log=log)
     try:
         if found := _awaited(folder, pid):

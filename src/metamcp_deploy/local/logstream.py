@@ -40,10 +40,12 @@ async def stream(
 async def _send(socket: web.WebSocketResponse, log: Log, term: str) -> None:
     sending = asyncio.create_task(_lines(socket, log, term))
     hearing = asyncio.create_task(_until_closed(socket))
-    _, pending = await asyncio.wait({sending, hearing}, return_when=asyncio.FIRST_COMPLETED)
-    for task in pending:
-        task.cancel()
-    await asyncio.gather(sending, hearing, return_exceptions=True)
+    try:
+        await asyncio.wait({sending, hearing}, return_when=asyncio.FIRST_COMPLETED)
+    finally:  # the proxy cancels this when the client leaves
+        for task in (sending, hearing):
+            task.cancel()
+        await asyncio.gather(sending, hearing, return_exceptions=True)
 
 
 async def _lines(socket: web.WebSocketResponse, log: Log, term: str) -> None:

@@ -15,6 +15,7 @@ from metamcp_deploy.errors import DeployError
 from metamcp_deploy.local.answers import ApiError, denied
 from metamcp_deploy.local.faulty import Faults
 from metamcp_deploy.local.identity import USER, Identity, Principal, bearer
+from metamcp_deploy.local.pace import RETRY_AFTER_SECONDS, Pace
 from metamcp_deploy.local.rights import Rights
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -32,9 +33,10 @@ _FOR_APPS = re.compile(
 )
 
 
-def layers(identity: Identity, record: Path, faults: Faults, rights: Rights) -> list[Any]:
+def layers(identity: Identity, record: Path, faults: Faults, rights: Rights, pace: Pace) -> list[Any]:
     """The middlewares, outermost first."""
-    return [recorder(record), shaped, faults.layer(identity), authenticated(identity, rights)]
+    known = authenticated(identity, rights)
+    return [recorder(record), shaped, faults.layer(identity), known, limited(pace)]
 
 
 def recorder(path: Path) -> Any:
@@ -120,6 +122,22 @@ def _check_app(principal: Principal, request: web.Request) -> None:
         raise denied(
             f"{principal.display_name} does not have permission for {request.method} {request.path}."
         )
+
+
+def limited(pace: Pace) -> Any:
+    """Answers 429 to more requests a second than the platform takes, in a realistic workspace."""
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        principal: Principal | None = request.get("principal")
+        if principal and pace.too_many(request.method, request.path, principal.name):
+            error = ApiError(429, "REQUEST_LIMIT_EXCEEDED", f"Rate limit exceeded for {request.path}.")
+            response = error.response()
+            response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+            return response
+        return await handler(request)
+
+    return check
 
 
 async def unknown(request: web.Request) -> web.StreamResponse:

@@ -138,6 +138,8 @@ class Proxy:
                 "X-Forwarded-Preferred-Username": principal.display_name,
             }
         )
+        if self.record["spec"].get("user_api_scopes") and principal.app is None:
+            headers["X-Forwarded-Access-Token"] = self.site.identity.issue(principal)
         return headers
 
     async def _stream(

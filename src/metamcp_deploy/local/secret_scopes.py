@@ -16,6 +16,8 @@ from metamcp_deploy.local.store import Store
 
 _NAME = re.compile(r"[A-Za-z0-9_.@-]{1,128}")
 _VALUE_BYTES = 131_072
+_MOST = 1000  # scopes in a workspace, and secrets in a scope
+_OWN, _VAULT = "DATABRICKS", "AZURE_KEYVAULT"
 _RANKS = {"READ": 1, "WRITE": 2, "MANAGE": 3}
 
 
@@ -52,6 +54,7 @@ class SecretScopes:
             web.get(f"{base}/scopes/list", self._list_scopes),
             web.post(f"{base}/scopes/delete", self._delete_scope),
             web.post(f"{base}/put", self._put),
+            web.post("/local/vault", self._fill_vault),
             web.get(f"{base}/get", self._get),
             web.get(f"{base}/list", self._list),
             web.post(f"{base}/delete", self._delete),
@@ -75,16 +78,28 @@ class SecretScopes:
         return scope
 
     async def _create_scope(self, request: web.Request) -> web.Response:
-        name = _name(text(await body(request), "scope"))
+        data = await body(request)
+        name = _name(text(data, "scope"))
         if name in self.scopes:
             raise exists(f"Scope {name} already exists!", 400)
         owner: Principal = request["principal"]
-        self.scopes[name] = {"secrets": {}, "acls": {owner.name: "MANAGE"}}
+        made: dict[str, Any] = {"secrets": {}, "acls": {owner.name: "MANAGE"}, **_backend(data)}
+        if (initial := data.get("initial_manage_principal")) is not None:
+            if initial != "users":
+                raise invalid("initial_manage_principal can only be users")
+            made["acls"]["users"] = "MANAGE"
+        if len(self.scopes) >= _MOST:
+            raise ApiError(400, "RESOURCE_LIMIT_EXCEEDED", f"A workspace holds at most {_MOST} scopes")
+        self.scopes[name] = made
         self.store.save()
         return answer({})
 
     async def _list_scopes(self, _: web.Request) -> web.Response:
-        listed = [{"name": name, "backend_type": "DATABRICKS"} for name in sorted(self.scopes)]
+        listed = [
+            {"name": name, "backend_type": "DATABRICKS"}
+            | {k: scope[k] for k in ("backend_type", "keyvault_metadata") if k in scope}
+            for name, scope in sorted(self.scopes.items())
+        ]
         return answer({"scopes": listed} if listed else {})
 
     async def _delete_scope(self, request: web.Request) -> web.Response:
@@ -96,6 +111,23 @@ class SecretScopes:
 
     async def _put(self, request: web.Request) -> web.Response:
         data = await body(request)
+        self._writable(text(data, "scope"))
+        return self._kept(data)
+
+    def _writable(self, name: str) -> None:
+        """Whether the API may write into a scope. What a vault keeps is written in the vault.
+
+        Raises:
+            ApiError: 404; 400 for a scope that a vault keeps. The words of that are unsure.
+        """
+        if self._scope(name).get("backend_type", _OWN) != _OWN:
+            raise ApiError(400, "BAD_REQUEST", f"Cannot write secrets to Azure KeyVault-backed scope {name}")
+
+    async def _fill_vault(self, request: web.Request) -> web.Response:
+        """Not part of the platform: the vault's owner puts a secret there."""
+        return self._kept(await body(request))
+
+    def _kept(self, data: dict[str, Any]) -> web.Response:
         scope = self._scope(text(data, "scope"))
         key = _name(text(data, "key"))
         if ("string_value" in data) == ("bytes_value" in data):
@@ -109,6 +141,8 @@ class SecretScopes:
                 raise invalid("bytes_value must be base64-encoded") from e
         if len(value) > _VALUE_BYTES:
             raise ApiError(400, "RESOURCE_LIMIT_EXCEEDED", f"Secret value exceeds {_VALUE_BYTES} bytes")
+        if key not in scope["secrets"] and len(scope["secrets"]) >= _MOST:
+            raise ApiError(400, "RESOURCE_LIMIT_EXCEEDED", f"A scope holds at most {_MOST} secrets")
         scope["secrets"][key] = {
             "value": base64.b64encode(value).decode(),
             "updated": int(time.time() * 1000),
@@ -131,6 +165,7 @@ class SecretScopes:
     async def _delete(self, request: web.Request) -> web.Response:
         data = await body(request)
         name, key = text(data, "scope"), text(data, "key")
+        self._writable(name)
         if self._scope(name)["secrets"].pop(key, None) is None:
             raise missing(f"Secret does not exist with scope: {name} and key: {key}")
         self.store.save()
@@ -163,6 +198,19 @@ class SecretScopes:
             raise missing(f"Failed to delete secret acl for principal {principal} for scope {scope}.")
         self.store.save()
         return answer({})
+
+
+def _backend(data: dict[str, Any]) -> dict[str, Any]:
+    """Where a new scope's secrets are: with the workspace, or in a vault that only its owner writes to."""
+    kind = data.get("scope_backend_type") or _OWN
+    if kind == _OWN:
+        return {}
+    vault = data.get("backend_azure_keyvault")
+    if kind != _VAULT:
+        raise invalid(f"scope_backend_type must be {_OWN} or {_VAULT}, not {kind!r}")
+    if not isinstance(vault, dict) or not all(vault.get(k) for k in ("resource_id", "dns_name")):
+        raise invalid("backend_azure_keyvault needs resource_id and dns_name")
+    return {"backend_type": kind, "keyvault_metadata": {k: vault[k] for k in ("resource_id", "dns_name")}}
 
 
 def _name(name: str) -> str:

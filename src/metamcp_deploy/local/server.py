@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from metamcp_deploy.local.instances import Instances, own_database
 from metamcp_deploy.local.lakebase import Lakebase
 from metamcp_deploy.local.lakebase_api import LakebaseApi
 from metamcp_deploy.local.login import Login
+from metamcp_deploy.local.pace import Pace
 from metamcp_deploy.local.people import People
 from metamcp_deploy.local.rights import Rights
 from metamcp_deploy.local.secret_scopes import SecretScopes
@@ -56,6 +58,7 @@ class Server:
         self.options = options
         self.store = Store(folder)
         self.faults = Faults()
+        self.pace = Pace(options.realistic)
         self.lakebase = Lakebase(folder, tls=options.tls, faults=self.faults.of_login)
         self.stopped = asyncio.Event()
 
@@ -93,7 +96,7 @@ class Server:
         self.store.save()
 
     def _site(self, url: str) -> Site:
-        identity = Identity(self.store)
+        identity = Identity(self.store, token_seconds=max(1, int(self.pace.seconds("token"))))
         apart = [child.pid for child in psutil.Process().children()]
         return Site(
             folder=self.folder,
@@ -105,8 +108,9 @@ class Server:
             files=Files(self.folder / "files", self.store, USER),
             secrets=SecretScopes(self.store),
             databases=Databases(self.store, self.lakebase, USER),
-            instances=Instances(self.store, self.lakebase, USER, self.options.token_ttl),
+            instances=Instances(self.store, self.lakebase, USER, self.options.token_ttl, self.pace),
             ledger=processes.Ledger(self.folder / "processes.json", apart),
+            pace=self.pace,
         )
 
     def _application(self, site: Site, apps: Apps) -> web.Application:
@@ -114,7 +118,9 @@ class Server:
         lists = AccessLists(site.store, site.files)
         rights = Rights(site.store, lists)
         application = web.Application(
-            middlewares=middleware.layers(site.identity, self.folder / "requests.jsonl", self.faults, rights),
+            middlewares=middleware.layers(
+                site.identity, self.folder / "requests.jsonl", self.faults, rights, self.pace
+            ),
             client_max_size=_LARGEST_REQUEST,
         )
         for routes in (
@@ -122,7 +128,7 @@ class Server:
             site.login.routes(),
             FilesApi(site.files, rights).routes(),
             site.secrets.routes(),
-            LakebaseApi(site.databases, self.options.token_ttl).routes(),
+            LakebaseApi(site.databases, self.options.token_ttl, self.pace).routes(),
             site.instances.routes(),
             api.routes(),
             lists.routes(),
@@ -228,11 +234,13 @@ def main() -> int:
     parser.add_argument("--token-ttl", type=float, default=3600.0)
     parser.add_argument("--tls", action="store_true")
     parser.add_argument("--forward-authorization", action="store_true")
+    parser.add_argument("--realistic", type=float, default=0.0)
+    parser.add_argument("--overlap", action="store_true")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     os.umask(0o077)
     folder: Path = given.state.resolve()
-    options = Options(given.token_ttl, given.tls, given.forward_authorization)
+    options = Options(**{f.name: getattr(given, f.name) for f in fields(Options)})
     try:
         asyncio.run(serve(folder, options))
     except DeployError as e:

@@ -10,6 +10,7 @@ from metamcp_deploy.local.files import Files
 from metamcp_deploy.local.identity import Identity
 from metamcp_deploy.local.instances import Instances
 from metamcp_deploy.local.login import Login
+from metamcp_deploy.local.pace import Pace
 from metamcp_deploy.local.processes import Ledger
 from metamcp_deploy.local.secret_scopes import SecretScopes
 from metamcp_deploy.local.store import Store
@@ -24,11 +25,16 @@ class Options:
         tls: Postgres speaks TLS only.
         forward_authorization: the proxies hand the caller's workspace token on to the app. Unsure on the platform,
             so an app must work either way; off by default, the stricter of the two for what the app can see.
+        realistic: the platform's own times and limits, times this; 0 for neither.
+        overlap: on redeploy the old process answers until the new one does. Unsure on the platform; off by default,
+            so that there is a gap.
     """
 
     token_ttl: float = 3600.0
     tls: bool = False
     forward_authorization: bool = False
+    realistic: float = 0.0
+    overlap: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Site:
     Attributes:
         folder: its state (`build/local`).
         url: the workspace's own origin.
+        pace: how long things take.
     """
 
     folder: Path
@@ -51,3 +58,4 @@ class Site:
     databases: Databases
     instances: Instances
     ledger: Ledger
+    pace: Pace
