@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from metamcp_deploy.cli import planning
+from metamcp_deploy.cli import patches, planning
 from metamcp_deploy.cli.options import ForceLock, NoCache, Plan, Ref, Run, Url, common
 
 if TYPE_CHECKING:
@@ -20,6 +20,22 @@ Clean = Annotated[bool, typer.Option("--clean", help="Build from nothing.")]
 NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not start the release to see that it runs.")]
 Redeploy = Annotated[bool, typer.Option("--redeploy", help="Deploy although nothing changed.")]
 Adopt = Annotated[bool, typer.Option("--adopt", help="Take over an app of that name that others made.")]
+VerifyUpload = Annotated[
+    bool, typer.Option("--verify-upload", help="Read back every file of the release, and compare.")
+]
+RollbackOnFailure = Annotated[
+    bool,
+    typer.Option(
+        "--rollback-on-failure",
+        help="Deploy what ran before again, where this does not become healthy; exit code 1.",
+    ),
+]
+ReleaseId = Annotated[
+    str | None,
+    typer.Option(
+        "--release", metavar="ID", help="An earlier release in the workspace, with the settings of now."
+    ),
+]
 Message = Annotated[str | None, typer.Option("-m", "--message", help="Kept in the deployment's record.")]
 Archive = Annotated[
     Path | None, typer.Option("--archive", metavar="FILE", help="Write the verified bundle to one file.")
@@ -28,6 +44,7 @@ From = Annotated[
     Path | None,
     typer.Option("--from", metavar="FILE", help="Take the bundle from such a file; build nothing."),
 ]
+HEALTHY_SECONDS = 120.0
 Wait = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for a healthy answer.")]
 
 
@@ -55,7 +72,7 @@ def patch(
         change = stage.difference(run.project)
         run.console.data({"diff": change}, change)
     elif listing:
-        _listing(run)
+        patches.shown(run)
     else:
         _stages(run, ["patch"], plan)
 
@@ -86,12 +103,13 @@ def bundle_deploy(
     adopt: Adopt = False,
     force_lock: ForceLock = False,
     source: From = None,
+    verify_upload: VerifyUpload = False,
 ) -> None:
     """Make database, app and secret, and upload the release."""
     from metamcp_deploy.stages.deploy import Wishes, from_file
 
     stages = ["bundle-deploy"]
-    wishes = Wishes(force_lock=force_lock, source=source, adopt=adopt)
+    wishes = Wishes(force_lock=force_lock, source=source, adopt=adopt, verify_upload=verify_upload)
     _stages(run, from_file(stages) if source else stages, plan, wishes, detailed=detailed_exitcode)
 
 
@@ -103,12 +121,17 @@ def app_deploy(
     redeploy: Redeploy = False,
     message: Message = None,
     force_lock: ForceLock = False,
+    release: ReleaseId = None,
+    rollback_on_failure: RollbackOnFailure = False,
 ) -> None:
-    """Deploy the uploaded release and follow it until it runs."""
+    """Deploy the uploaded release and follow it until it runs; with --rollback-on-failure until it is healthy."""
     from metamcp_deploy.stages.deploy import Wishes
 
-    wishes = Wishes(False, redeploy, message, force_lock)
-    _stages(run, ["app-deploy"], plan, wishes, detailed=detailed_exitcode)
+    wishes = Wishes(redeploy=redeploy, message=message, force_lock=force_lock, release=release)
+    wait = HEALTHY_SECONDS if rollback_on_failure else None
+    _stages(
+        run, ["app-deploy"], plan, wishes, wait=wait, detailed=detailed_exitcode, back=rollback_on_failure
+    )
 
 
 @common
@@ -125,7 +148,9 @@ def deploy(
     force_lock: ForceLock = False,
     no_verify: NoVerify = False,
     source: From = None,
-    wait: Wait = 120,
+    verify_upload: VerifyUpload = False,
+    rollback_on_failure: RollbackOnFailure = False,
+    wait: Wait = HEALTHY_SECONDS,
     no_cache: NoCache = False,
 ) -> None:
     """All stages, from the first that needs to run to a healthy app."""
@@ -134,9 +159,18 @@ def deploy(
     if source and (url or ref or clean or no_verify):
         raise typer.BadParameter("--from builds nothing: leave out --url, --ref, --clean and --no-verify.")
     run.with_flags(not no_cache, upstream__url=url, upstream__ref=ref)
-    wishes = Wishes(clean, redeploy, message, force_lock, not no_verify, source=source, adopt=adopt)
+    wishes = Wishes(
+        clean,
+        redeploy,
+        message,
+        force_lock,
+        not no_verify,
+        source=source,
+        adopt=adopt,
+        verify_upload=verify_upload,
+    )
     stages = from_file(STAGES) if source else STAGES
-    _stages(run, stages, plan, wishes, wait=wait, detailed=detailed_exitcode)
+    _stages(run, stages, plan, wishes, wait=wait, detailed=detailed_exitcode, back=rollback_on_failure)
 
 
 @common
@@ -186,18 +220,19 @@ def _stages(
     *,
     wait: float | None = None,
     detailed: bool = False,
+    back: bool = False,
     next_steps: Callable[[str], Sequence[str]] = lambda _: (),
 ) -> None:
-    """Runs or plans stages, then (with `wait`) health, and reports."""
-    from metamcp_deploy.stages import connection
+    """Runs or plans stages, then (with `wait`) health, and reports; with `back` a failure is taken back."""
     from metamcp_deploy.stages import deploy as stages
+    from metamcp_deploy.stages.rollback import act
 
     if plan:
         _planned(run, names, wishes or stages.Wishes(), detailed)
         return
     if detailed:
         raise typer.BadParameter("--detailed-exitcode goes with --plan.")
-    with run.console.following(), stages.working(run.project), connection.shared():
+    with run.console.following(), stages.working(run.project), act.on_failure(run.project, back):
         outcomes = stages.run(run.project, names, wishes)
         report = None if wait is None else stages.healthy(run.project, wait)
     document: dict[str, Any] = {"stages": [vars(o) for o in outcomes]}
@@ -215,41 +250,3 @@ def _planned(run: Run, names: Sequence[str], wishes: Wishes, detailed: bool) -> 
     with run.console.following():
         found = outlook.look(run.project, names, wishes)
     planning.shown(run, found, detailed)
-
-
-def _listing(run: Run) -> None:
-    from dataclasses import asdict
-
-    from metamcp_deploy.stages import patch as stage
-
-    patches, overrides = stage.listed(run.project), stage.listed_overrides(run.project)
-    if run.output == "json":
-        run.console.data(
-            {"patches": [asdict(p) for p in patches], "overrides": [asdict(o) for o in overrides]}
-        )
-        return
-    unknown = "-"
-
-    def whose(packaged: bool) -> str:
-        return "" if packaged else " (yours)"
-
-    run.console.table(
-        ["patch", "matches", "belongs upstream", "what"],
-        [
-            [
-                p.id + whose(p.packaged),
-                unknown if p.matches is None else p.matches,
-                p.upstream,
-                f"{p.what} {p.why}",
-            ]
-            for p in patches
-        ],
-    )
-    run.console.raw("")
-    run.console.table(
-        ["override", "does"],
-        [
-            [o.path + whose(o.packaged), {None: unknown, True: "replaces", False: "adds"}[o.replaces]]
-            for o in overrides
-        ],
-    )

@@ -14,7 +14,12 @@ from metamcp_deploy.stages.desired import Desired
 
 
 def step(
-    project: Project, *, redeploy: bool = False, message: str | None = None, force_lock: bool = False
+    project: Project,
+    *,
+    redeploy: bool = False,
+    message: str | None = None,
+    force_lock: bool = False,
+    release: str | None = None,
 ) -> pipeline.Step:
     """Describes the stage.
 
@@ -23,40 +28,42 @@ def step(
         redeploy: deploy although release and settings are those that run.
         message: kept in the deployment's record.
         force_lock: take the target's lock although somebody holds it.
+        release: id, or its first digits, of a release in the workspace; None for the one that was sent last.
     """
     return pipeline.Step(
         name="app-deploy",
         inputs={},
         params={"target": project.settings.target},
         outputs=(),
-        run=lambda: _run(project, redeploy, message, force_lock),
+        run=lambda: _run(project, redeploy, message, force_lock, release),
         summary=lambda facts: f"release {facts['release']} runs as deployment {facts['deployment']}",
         converges=True,
     )
 
 
-def _run(project: Project, redeploy: bool, message: str | None, force_lock: bool) -> pipeline.Facts:
+def _run(
+    project: Project, redeploy: bool, message: str | None, force_lock: bool, release: str | None
+) -> pipeline.Facts:
     protection.allow(project)
     if text := locked_out(project.settings):
         events.emit(events.Warned(text, LOCKED_OUT_HINT))
-    bundle = _bundle(project)
+    sent = None if release else _bundle(project)
     with connection.shared() as session:
         site = connection.site(project)
-        if bundle["host"] != site.workspace.host:
-            raise _no_bundle(project, f"the last one went to {bundle['host']}, not to {site.workspace.host}")
-        known = session.looked.pop(site.root, None)
-        desired = known.desired if known else bundle_file.read(project, site.workspace.me)
+        wanted = _named(site, release) if release else _sent(site, sent or {})
+        known = session.looked.pop(site.root, None) if sent else None
+        desired = known.desired if known else _desired(site, sent)
 
         def look(context: Context) -> DeploymentPart:
-            part = DeploymentPart(context, bundle["release"], redeploy, message)
+            part = DeploymentPart(context, wanted, redeploy, message)
             part.look()
             return part
 
-        part = look(known or _looked(project, site, desired, bundle))
+        part = look(known or _looked(site, desired, wanted))
         if any(change.differs for change in part.changes()):
             alone = known is not None and site.root in session.roots  # nobody else has worked here since
             with site.locked(force_lock):
-                part = part if alone else look(_looked(project, site, desired, bundle))
+                part = part if alone else look(_looked(site, desired, wanted))
                 part.apply()
         else:
             part.keep()
@@ -64,25 +71,46 @@ def _run(project: Project, redeploy: bool, message: str | None, force_lock: bool
         "target": project.settings.target,
         "app": desired.app.name,
         "url": part.app.url,
-        "release": bundle["release"],
+        "release": wanted,
         "deployment": part.done.id,
         "record": part.done.record,
     }
 
 
-def _looked(project: Project, site: Site, desired: Desired, bundle: pipeline.Facts) -> Context:
+def _named(site: Site, release: str) -> str:
+    """An earlier release, by the first digits of its id."""
+    found = releases.named(site.workspace, site.root, release)
+    protection.of_release(site.project, releases.about(site.workspace, site.root, found))
+    return found
+
+
+def _sent(site: Site, bundle: pipeline.Facts) -> str:
+    """The release that `bundle-deploy` sent to this workspace."""
+    if bundle["host"] != site.workspace.host:
+        why = f"the last one went to {bundle['host']}, not to {site.workspace.host}"
+        raise _no_bundle(site.project, why)
+    return str(bundle["release"])
+
+
+def _desired(site: Site, bundle: pipeline.Facts | None) -> Desired:
+    """The settings of now; those of an earlier release are not in the bundle, and need none."""
+    read = bundle_file.read if bundle else bundle_file.rendered
+    return read(site.project, site.workspace.me)
+
+
+def _looked(site: Site, desired: Desired, release: str) -> Context:
     """What a deployment builds on, asked of the workspace.
 
     Raises:
         DeployError: STAGE_MISSING, where something of it is not (or no longer) there.
     """
-    workspace, name = site.workspace, desired.app.name
+    workspace, project, name = site.workspace, site.project, desired.app.name
     context = Context(site, desired)
     context.app = app = workspace.apps.find(name)
     if app is None or app.compute == "DELETING":
         raise _no_bundle(project, f"there is no app {name} in {workspace.host} (any more)")
-    if not releases.is_complete(workspace, site.root, bundle["release"]):
-        raise _no_bundle(project, f"release {bundle['release']} is not (or no longer whole) in {site.root}")
+    if not releases.is_complete(workspace, site.root, release):
+        raise _no_bundle(project, f"release {release} is not (or no longer whole) in {site.root}")
     if app.active is not None:
         context.record = records.find(workspace, site.root, app.active.id)
     return context

@@ -8,26 +8,29 @@ from metamcp_deploy.stages import bundle_file, connection, protection, releases
 from metamcp_deploy.stages.converge import target
 
 
-def step(project: Project, *, force_lock: bool = False, adopt: bool = False) -> pipeline.Step:
+def step(
+    project: Project, *, force_lock: bool = False, adopt: bool = False, verify_upload: bool = False
+) -> pipeline.Step:
     """Describes the stage.
 
     Args:
         project: with the target's settings.
         force_lock: take the target's lock although somebody holds it.
         adopt: take over an app that somebody else made.
+        verify_upload: read back every file of the release, and compare.
     """
     return pipeline.Step(
         name="bundle-deploy",
         inputs={},
         params={"target": project.settings.target},
         outputs=(),
-        run=lambda: _run(project, force_lock, adopt),
+        run=lambda: _run(project, force_lock, adopt, verify_upload),
         summary=lambda facts: f"release {facts['release']} is in {facts['host']}, app at {facts['url']}",
         converges=True,
     )
 
 
-def _run(project: Project, force_lock: bool, adopt: bool) -> pipeline.Facts:
+def _run(project: Project, force_lock: bool, adopt: bool, verify_upload: bool) -> pipeline.Facts:
     release = releases.built(project)
     protection.allow(project)
     with connection.shared() as session:
@@ -35,6 +38,8 @@ def _run(project: Project, force_lock: bool, adopt: bool) -> pipeline.Facts:
         desired = bundle_file.read(project, site.workspace.me)
         found = target.converged(site, desired, release, adopt=adopt, force_lock=force_lock)
         session.looked[site.root] = found
+        if verify_upload:
+            releases.verify(site.workspace, site.root, release)
     app = found.app
     assert app is not None  # noqa: S101 - converged
     return {

@@ -44,6 +44,8 @@ class Wishes:
         archive: where to write the bundle as one file, once it is built.
         source: such a file, whose bundle takes the place of `build` and all before it (see `from_file`).
         adopt: take over an app that somebody else made.
+        release: id, or its first digits, of a release in the workspace, in place of the one that was sent last.
+        verify_upload: read back every file of the release, and compare.
     """
 
     clean: bool = False
@@ -54,6 +56,8 @@ class Wishes:
     archive: Path | None = None
     source: Path | None = None
     adopt: bool = False
+    release: str | None = None
+    verify_upload: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,17 @@ def step(project: Project, stage: str, wishes: Wishes) -> pipeline.Step:
     if stage == "build":
         return make(project, clean=wishes.clean, verify=wishes.verify)
     if stage == "bundle-deploy":
-        return make(project, force_lock=wishes.force_lock, adopt=wishes.adopt)
+        return make(
+            project, force_lock=wishes.force_lock, adopt=wishes.adopt, verify_upload=wishes.verify_upload
+        )
     if stage == "app-deploy":
-        return make(project, redeploy=wishes.redeploy, message=wishes.message, force_lock=wishes.force_lock)
+        return make(
+            project,
+            redeploy=wishes.redeploy,
+            message=wishes.message,
+            force_lock=wishes.force_lock,
+            release=wishes.release,
+        )
     return make(project)
 
 
@@ -140,15 +152,27 @@ def healthy(project: Project, wait: float) -> Report:
     started = time.monotonic()
     report = operate.healthy(project, wait)
     if failure := report.failure():
+        _unhealthy(project, failure)
         raise failure
     events.emit(events.StageFinished("health", time.monotonic() - started, f"{report.status} {report.url}"))
     return report
 
 
+def _unhealthy(project: Project, failure: DeployError) -> None:
+    """Where this run began a deployment, its record says how that ended: a rollback does not go back to it."""
+    from metamcp_deploy.stages import records
+
+    with connection.shared() as session:
+        if session.begun:
+            site = connection.site(project)
+            kept = {"outcome": "UNHEALTHY", "error": failure.message}
+            records.amend(site.workspace, site.root, session.begun[-1], **kept)
+
+
 def summary(project: Project, outcomes: Sequence[pipeline.Outcome], report: Report) -> dict[str, str]:
     """What a person wants to know when all is done: label → text."""
     ran = [o for o in outcomes if o.ran]
-    release = pipeline.facts(project.state, "build", "deploy")["release"]
+    release = next(o.facts["release"] for o in reversed(outcomes) if "release" in o.facts)
     return {
         "URL": report.url,
         "target": project.settings.target,

@@ -11,7 +11,7 @@ from metamcp_deploy import __version__, events
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.stages import connection, doomed, records
 from metamcp_deploy.stages.connection import Site
-from metamcp_deploy.stages.converge import ledger
+from metamcp_deploy.stages.converge import app_waits, ledger
 from metamcp_deploy.stages.doomed import DATABASE, Doomed, Thing, Wishes
 
 if TYPE_CHECKING:
@@ -110,18 +110,8 @@ def _delete(site: Site, thing: Thing) -> None:
 
 
 def _app(workspace: Workspace, name: str, within: float) -> None:
-    from metamcp_deploy.workspace import poll
-
     workspace.apps.delete(name)
-    events.emit(events.Progress(f"waits for the app {name} to be gone (up to 20 minutes)"))
-    poll(
-        lambda: True if workspace.apps.find(name) is None else None,
-        what=f"the app {name} to be gone",
-        within=within,
-        hint="Run the same command again: it goes on; or wait longer: --set waits.deletion=SECONDS",
-        clock=workspace.clock,
-        longest=10.0,
-    )
+    app_waits.gone(workspace, name, within)
 
 
 def _files(site: Site, found: Doomed) -> None:

@@ -87,7 +87,8 @@ def _remote(project: Project, stages: Sequence[str], wishes: Wishes, building: b
         context.app = site.workspace.apps.find(desired.app.name)
         target = Target(context, release)
         target.looked()
-        deployment = DeploymentPart(context, release.id if release else None, wishes.redeploy)
+        chosen = releases.named(site.workspace, site.root, wishes.release) if wishes.release else None
+        deployment = DeploymentPart(context, chosen or (release.id if release else None), wishes.redeploy)
         deployment.look()
         parts: list[Part] = []
         if "bundle-deploy" in stages:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from metamcp_deploy import config, pipeline, process
 from metamcp_deploy.config.project import Project
@@ -38,15 +40,18 @@ def allow(project: Project) -> None:
     _locked(project)
 
 
-def _locked(project: Project) -> None:
-    """Whether the release, which may come from an archive, was built from the commit that the settings name."""
-    try:
-        about = json.loads((project.bundle / "app" / "release.json").read_text())
-        built = str(about["upstream"]["commit"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return  # no release: that is told by who needs one
-    wanted = project.settings.upstream.commit
-    if wanted and built != wanted:
+def of_release(project: Project, about: Mapping[str, Any]) -> None:
+    """Whether a release was built from the commit that the settings of a protected target name.
+
+    Args:
+        project: with the target's settings.
+        about: its release.json.
+
+    Raises:
+        DeployError: TARGET_PROTECTED.
+    """
+    wanted, built = project.settings.upstream.commit, (about.get("upstream") or {}).get("commit")
+    if project.settings.protected and wanted and built and built != wanted:
         raise DeployError(
             Code.TARGET_PROTECTED,
             f"Target `{project.settings.target}` is protected and upstream.commit is {wanted}, but the release was "
@@ -54,6 +59,16 @@ def _locked(project: Project) -> None:
             hint=f"Build it again: metamcp-deploy deploy -t {project.settings.target}. Or commit {built} as "
             "upstream.commit, if that is the one that was approved.",
         )
+
+
+def _locked(project: Project) -> None:
+    """The release that was built, which may come from an archive."""
+    try:
+        about = json.loads((project.bundle / "app" / "release.json").read_text())
+    except (OSError, ValueError):
+        return  # no release: that is told by who needs one
+    if isinstance(about, dict) and isinstance(about.get("upstream"), dict):
+        of_release(project, about)
 
 
 def _committed(target: str, path: Path) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 LARGEST_BYTES = 10_485_760  # of one file in an app's source; a larger one fails the deployment
 COMPLETE = ".complete"
+_SHORTEST = 4  # digits of an id
 
 
 @dataclass(frozen=True)
@@ -131,10 +132,61 @@ def send(workspace: Workspace, root: str, release: Release, present: dict[str, i
             f"{path}/{wrong[0]} did not arrive as it was sent.",
             hint="Run the same command again: it sends what is missing.",
         )
-    about = {"release": release.id, "files": sizes}
-    workspace.files.write(f"{path}/{COMPLETE}", json.dumps(about, indent=1).encode())
+    about(workspace, root, release.id)
+    told = {"release": release.id, "files": sizes}
+    workspace.files.write(f"{path}/{COMPLETE}", json.dumps(told, indent=1).encode())
     events.emit(
         events.Changed("sent", "release", f"{release.id} ({len(wanting)} files, {total / 1e6:.1f} MB)")
+    )
+
+
+def verify(workspace: Workspace, root: str, release: Release) -> None:
+    """Reads back every file of a release, and compares it with the one that was sent.
+
+    Raises:
+        DeployError: WORKSPACE_ANSWER, naming those that differ; the release counts as incomplete from then on.
+    """
+    path = path_of(root, release.id)
+    events.emit(events.Progress("reads the release back"))
+    found = workspace.files.contents(f"{path}/{name}" for name in release.files)
+    wrong = [
+        name
+        for name, local in release.files.items()
+        if (content := found[f"{path}/{name}"]) is None
+        or fingerprint.of_bytes(content) != fingerprint.of_file(local)
+    ]
+    if not wrong:
+        events.emit(
+            events.Note(
+                f"All {len(found)} files of release {release.id} are in the workspace as they were sent."
+            )
+        )
+        return
+    workspace.files.delete(f"{path}/{COMPLETE}")
+    for name in wrong:
+        workspace.files.delete(f"{path}/{name}")
+    raise DeployError(
+        Code.WORKSPACE_ANSWER,
+        f"{', '.join(wrong)} in {path} did not arrive as sent, or was changed since; it was deleted.",
+        hint="Run the same command again: it sends what is missing.",
+    )
+
+
+def named(workspace: Workspace, root: str, wanted: str) -> str:
+    """The id of a release in the workspace, by its first four digits or more.
+
+    Raises:
+        DeployError: RELEASE_UNKNOWN.
+    """
+    there = [name for name, entry in workspace.files.entries(f"{root}/releases").items() if entry.folder]
+    found = [name for name in there if name.startswith(wanted)] if len(wanted) >= _SHORTEST else []
+    if len(found) == 1 and is_complete(workspace, root, found[0]):
+        return found[0]
+    what = "several releases begin" if len(found) > 1 else "no whole release begins"
+    raise DeployError(
+        Code.RELEASE_UNKNOWN,
+        f"In {root}/releases {what} with {wanted!r}.",
+        hint="metamcp-deploy release list shows which are there.",
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages.converge import app_fields
+from metamcp_deploy.stages.converge import app_fields, app_waits
 from metamcp_deploy.stages.converge.part import Part
 from metamcp_deploy.stages.converge.plan import ELSEWHERE, OURS, Action, Change, Difference
 from metamcp_deploy.stages.desired import MARK
@@ -145,7 +145,7 @@ class AppPart(Part):
         if change.action is Action.RECREATE:
             apps.delete(name)
         if self._deleting or change.action is Action.RECREATE:
-            self._gone(name)
+            app_waits.gone(self.context.workspace, name, self.context.settings.waits.deletion)
         if change.action in (Action.CREATE, Action.RECREATE):
             self.context.app = self._created()
             return
@@ -153,7 +153,7 @@ class AppPart(Part):
             events.emit(events.Warned(f"The app {name}: {moved}."))
         if change.differences:
             apps.update(name, app_fields.body(change.differences, self.found, self.context.desired.app))
-            self._changed(name)
+            app_waits.changed(self.context.workspace, name, self.context.settings.waits.change)
         fields = ", ".join(sorted({d.field.partition(".")[0] for d in change.differences}))
         done = "changed" if fields else "kept"
         events.emit(events.Changed(done, "app", f"{name} ({fields})" if fields else name))
@@ -181,43 +181,6 @@ class AppPart(Part):
                 self._may_be_changed()
         events.emit(events.Changed("created", "app", wanted.name))
         return self._whole(made)
-
-    def _gone(self, name: str) -> None:
-        from metamcp_deploy.workspace import poll
-
-        events.emit(
-            events.Progress(f"waits for the app {name} to be gone (it is DELETING, up to 20 minutes)")
-        )
-        poll(
-            lambda: True if self.context.workspace.apps.find(name) is None else None,
-            what=f"the app {name} to be gone (it is DELETING)",
-            within=self.context.settings.waits.deletion,
-            hint="Run the same command again later, wait longer with --set waits.deletion=SECONDS, or choose another "
-            "app.name.",
-            clock=self.context.workspace.clock,
-            longest=10.0,
-        )
-
-    def _changed(self, name: str) -> None:
-        from metamcp_deploy.workspace import poll
-
-        def look() -> tuple[str, str] | None:
-            state = self.context.workspace.apps.update_state(name)
-            return None if state[0] == "IN_PROGRESS" else state
-
-        state, message = poll(
-            look,
-            what=f"the change of app {name}",
-            within=self.context.settings.waits.change,
-            hint="Run the same command again: it goes on from there; or wait longer: --set waits.change=SECONDS",
-            clock=self.context.workspace.clock,
-        )
-        if state == "FAILED":
-            raise DeployError(
-                Code.REQUEST_REFUSED,
-                f"The app {name} could not be changed: {message or 'the platform does not say why'}.",
-                hint="Check app and database of the target: metamcp-deploy config show --origin",
-            )
 
     def _whole(self, seen: App | None) -> App:
         """The app once it has its URL and its principal."""

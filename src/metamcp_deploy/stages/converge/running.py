@@ -82,7 +82,7 @@ class DeploymentPart(Part):
                 Action.DEPLOY, "deployment", name, OURS, f"the app is {app.state or 'in no known state'}"
             )
         return Change(
-            Action.DEPLOY, "deployment", name, OURS, "", tuple(_differences(self.context.deployed, wanted))
+            Action.DEPLOY, "deployment", name, OURS, "", tuple(differences(self.context.deployed, wanted))
         )
 
     @property
@@ -114,7 +114,7 @@ class DeploymentPart(Part):
         )
 
 
-def _differences(before: Mapping[str, Any], wanted: records.Wanted) -> list[Difference]:
+def differences(before: Mapping[str, Any], wanted: records.Wanted) -> list[Difference]:
     """What is other than in the running deployment: the release, variables, resources, values of secrets."""
     found = []
     if before.get("release") != wanted.release:

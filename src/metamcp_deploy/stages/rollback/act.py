@@ -12,14 +12,13 @@ from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.stages import connection, deployment, operate, records, standing
 from metamcp_deploy.stages.connection import Site
+from metamcp_deploy.stages.converge import app_fields, app_waits
 from metamcp_deploy.stages.rollback import past, way
 from metamcp_deploy.stages.rollback.way import Way, Wishes
 
 if TYPE_CHECKING:
     from metamcp_deploy.workspace.apps import App
 
-# After these the newest deployment may be one that does not serve.
-_FAILURES = frozenset({Code.DEPLOYMENT_FAILED, Code.UNHEALTHY, Code.DEADLINE})
 HEALTHY_SECONDS = 120.0
 
 
@@ -73,7 +72,8 @@ def run(
         if found.past:
             past.make(site, found.past)
         app = _changed(site, found)
-        more = {"of": found.target.deployment, **({"restored": found.past.told()} if found.past else {})}
+        more = {"of": found.target.deployment, "desired": app_fields.fields(found.desired)}
+        more |= {"restored": found.past.told()} if found.past else {}
         done = deployment.deploy(site, app, found.wanted, message=message, kind="rollback", more=more)
         report = operate.check(workspace, workspace.apps.get(app.name), wait)
         if failure := report.failure():
@@ -99,34 +99,14 @@ def _told(found: Way) -> None:
 
 
 def _changed(site: Site, found: Way) -> App:
-    """The app with the resources that the deployment ran with."""
-    from metamcp_deploy.workspace import poll
-
+    """The app as it was then."""
     workspace, name = site.workspace, found.app.name
     if not found.changes:
         return found.app
-    workspace.apps.update(name, found.changes)
-
-    def look() -> tuple[str, str] | None:
-        state = workspace.apps.update_state(name)
-        return None if state[0] == "IN_PROGRESS" else state
-
-    state, message = poll(
-        look,
-        what=f"the change of app {name}",
-        within=site.project.settings.waits.change,
-        hint="Run the same command again: it goes on from there.",
-        clock=workspace.clock,
-    )
-    if state == "FAILED":
-        raise DeployError(
-            Code.REQUEST_REFUSED,
-            f"The app {name} could not get back the resources it ran with: {message or 'no reason is given'}.",
-            hint="Is a secret or a database gone that it had then? metamcp-deploy history -o json names none of their "
-            "values; the deployment's record in the workspace names them.",
-            detail=", ".join(r["name"] for r in found.wanted.resources),
-        )
-    events.emit(events.Changed("changed", "app", f"{name} ({', '.join(sorted(found.changes))})"))
+    workspace.apps.update(name, app_fields.body(found.changes, found.app, found.desired))
+    app_waits.changed(workspace, name, site.project.settings.waits.change)
+    fields = ", ".join(sorted({d.field.partition(".")[0] for d in found.changes}))
+    events.emit(events.Changed("changed", "app", f"{name} ({fields})"))
     return workspace.apps.get(name)
 
 
@@ -147,30 +127,28 @@ def _stays(site: Site, found: Way, branch: past.Past) -> str:
 
 @contextmanager
 def on_failure(project: Project, wanted: bool = True) -> Iterator[None]:
-    """For pipelines: where a deployment in the block fails or is not healthy, the good one before it runs again.
+    """For pipelines: where a deployment that the block begins fails or is not healthy, the one before runs again.
 
     Raises:
         DeployError: the failure, and what became of the way back.
     """
-    try:
-        yield
-    except DeployError as e:
-        if not wanted or e.code not in _FAILURES:
-            raise
-        raise _after(project, e) from e
+    with connection.shared() as session:
+        try:
+            yield
+        except DeployError as e:
+            # Whoever took the lock works there now.
+            if not wanted or not session.begun or e.code is Code.LOCK_LOST:
+                raise
+            raise _after(project, session.begun[-1], e) from e
 
 
-def _after(project: Project, failure: DeployError) -> DeployError:
-    site = connection.site(project)
-    newest = next(iter(records.newest(site.workspace, site.root, 1)), None)
-    if newest is None or newest.outcome == "SUCCEEDED":
-        return failure  # nothing was deployed that could be taken back
-    if newest.outcome == "IN_PROGRESS":
-        records.amend(site.workspace, site.root, newest.deployment, outcome="FAILED", error=failure.message)
+def _after(project: Project, begun: str, failure: DeployError) -> DeployError:
     events.emit(events.Warned(failure.message, "Rolling back, as --rollback-on-failure asks for."))
-    text = f"instead of {newest.deployment}, which failed"
     try:
-        done = run(site, Wishes(keep_database=True), message=text)
+        site = connection.site(project)
+        bad = "UNHEALTHY" if failure.code is Code.UNHEALTHY else "FAILED"
+        records.amend(site.workspace, site.root, begun, outcome=bad, error=failure.message)
+        done = run(site, Wishes(keep_database=True), message=f"instead of {begun}, which failed")
     except DeployError as e:
         return DeployError(
             failure.code,

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import records, releases, standing
+from metamcp_deploy.stages import desired, records, releases, standing
 from metamcp_deploy.stages.connection import Site
+from metamcp_deploy.stages.converge import app_fields
 from metamcp_deploy.stages.converge.plan import OURS, Action, Change, Difference, Plan
+from metamcp_deploy.stages.converge.running import differences
 from metamcp_deploy.stages.records import Record, Wanted
 from metamcp_deploy.stages.rollback import choice, past, schema
 from metamcp_deploy.stages.rollback.past import Past
@@ -44,7 +46,8 @@ class Way:
         target: the deployment that is gone back to.
         app: as it is now.
         wanted: what runs in the end.
-        changes: fields of the app to change before.
+        desired: the app as it was then.
+        changes: its fields that differ now.
         moved: what happened to the target's database since.
         past: the branch to be made, with `to_database`.
         running: the record of what runs now; None where it was not deployed by this tool.
@@ -53,7 +56,8 @@ class Way:
     target: Record
     app: App
     wanted: Wanted
-    changes: Mapping[str, Any]
+    desired: desired.App
+    changes: tuple[Difference, ...]
     moved: Moved
     past: Past | None
     running: Record | None
@@ -61,21 +65,19 @@ class Way:
     @property
     def plan(self) -> Plan:
         """All of it, in the order of acting."""
-        app = Change(Action.CHANGE if self.changes else Action.KEEP, "app", self.app.name, OURS)
-        fields = tuple(
-            Difference(k, _shown(k, self.app.raw.get(k)), _shown(k, v)) for k, v in self.changes.items()
-        )
-        made = [*(self.past.changes() if self.past else self._database()), replace(app, differences=fields)]
+        action = Action.CHANGE if self.changes else Action.KEEP
+        made = [
+            *(self.past.changes() if self.past else self._database()),
+            Change(action, "app", self.app.name, OURS, differences=self.changes),
+        ]
         if self.app.compute != "ACTIVE":
-            made.append(
-                Change(Action.START, "app", self.app.name, OURS, f"its compute is {self.app.compute}")
-            )
+            made.append(Change(Action.START, "app compute", self.app.name, OURS, f"it is {self.app.compute}"))
         pin = f" ({self.target.pin})" if self.target.pin else ""
         why = (
             f"release {self.target.release}{pin}, as deployed {self.target.at} by {self.target.raw.get('by')}"
         )
-        again = Change(Action.DEPLOY, "deployment", self.target.deployment, OURS, why, self._environment())
-        return Plan((*made, again))
+        fields = tuple(differences(self.running.raw, self.wanted)) if self.running else ()
+        return Plan((*made, Change(Action.DEPLOY, "deployment", self.target.deployment, OURS, why, fields)))
 
     def _database(self) -> tuple[Change, ...]:
         name = schema.database(self.wanted.resources) or "external"
@@ -85,21 +87,6 @@ class Way:
             else ""
         )
         return (Change(Action.KEEP, "database", name, reason=why),)
-
-    def _environment(self) -> tuple[Difference, ...]:
-        before = _variables(self.running.raw.get("env") or []) if self.running else {}
-        after = _variables(self.wanted.env)
-        release = self.running.release if self.running else None
-        told = [Difference("release", release, self.wanted.release)] if release != self.wanted.release else []
-        names = sorted({*before, *after}) if self.running else []
-        return (
-            *told,
-            *(
-                Difference(f"env.{n}", before.get(n), after.get(n))
-                for n in names
-                if before.get(n) != after.get(n)
-            ),
-        )
 
 
 def look(site: Site, wishes: Wishes) -> Way:
@@ -132,10 +119,41 @@ def look(site: Site, wishes: Wishes) -> Way:
         raise _moved(target, moved, options)
     resources = found.resources(target.resources) if found else target.resources
     wanted = replace(target.wanted, resources=resources, secrets=_versions(site, resources))
-    changes = differences(app, target.raw, resources)
-    return Way(
-        target, app, wanted, changes, moved, found, next((r for r in kept if r.deployment == running), None)
+    before = next((r for r in kept if r.deployment == running), None)
+    then = _then(app, target, resources)
+    changes = app_fields.differences(app, then, before.raw if before else {})
+    _may_be_changed(site, found, changes)
+    return Way(target, app, wanted, then, changes, moved, found, before)
+
+
+def _then(app: App, target: Record, resources: Sequence[dict[str, Any]]) -> desired.App:
+    """The app as it was; what the record does not tell, as it is."""
+    told = target.raw.get("desired") or {}
+    return desired.App(
+        name=app.name,
+        managed=True,
+        description=str(told.get("description") or app.raw.get("description") or ""),
+        compute_size=str(told.get("compute_size") or app.raw.get("compute_size") or ""),
+        resources=tuple(resources),
+        env=(),
+        user_api_scopes=tuple(told.get("user_api_scopes") or app.raw.get("user_api_scopes") or ()),
     )
+
+
+def _may_be_changed(site: Site, found: Past | None, changes: Sequence[Difference]) -> None:
+    """What is managed elsewhere is not changed by a rollback either."""
+    settings = site.project.settings
+    theirs = {
+        "database": found is not None and not settings.database.managed,
+        "app": bool(changes) and not settings.app.managed,
+    }
+    for what in (name for name, refused in theirs.items() if refused):
+        fields = ", ".join(change.field for change in changes)
+        raise DeployError(
+            Code.NO_WAY_BACK,
+            f"The {what} is managed elsewhere ({what}.managed), and this rollback would change it: {fields}.",
+            hint="Ask its owner for that; then run the same command again.",
+        )
 
 
 def _settled(site: Site, app: App, kept: Sequence[Record]) -> list[Record]:
@@ -186,38 +204,3 @@ def _versions(site: Site, resources: Sequence[Mapping[str, Any]]) -> dict[str, i
         keys = sorted(str(one["key"]) for one in used if one["scope"] == scope)
         found |= {key: written[key] for key in keys if key in written}
     return found
-
-
-def differences(app: App, recorded: Mapping[str, Any], resources: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Fields of the app that differ from what ran then, with their new values. Resources of others stay."""
-    changes: dict[str, Any] = {}
-    present = {r["name"]: r for r in app.resources}
-    if any(not _holds(present.get(r["name"]), r) for r in resources):
-        ours = {r["name"] for r in resources}
-        changes["resources"] = [*(r for r in app.resources if r["name"] not in ours), *resources]
-    size = next(
-        (e.get("value") for e in recorded.get("env") or [] if e["name"] == "METAMCP_COMPUTE_SIZE"), None
-    )
-    if size and app.raw.get("compute_size") not in (None, size):
-        changes["compute_size"] = size  # the heaps are set for it
-    return changes
-
-
-def _holds(present: Any, wanted: Any) -> bool:
-    """Whether all that is wanted is there; the platform may say more."""
-    if isinstance(wanted, dict):
-        return isinstance(present, dict) and all(_holds(present.get(k), v) for k, v in wanted.items())
-    return bool(present == wanted)
-
-
-def _variables(env: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    return {e["name"]: e["value"] if "value" in e else f"resource {e['value_from']}" for e in env}
-
-
-def _shown(field: str, value: Any) -> Any:
-    """A field of the app in one line: of resources their names, and of the database where it is."""
-    if field != "resources":
-        return value
-    return ", ".join(
-        f"{r['name']} ({schema.database([r])})" if schema.database([r]) else r["name"] for r in value or []
-    )
