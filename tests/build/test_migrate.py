@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -226,6 +227,40 @@ def test_objects_of_somebody_else_are_named_before_anything_is_done(
         "ALTER TABLE metamcp_app.endpoints ADD x int;"
     )
     assert migrate(database)["applied"] == [newest["tag"]]
+
+
+def test_what_another_deployment_keeps_in_public_is_told_and_can_be_taken_over(
+    database: Database, migrate: Migrate
+) -> None:
+    """As MetaMCP makes it without this tool: in `public`, the ledger in `drizzle`, all of it a person's."""
+    database.fresh()
+    assert migrate(database)["ok"]
+    for text in (
+        "DO $$ BEGIN CREATE ROLE somebody; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
+        "INSERT INTO metamcp_app.config (id, value) VALUES ('kept', 'by somebody')",
+        "CREATE SCHEMA drizzle; ALTER TABLE metamcp_app.__drizzle_migrations SET SCHEMA drizzle",
+        "DROP SCHEMA public; ALTER SCHEMA metamcp_app RENAME TO public",
+        "CREATE TABLE public.not_of_metamcp (x int); ALTER TABLE public.not_of_metamcp OWNER TO somebody",
+        f'REASSIGN OWNED BY "{PRINCIPAL}" TO somebody',
+    ):
+        database.query(text)
+    empty = migrate(database)
+    assert empty["ok"]
+    assert "The schema public holds MetaMCP's tables, too, those of another deployment" in empty["stderr"]
+    assert database.query("SELECT * FROM metamcp_app.config") == []
+    assert "holds MetaMCP's tables" not in migrate(database)["stderr"]
+    database.query(empty["stderr"].partition("as a role that may: ")[2].partition(" Start it again")[0])
+    codes = []
+    while not (result := migrate(database))["ok"]:
+        codes.append(result["code"])
+        database.query(re.split(r"As (?:its owner|a role that may): ", result["message"])[1])
+        assert len(codes) < 4, result
+    assert codes == ["ledger_unreadable", "schema_foreign"]
+    assert result["applied"] == []
+    assert database.query("SELECT value FROM metamcp_app.config") == [("by somebody",)]
+    assert database.query("SELECT tableowner FROM pg_tables WHERE tablename = 'not_of_metamcp'") == [
+        ("somebody",)
+    ]
 
 
 def test_a_database_of_another_line_is_refused(database: Database, migrate: Migrate, program: Path) -> None:

@@ -14,8 +14,8 @@ from launcher_app import LAUNCHER
 CASES = [
     ("schema_forbidden", "42501: permission denied for schema public", "patch, build and deploy"),
     ("schema_forbidden", "42501: permission denied for database metamcp_app", "CAN_CONNECT_AND_CREATE"),
-    ("schema_forbidden", "42501: must be owner of table endpoints", "REASSIGN OWNED"),
-    ("schema_forbidden", "42501: permission denied for table endpoints", "REASSIGN OWNED"),
+    ("schema_forbidden", "42501: must be owner of table endpoints", "ALTER TABLE … OWNER TO"),
+    ("schema_forbidden", "42501: permission denied for table endpoints", "ALTER TABLE … OWNER TO"),
     ("schema_unknown", '42710: type "mcp_server_status" already exists', "database.schema"),
     ("schema_foreign", "Objects belong to somebody", "statements in the message"),
     ("migration_failed", '42P01: relation "metamcp_app.config" does not exist', "_journal.json"),

@@ -1,4 +1,7 @@
-"""Apps that run in embedded workspaces: the sample, and the real upstream where METAMCP_TEST_UPSTREAM names a clone."""
+"""Apps that run in embedded workspaces: the sample, and the real upstream where METAMCP_TEST_UPSTREAM names a clone.
+
+METAMCP_TEST_REF names the tag, branch or commit of it.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,10 @@ from live_app import LiveApp
 from metamcp_deploy.stages.sample import TAG, sample_repository
 
 NPMRC = Path.home() / ".npmrc"
+REF = os.environ.get("METAMCP_TEST_REF", "v2.4.22")  # asked for before a test takes such names away
 
 
-@pytest.fixture(scope="session", params=["sample", "v2.4.22"])
+@pytest.fixture(scope="session", params=["sample", REF])
 def upstream(request: pytest.FixtureRequest, shared_cache: Path) -> dict[str, str]:
     """What metamcp.yaml says about the upstream."""
     if request.param == "sample":

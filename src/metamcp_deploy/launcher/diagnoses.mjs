@@ -40,7 +40,7 @@ const DIAGNOSES = [
   {
     text: /permission denied for (table|sequence)|must be owner of/i,
     cause: "Another role owns objects in the schema; usually a person who ran the migrations first.",
-    fix: "As that owner: REASSIGN OWNED BY CURRENT_USER TO the app's role (its client id), then start the app again.",
+    fix: "Hand the table over: ALTER TABLE … OWNER TO the app's role (its client id), as a role that may; then start the app again.",
   },
   {
     text: /role "[^"]*" does not exist|28000/i,

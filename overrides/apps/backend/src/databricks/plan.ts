@@ -2,7 +2,7 @@
 
 import type { Client } from "pg";
 
-import { type Found, LEDGER, applied, foreign, left, look } from "./ledger";
+import { type Found, LEDGER, type Thing, applied, elsewhere, foreign, left, look, passedOver } from "./ledger";
 import { type Migration, objectsOf } from "./migrations";
 import { Refused } from "./refused";
 
@@ -18,9 +18,13 @@ export interface Plan {
 
 export async function plan(client: Client, schema: string, migrations: Migration[]): Promise<Plan> {
   const found = await look(client, schema);
-  if (found.owner === null) return { schema: true, ledger: true, adopt: false, pending: migrations, notes: [] };
-  const own = await applied(client, schema, found);
   const known = objectsOf(migrations);
+  if (found.owner === null) {
+    const others = await elsewhere(client, schema, known);
+    const notes = others.map((things) => passedOver(client, schema, found.role, things));
+    return { schema: true, ledger: true, adopt: false, pending: migrations, notes };
+  }
+  const own = await applied(client, schema, found);
   const there = found.objects.filter(({ name }) => known.has(name));
   // Objects without a ledger: the predecessor's is looked for. Without objects of ours a ledger elsewhere is not ours.
   const old = own.length === 0 && there.length > 0 ? await left(client, found.role) : [];
@@ -89,7 +93,7 @@ function compare(migrations: Migration[], done: number[]): { pending: Migration[
 }
 
 /** Objects of somebody else: refused when they have to be changed or cannot be used, else only told. */
-function checkOwners(client: Client, schema: string, found: Found, there: Found["objects"], todo: Plan): string[] {
+function checkOwners(client: Client, schema: string, found: Found, there: Thing[], todo: Plan): string[] {
   const others = found.objects.filter(({ name, mine }) => !mine && (name === LEDGER || there.some((one) => one.name === name)));
   const changes = todo.pending.length > 0 || todo.adopt;
   if (changes && others.length) throw foreign(client, schema, found, others);
