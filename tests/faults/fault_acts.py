@@ -5,11 +5,16 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "deploy"))
+
+from tiny_app import write_databricks_yml
 
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
@@ -45,7 +50,9 @@ def changed(project: Project) -> Project:
     """With one setting changed."""
     dump = project.settings.model_dump(by_alias=True)
     dump["app"]["env"] = {"LOG_LEVEL": "debug"}
-    return replace(project, settings=Settings.model_validate(dump))
+    other = replace(project, settings=Settings.model_validate(dump))
+    write_databricks_yml(other)
+    return other
 
 
 @dataclass(frozen=True)

@@ -92,9 +92,12 @@ class Bench:
             end, why = "BROKEN", str(e)
         except Exception as e:
             end, why = "BROKEN", f"{type(e).__name__}: {e}"
-        faults.clear(self.world.running)
         took = time.monotonic() - began
-        self.world.remove(project)
+        faults.clear(self.world.running)
+        try:
+            self.world.remove(project)
+        except AssertionError as e:  # told, but it says nothing about the tool
+            print(f"what {case} left: {e}", flush=True)
         return Row(case, end, why, took)  # type: ignore[arg-type]
 
     def _struck(self, case: Case, project: Project, reference: Reference) -> tuple[str, str]:

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,10 @@ class World:
         """Ends all that there is of a tenant."""
         settings = project.settings
         self.ask("DELETE", f"apps/{settings.app.name}")
+        while self.ask(
+            "GET", f"apps/{settings.app.name}"
+        ):  # its role goes with it: not while its database does
+            time.sleep(0.05)
         self.ask("DELETE", f"postgres/projects/{settings.project_id}")
         self.ask("POST", "secrets/scopes/delete", body={"scope": settings.secret_scope})
         top = root(project).rsplit("/", 1)[0]

@@ -38,7 +38,7 @@ def test_a_refused_deploy_waits_for_the_other_one_and_tries_once_more(
     host.on("POST", f"{APP}/deployments", Answer(400, refusal), Answer(body=deployment("IN_PROGRESS")))
     busy = app(pending=deployment("IN_PROGRESS"))
     host.on("GET", APP, busy, busy, app(pending=deployment("SUCCEEDED")))
-    assert rollout.begin(workspace, "x", WANTED).id == "d1"
+    assert rollout.begin(workspace, "x", WANTED, 0.0).id == "d1"
     assert len(host.asked("POST", f"{APP}/deployments")) == 2
     assert any("waits for deployment d1" in e.text for e in seen if isinstance(e, events.Progress))
 
@@ -52,9 +52,65 @@ def test_a_deploy_refused_for_another_reason_is_an_error(host: FakeHost, connect
     )
     host.on("GET", APP, app())
     with pytest.raises(DeployError) as caught:
-        rollout.begin(workspace, "x", WANTED)
+        rollout.begin(workspace, "x", WANTED, 0.0)
     assert "no such path" in caught.value.message
     assert len(host.asked("POST", f"{APP}/deployments")) == 1
+
+
+LOST = [Answer(hang_up=True), Answer(500), Answer(504), Answer(body=b'{"deploy')]
+BEFORE, SINCE, AFTER = "2026-11-20T10:00:00Z", 1795168801.5, "2026-11-20T10:00:01Z"
+
+
+def kept(deployment_id: str, at: str, path: str = "/Workspace/r1") -> dict[str, Any]:
+    return {
+        **deployment("SUCCEEDED"),
+        "deployment_id": deployment_id,
+        "create_time": at,
+        "source_code_path": path,
+    }
+
+
+@pytest.mark.parametrize("lost", LOST)
+def test_a_deployment_whose_answer_was_lost_is_found(host: FakeHost, connect: Connect, lost: Answer) -> None:
+    workspace = connect()
+    host.on("POST", f"{APP}/deployments", lost)
+    others = [kept("other", AFTER, "/Workspace/other"), kept("before", BEFORE)]
+    host.on("GET", f"{APP}/deployments", Answer(body={"app_deployments": [*others, kept("ours", AFTER)]}))
+    assert rollout.begin(workspace, "x", WANTED, SINCE).id == "ours"
+    assert len(host.asked("POST", f"{APP}/deployments")) == 1
+
+
+@pytest.mark.parametrize("lost", LOST)
+def test_a_deployment_that_was_not_begun_is_asked_for_again(
+    host: FakeHost, connect: Connect, lost: Answer
+) -> None:
+    workspace = connect()
+    host.on("POST", f"{APP}/deployments", lost, Answer(body=deployment("IN_PROGRESS")))
+    host.on("GET", f"{APP}/deployments", Answer(body={"app_deployments": [kept("before", BEFORE)]}))
+    host.on("GET", APP, app())
+    assert rollout.begin(workspace, "x", WANTED, SINCE).id == "d1"
+
+
+def test_a_lost_deployment_that_shows_late(host: FakeHost, connect: Connect) -> None:
+    """The second call meets the first one's deployment."""
+    workspace = connect()
+    refusal = {"error_code": "INVALID_STATE", "message": "there is an active deployment in progress"}
+    host.on("POST", f"{APP}/deployments", Answer(hang_up=True), Answer(400, refusal))
+    listed = [Answer(body={}), Answer(body={"app_deployments": [kept("ours", AFTER)]})]
+    host.on("GET", f"{APP}/deployments", *listed)
+    host.on("GET", APP, app(), app(pending=deployment("IN_PROGRESS")))
+    assert rollout.begin(workspace, "x", WANTED, SINCE).id == "ours"
+
+
+def test_a_deploy_call_that_fails_for_ever(host: FakeHost, connect: Connect) -> None:
+    workspace = connect()
+    host.on("POST", f"{APP}/deployments", Answer(500))
+    host.on("GET", f"{APP}/deployments", Answer(body={}))
+    host.on("GET", APP, app())
+    with pytest.raises(DeployError) as caught:
+        rollout.begin(workspace, "x", WANTED, SINCE)
+    assert caught.value.code is Code.WORKSPACE_ANSWER
+    assert len(host.asked("POST", f"{APP}/deployments")) == 3
 
 
 @pytest.mark.parametrize(("state", "words"), [("CANCELLED", "CANCELLED: by b"), ("FAILED", "FAILED: by b")])

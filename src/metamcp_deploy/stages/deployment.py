@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import connection, migrations, pruning, records, releases, rollout
+from metamcp_deploy.stages import asked, connection, migrations, pruning, records, releases, rollout
 from metamcp_deploy.stages.connection import Site
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def deploy(
     """
     workspace = site.workspace
     app = rollout.active_compute(workspace, app)
-    if app.pending is not None and not redeploy and (found := _ours(site, app.pending, wanted)):
+    if app.pending is not None and not redeploy and (found := _ours(site, app.name, app.pending, wanted)):
         # An interrupted run began it: go on where that stopped.
         return _finished(site, app.name, app.pending, *found)
     app = rollout.idle(workspace, app.name)
@@ -59,22 +59,22 @@ def deploy(
     about = releases.about(workspace, site.root, wanted.release)
     if kind == "deploy":  # a rollback has told it
         migrations.told(site, wanted, about)
-    deployment = rollout.begin(workspace, app.name, wanted)
-    with connection.shared() as session:
-        session.begun.append(deployment.id)
-    events.emit(events.Changed("created", "deployment", deployment.id))
-    record = records.new(
+    draft = records.new(
         site.project,
         workspace.me,
         workspace.host,
-        deployment.id,
+        "",
         wanted,
         message,
         kind=kind,
         about=about,
-        begun=deployment.create_time,
         more=more,
     )
+    deployment = rollout.begin(workspace, app.name, wanted, asked.keep(site, draft))
+    with connection.shared() as session:
+        session.begun.append(deployment.id)
+    events.emit(events.Changed("created", "deployment", deployment.id))
+    record = records.of(draft, deployment.id, deployment.create_time)
     path = records.write(workspace, site.root, record)
     return _finished(site, app.name, deployment, path, record)
 
@@ -83,7 +83,7 @@ def running(site: Site, app: App, wanted: records.Wanted) -> Done | None:
     """The deployment of a running app, when it is what is wanted by the record that this tool wrote of it."""
     if app.active is None or app.state != "RUNNING":
         return None
-    found = _ours(site, app.active, wanted)
+    found = _ours(site, app.name, app.active, wanted)
     if found is None:
         return None
     path, record = found
@@ -93,11 +93,13 @@ def running(site: Site, app: App, wanted: records.Wanted) -> Done | None:
     return Done(app.active.id, path, new=False)
 
 
-def _ours(site: Site, deployment: Deployment, wanted: records.Wanted) -> tuple[str, pipeline.Facts] | None:
-    """Path and record of a deployment that runs what is wanted."""
+def _ours(
+    site: Site, app: str, deployment: Deployment, wanted: records.Wanted
+) -> tuple[str, pipeline.Facts] | None:
+    """Path and record of a deployment that runs what is wanted; one that was begun and not recorded is recorded."""
     if deployment.source_code_path not in ("", wanted.source_code_path):
         return None
-    found = records.find(site.workspace, site.root, deployment.id)
+    found = records.find(site.workspace, site.root, deployment.id) or asked.recorded(site, app, deployment)
     return found if found and records.matches(found[1], wanted) else None
 
 

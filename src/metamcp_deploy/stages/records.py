@@ -175,10 +175,24 @@ def stamp(seconds: float, precision: str = "milliseconds") -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
+def of(draft: Mapping[str, Any], deployment: str, begun: float | None) -> dict[str, Any]:
+    """The record that was drafted before its deployment had an id; `begun` as for `new`."""
+    return {**draft, "deployment": deployment, "migrations_at": None if begun is None else stamp(begun)}
+
+
+def has(workspace: Workspace, root: str, draft: Mapping[str, Any]) -> bool:
+    """Whether the draft's deployment is recorded: nothing else of a target began in the same second."""
+    return any(name.startswith(f"{_time(draft)}-") for name in _names(workspace, root))
+
+
+def _time(record: Mapping[str, Any]) -> str:
+    """What a record's name begins with."""
+    return str(record["at"]).replace("-", "").replace(":", "")
+
+
 def write(workspace: Workspace, root: str, record: Mapping[str, Any], *, again: bool = False) -> str:
     """Writes a record, over its earlier version; gives its path. `again`: there is one, and so the folder."""
-    time = str(record["at"]).replace("-", "").replace(":", "")
-    path = f"{root}/deployments/{time}-{record['deployment']}.json"
+    path = f"{root}/deployments/{_time(record)}-{record['deployment']}.json"
     if not again:
         workspace.files.make_folder(f"{root}/deployments")
     workspace.files.write(path, json.dumps(record, indent=1).encode())

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.stages import asked
 from metamcp_deploy.stages.records import Wanted
 
 if TYPE_CHECKING:
     from metamcp_deploy.workspace import Workspace
     from metamcp_deploy.workspace.apps import App, Deployment
 
-_COMPUTE_SECONDS = 1200.0
-_DEPLOY_SECONDS = 1200.0  # the platform gives an app 10 minutes to start
+_DEPLOY_CALLS = 3
 _RUNNING_SECONDS = 30.0
 _SHOWN_LINES = 25
 
@@ -53,8 +53,8 @@ def active_compute(workspace: Workspace, app: App) -> App:
     return poll(
         look,
         what=f"the compute of app {app.name} to be ACTIVE",
-        within=_COMPUTE_SECONDS,
-        hint="Run the same command again: it goes on waiting.",
+        within=workspace.waits.compute,
+        hint="Run the same command again: it goes on waiting; or wait longer: --set waits.compute=SECONDS",
         clock=workspace.clock,
     )
 
@@ -74,8 +74,8 @@ def idle(workspace: Workspace, name: str) -> App:
     return poll(
         look,
         what=f"the deployment under way of app {name}",
-        within=_DEPLOY_SECONDS,
-        hint="Run the same command again: it goes on waiting.",
+        within=workspace.waits.deployment,
+        hint="Run the same command again: it goes on waiting; or wait longer: --set waits.deployment=SECONDS",
         clock=workspace.clock,
     )
 
@@ -86,16 +86,37 @@ def _busy(app: App) -> bool:
     return app.pending is not None and app.pending.state not in DEPLOYMENT_ENDED
 
 
-def begin(workspace: Workspace, name: str, wanted: Wanted) -> Deployment:
-    """Sends the deploy call. Refused because somebody else's deployment is under way, it waits and tries once more."""
-    try:
-        return workspace.apps.deploy(name, wanted.source_code_path, wanted.env)
-    except DeployError as e:
-        refused = e.code in (Code.REQUEST_REFUSED, Code.ALREADY_EXISTS)
-        if not refused or not _busy(workspace.apps.get(name)):
-            raise
-    idle(workspace, name)
-    return workspace.apps.deploy(name, wanted.source_code_path, wanted.env)
+def begin(workspace: Workspace, name: str, wanted: Wanted, since: float) -> Deployment:
+    """Sends the deploy call. Refused because somebody else's deployment is under way, it waits and sends it again.
+
+    Where the answer is lost, the deployment is looked for, and asked for again only when there is none.
+
+    Args:
+        workspace: of the app, whose lock is held.
+        name: of the app.
+        wanted: what is deployed.
+        since: the workspace's time before the call.
+
+    Raises:
+        DeployError: of the last of three calls.
+    """
+    from metamcp_deploy.workspace import UNSURE
+
+    lost, last = False, None
+    for _ in range(_DEPLOY_CALLS):
+        try:
+            return workspace.apps.deploy(name, wanted.source_code_path, wanted.env)
+        except DeployError as e:
+            last = e
+            lost = lost or e.code in UNSURE
+            busy = e.code in (Code.REQUEST_REFUSED, Code.ALREADY_EXISTS) and _busy(workspace.apps.get(name))
+            if e.code not in UNSURE and not busy:
+                raise
+        if lost and (found := asked.begun(workspace, name, wanted.source_code_path, since)):
+            return found
+        idle(workspace, name)
+    assert last  # noqa: S101 - no call succeeded
+    raise last
 
 
 def follow(workspace: Workspace, name: str, deployment: Deployment, target: str) -> None:
@@ -132,8 +153,9 @@ def _ended(workspace: Workspace, name: str, deployment: Deployment) -> Deploymen
     return poll(
         look,
         what=f"deployment {deployment.id} of app {name}",
-        within=_DEPLOY_SECONDS,
-        hint="metamcp-deploy logs; the same command again goes on following it.",
+        within=workspace.waits.deployment,
+        hint="metamcp-deploy logs; the same command again goes on following it, longer with --set "
+        "waits.deployment=SECONDS",
         clock=workspace.clock,
     )
 

@@ -3,5 +3,6 @@
 from metamcp_deploy.workspace.client import Workspace
 from metamcp_deploy.workspace.clock import Clock, poll
 from metamcp_deploy.workspace.refusals import ApiError
+from metamcp_deploy.workspace.tries import UNSURE
 
-__all__ = ["ApiError", "Clock", "Workspace", "poll"]
+__all__ = ["UNSURE", "ApiError", "Clock", "Workspace", "poll"]

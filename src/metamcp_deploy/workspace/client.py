@@ -36,6 +36,7 @@ class Workspace:
         secrets: secret scopes.
         permissions: access lists.
         clock: of all waits.
+        waits: the user's.
     """
 
     def __init__(
@@ -45,8 +46,8 @@ class Workspace:
         clock: Clock | None = None,
         waits: Waits | None = None,
     ) -> None:
-        waits = waits or Waits()
-        self.clock = replace(clock or Clock(), patience=waits.outage)
+        self.waits = waits or Waits()
+        self.clock = replace(clock or Clock(), patience=self.waits.outage)
         self.network = network
         self._log_in = log_in
         self._login = log_in()
@@ -57,7 +58,7 @@ class Workspace:
             network.requests_session,
             lambda: self._login.headers(),
             self.clock,
-            waits,
+            self.waits,
             self.renew,
         )
         self.files = Files(self._api)

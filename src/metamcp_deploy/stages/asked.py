@@ -1,0 +1,61 @@
+"""A deployment that is asked for, kept in the workspace before it is, so that it is known when the answer is lost.
+
+The deploy call takes no id of ours and answers nothing twice: a second call makes a second deployment. So the record is
+drafted in `<root>/state/deploying.json` first. A deployment of that source which began after it is the one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from metamcp_deploy.stages import records
+from metamcp_deploy.stages.connection import Site
+
+if TYPE_CHECKING:
+    from metamcp_deploy.workspace import Workspace
+    from metamcp_deploy.workspace.apps import Deployment
+
+_NAME = "deploying.json"
+
+
+def keep(site: Site, draft: Mapping[str, Any]) -> float:
+    """Writes the draft of a record; gives the workspace's time, since when its deployment may have begun."""
+    since = site.workspace.files.time() or 0.0
+    content = {"format": 1, "since": since, "record": draft}
+    # The lock is in the same folder, so that it is there.
+    site.workspace.files.write(f"{site.root}/state/{_NAME}", json.dumps(content, indent=1).encode())
+    return since
+
+
+def begun(workspace: Workspace, app: str, source_code_path: str, since: float) -> Deployment | None:
+    """The first deployment of a source since a time; None when there is none (yet)."""
+    # The workspace's clock is known to the second, its deployments' to the millisecond or the second.
+    later = [
+        d
+        for d in workspace.apps.deployments(app, _LATEST)
+        if d.source_code_path == source_code_path and (d.create_time or 0.0) >= int(since)
+    ]
+    return later[-1] if later else None
+
+
+_LATEST = 20  # deployments of an app that are looked through; nobody else deploys under the lock
+
+
+def recorded(site: Site, app: str, deployment: Deployment) -> tuple[str, dict[str, Any]] | None:
+    """Path and record of a deployment that a run began and could not record any more: it is recorded now."""
+    content = site.workspace.files.read(f"{site.root}/state/{_NAME}")
+    try:
+        kept: Any = json.loads(content or b"")
+        draft, since = dict(kept["record"]), float(kept["since"])
+        path = draft["source_code_path"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    if path != deployment.source_code_path or records.has(site.workspace, site.root, draft):
+        return None
+    found = begun(site.workspace, app, path, since)
+    if found is None or found.id != deployment.id:
+        return None
+    record = records.of(draft, deployment.id, deployment.create_time)
+    return records.write(site.workspace, site.root, record), record

@@ -1,0 +1,58 @@
+"""A deployment whose run ended before it could record it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from tiny_app import write_databricks_yml
+
+from metamcp_deploy import pipeline
+from metamcp_deploy.config.project import Project
+from metamcp_deploy.stages import connection
+
+Deploy = Callable[..., pipeline.Facts]
+
+
+def unrecorded(project: Project, facts: pipeline.Facts) -> None:
+    """As after kill -9 between the deploy call and its record."""
+    connection.connect(project).files.delete(str(facts["record"]))
+
+
+def records(project: Project, facts: pipeline.Facts) -> list[dict[str, Any]]:
+    files = connection.connect(project).files
+    folder = str(facts["record"]).rsplit("/", 1)[0]
+    return [json.loads(files.read(f"{folder}/{name}") or b"") for name in files.entries(folder)]
+
+
+def test_the_next_run_records_it_and_goes_on(project: Project, deployed: Deploy) -> None:
+    first = deployed(project, message="the first")
+    before = records(project, first)
+    unrecorded(project, first)
+    second = deployed(project)
+    assert second["deployment"] == first["deployment"]
+    assert records(project, second) == before
+
+
+def test_one_made_by_hand_since_is_not_taken_for_it(project: Project, deployed: Deploy) -> None:
+    first = deployed(project)
+    workspace = connection.connect(project)
+    release = f"{str(first['record']).rsplit('/deployments/')[0]}/releases/{first['release']}"
+    by_hand = workspace.apps.deploy(str(first["app"]), release, [])
+    second = deployed(project)
+    assert second["deployment"] not in (first["deployment"], by_hand.id)
+    assert {r["deployment"] for r in records(project, second)} == {first["deployment"], second["deployment"]}
+
+
+def test_not_where_the_settings_have_changed(project: Project, deployed: Deploy) -> None:
+    """It is recorded as what it was, and the new settings are deployed."""
+    from tiny_app import with_app
+
+    first = deployed(project)
+    unrecorded(project, first)
+    other = with_app(project, env={"LOG_LEVEL": "debug"})
+    write_databricks_yml(other)
+    second = deployed(other)
+    assert second["deployment"] != first["deployment"]
+    assert {r["deployment"] for r in records(other, second)} == {first["deployment"], second["deployment"]}
