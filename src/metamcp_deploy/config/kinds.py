@@ -119,7 +119,7 @@ EnvName = Annotated[
 Email = Annotated[
     str,
     BeforeValidator(lambda value: value.strip().lower() if isinstance(value, str) else value),
-    StringConstraints(pattern=r"^[^\s@,\"']+@[^\s@,\"']+$", max_length=254),
+    StringConstraints(pattern=r"^[^\s\x00-\x1f@,\"']+@[^\s\x00-\x1f@,\"']+$", max_length=254),
     Expected("an e-mail address"),
 ]
 ChildName = Annotated[
@@ -131,6 +131,11 @@ SecretKey = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,128}$"),
     Expected("1 to 128 letters, digits, _, . and -"),
+]
+ClientId = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{3,62}$"),
+    Expected("the client id of a service principal, as in 00000000-0000-0000-0000-000000000000"),
 ]
 TargetName = Annotated[
     str,
@@ -144,10 +149,11 @@ Commit = Annotated[
 ]
 Line = Annotated[str, StringConstraints(pattern=r"^[^\r\n\x00]+$"), Expected("a text on one line")]
 Text = Annotated[str, StringConstraints(pattern=r"^[^\r\n\x00]*$"), Expected("a text on one line")]
+# Neither %2f, ?, # nor a placeholder can make another path of it on its way through URLs and databricks.yml.
 RootPath = Annotated[
     str,
-    StringConstraints(pattern=r"^/Workspace/[^\r\n\x00]*[^/\r\n\x00]$"),
-    Expected("a path below /Workspace/, without a / at its end"),
+    StringConstraints(pattern=r"^/Workspace/[^\x00-\x1f\x7f%?#\\$]*[^/\x00-\x1f\x7f%?#\\$]$"),
+    Expected("a path below /Workspace/, without a / at its end and without % ? # $ or \\"),
     AfterValidator(_root_path),
 ]
 Host = Annotated[Line, AfterValidator(hosts.origin)]
