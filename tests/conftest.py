@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -44,10 +45,19 @@ def test_upstream() -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for the session, also where several processes share the tests (`pytest -n`)."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def shared_cache(session_folder: Path) -> Path:
     """One cache for the session: package store, pnpm, mirrors. METAMCP_TEST_CACHE names one to keep."""
     kept = os.environ.get("METAMCP_TEST_CACHE")
-    return Path(kept).absolute() if kept else tmp_path_factory.mktemp("cache")
+    cache = Path(kept).absolute() if kept else session_folder / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache
 
 
 @pytest.fixture(autouse=True)
@@ -75,20 +85,24 @@ def isolated(
 
 @contextmanager
 def _building(home: Path, cache: Path) -> Iterator[None]:
-    """The environment of fixtures that outlive a test, for which `isolated` has not run yet."""
+    """The environment of fixtures that outlive a test, for which `isolated` has not run yet. One process at a time."""
     if _NPMRC.is_file():
         shutil.copy(_NPMRC, home)
-    with pytest.MonkeyPatch.context() as patched:
+    with (cache / ".building").open("w") as lock, pytest.MonkeyPatch.context() as patched:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         patched.setenv("HOME", str(home))
         patched.setenv("METAMCP_CACHE_DIR", str(cache))
         yield
 
 
 @pytest.fixture(scope="session")
-def built_sample(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Project:
+def built_sample(
+    tmp_path_factory: pytest.TempPathFactory, shared_cache: Path, session_folder: Path
+) -> Project:
     """The sample, prepared, patched and built: nobody may change its folder (see `workshop`).
 
-    After it, the shared cache holds the release: whoever builds the sample with this cache builds nothing.
+    Whichever process comes first builds it; the others find it up to date. After it, the shared cache holds the
+    release: whoever builds the sample with this cache builds nothing.
     """
     from metamcp_deploy.stages import build, patch, prepare
     from metamcp_deploy.stages.sample import TAG, sample_repository
@@ -96,9 +110,9 @@ def built_sample(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -
     with _building(tmp_path_factory.mktemp("home"), shared_cache):
         upstream = Upstream(url=str(sample_repository(shared_cache)), ref=TAG)
         settings = Settings(target="dev", upstream=upstream)
-        project = Project(
-            folder=tmp_path_factory.mktemp("sample"), settings=settings, all_targets=(settings,)
-        )
+        folder = session_folder / "sample"
+        folder.mkdir(exist_ok=True)
+        project = Project(folder=folder, settings=settings, all_targets=(settings,))
         for stage in (prepare, patch, build):
             pipeline.execute(stage.step(project), project.state)
     return project
