@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 from collections.abc import Callable
@@ -54,6 +55,21 @@ def test_provisioned_instances_use_the_other_call(launch: Launch, workspace: Fak
     method, path, _, body = workspace.requests[1]
     assert (method, path) == ("POST", "/api/2.0/database/credentials")
     assert json.loads(body)["instance_names"] == ["legacy"]
+
+
+def test_another_principal_logs_in_to_the_database(launch: Launch, workspace: FakeWorkspace) -> None:
+    other = {
+        "METAMCP_DATABASE_CLIENT_ID": "other-principal",
+        "METAMCP_DATABASE_CLIENT_SECRET": "other-marked-5d1e",
+    }
+    app = launch(env={**other, "METAMCP_SECRET_ENV": "METAMCP_DATABASE_CLIENT_SECRET"}).up()
+    app.logged("user other-principal (autoscaling)")
+    asked = [
+        r[2]["authorization"].removeprefix("Basic ") for r in workspace.requests if r[1] == "/oidc/v1/token"
+    ]
+    given = [base64.b64decode(basic).decode().partition(":")[0] for basic in asked]
+    assert given == ["other-principal", "client-1"]  # what the app may know of itself it asks as itself
+    assert "other-marked-5d1e" not in app.log
 
 
 def test_a_password_of_its_own_needs_no_credential(launch: Launch, workspace: FakeWorkspace) -> None:
@@ -301,8 +317,25 @@ def test_answers_503_while_it_starts(launch: Launch) -> None:
     assert app.stop() < 3
 
 
-def test_no_secret_in_the_log_or_in_any_environment(launch: Launch, workspace: FakeWorkspace) -> None:
-    app = launch().up()
+# A sandbox where a program may not write its own memory.
+SEALED = """
+import fs from "node:fs";
+const { openSync } = fs;
+fs.openSync = (file, ...more) => {
+  if (file === "/proc/self/mem") throw new Error("EACCES");
+  return openSync(file, ...more);
+};
+"""
+
+
+@pytest.mark.parametrize("sealed", [False, True], ids=["overwritten", "started over"])
+def test_no_secret_in_the_log_or_in_any_environment(
+    launch: Launch, workspace: FakeWorkspace, tmp_path: Path, sealed: bool
+) -> None:
+    (tmp_path / "sealed.mjs").write_text(SEALED)
+    app = launch(env={"NODE_OPTIONS": f"--import {tmp_path / 'sealed.mjs'}" if sealed else None}).up()
+    handed_over = Path(f"/proc/{app.process.pid}/fd/0").readlink().name == "handover (deleted)"
+    assert handed_over is sealed
     env = app.get("/api/env").json()
     assert env["secret"] == AUTH_SECRET
     assert env["now"]["LOG_LEVEL"] == "info"

@@ -8,6 +8,7 @@ import { complain, say } from "./log.mjs";
 
 export class Access {
   #workspace;
+  #grantor; // of database credentials
   #credentials = null;
 
   constructor(env, secrets) {
@@ -17,13 +18,17 @@ export class Access {
       clientId: env.DATABRICKS_CLIENT_ID,
       clientSecret: secrets.DATABRICKS_CLIENT_SECRET,
     });
+    // Where another service principal logs in to the database (`database.principal`), its password is asked for as it.
+    const id = env.METAMCP_DATABASE_CLIENT_ID;
+    const other = { clientId: id, clientSecret: secrets.METAMCP_DATABASE_CLIENT_SECRET };
+    this.#grantor = id ? new Workspace({ host: workspaceHost(env), ...other }) : this.#workspace;
   }
 
   /** Where the database is (see `database` in environment.mjs), with a password for it at hand. */
   async database() {
     const target = await this.#target();
     this.stop();
-    this.#credentials = credentialsFor(target, this.#workspace);
+    this.#credentials = credentialsFor(target, this.#grantor);
     await this.#credentials.password();
     say(`Derived DATABASE_URL for host ${target.PGHOST}:${target.PGPORT}, database ${target.PGDATABASE}, user ${target.PGUSER} (${target.kind})`);
     const instances = await this.#instances(target);

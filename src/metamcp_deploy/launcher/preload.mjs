@@ -9,11 +9,13 @@ import channel from "node:diagnostics_channel";
 import { randomUUID } from "node:crypto";
 import path from "node:path";
 import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import { Family } from "./processes.mjs";
 import { keepInside } from "./self-calls.mjs";
 
 const ANSWER_MS = 20_000;
+const HELD_MS = 5; // whoever may start by then has better to do
 // Upstream asks at run time only whether this one is set (it offers single sign-on then), so something has to stand there.
 const ASKED_FOR_LATER = new Map([["OIDC_CLIENT_SECRET", "held-by-the-launcher"]]);
 
@@ -29,7 +31,8 @@ if (marked && process.send && process.channel) {
   channel.channel("child_process").subscribe(report);
   channel.channel("tracing:net.server.listen:asyncEnd").subscribe(listening);
   if (process.env.APP_URL && process.env.METAMCP_BACKEND_PORT) keepInside(process.env.APP_URL, process.env.METAMCP_BACKEND_PORT);
-  const [, ...values] = await Promise.all([ask("start"), ...names.map(secret)]);
+  const start = ask("start");
+  const [values] = await Promise.all([Promise.all(names.map(secret)), start, prepare(start)]);
   names.forEach((name, index) => (process.env[name] = values[index]));
   process.chdir(path.dirname(process.argv[1])); // which may not have been there before
   process.channel.unref(); // a service that has nothing more to do may end
@@ -43,11 +46,17 @@ function ask(want, name) {
       if (message?.id !== id) return;
       process.off("message", answered);
       if (message.error === undefined) resolve(message.value);
-      else reject(new Error(`the launcher did not hand out ${name}: ${message.error}`));
+      else reject(new Error(`the launcher did not hand out ${name ?? want}: ${message.error}`));
     };
     process.on("message", answered);
     process.send({ id, want, name });
   });
+}
+
+/** Loads the part of Node that takes longest to load, and every server needs, while the service is held. */
+async function prepare(start) {
+  const held = await Promise.race([start.then(() => false), sleep(HELD_MS, true)]);
+  if (held) await import("node:http");
 }
 
 async function secret(name) {

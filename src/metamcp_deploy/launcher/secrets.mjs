@@ -1,9 +1,11 @@
 // Takes the secrets out of the environment, so that no process of the app can read them in /proc/<pid>/environ.
 //
 // Deleting a name from process.env is not enough: the kernel goes on showing the environment that the program was
-// started with. So the launcher replaces itself (execve, same pid) by itself with a clean one, and hands the secrets over
-// in a file without a name: opened as descriptor 0, which survives an execve, unlinked before anything is written to it,
-// and emptied by the reader. This happens before any other program of the app runs.
+// started with, from where it lies in the program's own memory. So the launcher overwrites it there, and looks whether that
+// is what the kernel shows now. Where it cannot (a sandbox without a writable /proc/self/mem), it replaces itself (execve,
+// same pid) by itself with a clean environment, and hands the secrets over in a file without a name: opened as descriptor
+// 0, which survives an execve, unlinked before anything is written to it, and emptied by the reader. This happens before
+// any other program of the app runs.
 
 import fs from "node:fs";
 import os from "node:os";
@@ -13,6 +15,7 @@ import process from "node:process";
 import { isKnown } from "./environment.mjs";
 
 export const HANDED_OVER = "--secrets-on-stdin";
+const ENV_START = 50; // field of /proc/<pid>/stat: the address of the environment. Source: proc(5)
 const ALWAYS = ["BETTER_AUTH_SECRET", "DATABRICKS_CLIENT_SECRET", "DATABASE_URL", "PGPASSWORD"];
 
 /** Names of the environment that hold secrets: the fixed ones and those that the deploy call lists. */
@@ -23,8 +26,8 @@ export function secretNames(env) {
 
 /**
  * Returns {secrets, withheld, kept} and leaves `process.env` without the secrets (by name) and without what nobody needs
- * (`withheld`: names only). The first time it runs it does not return: the program starts over. `kept` tells why the
- * environment still shows them, if it does (Node before 22.15, no scratch space).
+ * (`withheld`: names only). Where the memory cannot be written it does not return the first time it runs: the program
+ * starts over. `kept` tells why the environment still shows them, if it does (Node before 22.15, no scratch space).
  */
 export function takeSecrets() {
   if (process.argv[2] === HANDED_OVER) return { ...readHandedOver(), kept: "" };
@@ -37,7 +40,38 @@ export function takeSecrets() {
     else taken.withheld.push(name);
     delete process.env[name];
   }
-  return { ...taken, kept: startOver(taken) };
+  const names = [...Object.keys(taken.secrets), ...taken.withheld];
+  return { ...taken, kept: overwritten(names) ? "" : startOver(taken) };
+}
+
+/** Whether the kernel shows none of the variables any longer. */
+function overwritten(names) {
+  const taken = ({ name }) => names.includes(name);
+  try {
+    const stat = fs.readFileSync("/proc/self/stat", "latin1");
+    // The second field, in parentheses, may hold anything; the third comes after them.
+    const start = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[ENV_START - 3]);
+    const memory = fs.openSync("/proc/self/mem", "r+");
+    try {
+      for (const { at, length } of shown().filter(taken)) fs.writeSync(memory, Buffer.alloc(length), 0, length, start + at);
+    } finally {
+      fs.closeSync(memory);
+    }
+    return !shown().some(taken);
+  } catch {
+    return false;
+  }
+}
+
+/** The variables as the kernel shows them: {name, at, length}, in bytes from the start of the environment. */
+function shown() {
+  const entries = fs.readFileSync("/proc/self/environ", "latin1").split("\0");
+  let at = 0;
+  return entries.map((entry) => {
+    const one = { name: entry.slice(0, Math.max(0, entry.indexOf("="))), at, length: entry.length };
+    at += entry.length + 1;
+    return one;
+  });
 }
 
 function readHandedOver() {

@@ -9,7 +9,7 @@ import { Launcher } from "./launcher.mjs";
 import { complain } from "./log.mjs";
 import { takeSecrets } from "./secrets.mjs";
 
-const { secrets, withheld, kept } = takeSecrets(); // the first time it does not return: the program starts over without them
+const { secrets, withheld, kept } = takeSecrets(); // it may not return, but start the program over without them
 const root = path.dirname(fileURLToPath(import.meta.url));
 const launcher = new Launcher({ env: { ...process.env }, secrets, withheld, root });
 
