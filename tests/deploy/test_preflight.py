@@ -17,6 +17,7 @@ from tiny_app import with_app
 from metamcp_deploy import local, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.local import faults
 from metamcp_deploy.stages import connection, preflight
 from metamcp_deploy.stages.preflight import app, needs
 from metamcp_deploy.stages.preflight import folder as root_folder
@@ -189,14 +190,10 @@ def test_a_workspace_without_apps(project: Project) -> None:
     assert "app" not in found
 
 
-def test_an_address_that_is_not_let_in(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(_: Project) -> None:
-        raise DeployError(
-            Code.ADDRESS_REFUSED, "Source IP address: 192.0.2.1 is blocked.", hint="Use the VPN."
-        )
-
-    monkeypatch.setattr(connection, "connect", refused)
-    report = preflight.look(project)
+def test_an_address_that_is_not_let_in(project: Project, running: local.Running, ada: dict[str, str]) -> None:
+    blocked = "Source IP address: 192.0.2.1 is blocked by Databricks IP ACL for workspace: 1"
+    with faults.injected(running, faults.Fault("403", "* *", message=blocked)):
+        report = preflight.look(elsewhere(project, running.url))
     assert [c.id for c in report.missing] == ["address"]
     assert "192.0.2.1" in report.missing[0].ask
     assert by_id(report)["host"].state is State.HAD

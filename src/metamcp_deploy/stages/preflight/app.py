@@ -99,10 +99,15 @@ def _name(scene: Scene, app: App) -> Seen:
     desired = scene.desired
     if not desired.app.managed:
         return Seen(State.HAD, "the app is managed elsewhere, and only deployed to")
-    ours = bool(standing.root_of(app)) if scene.project.bare else standing.root_of(app) == desired.root
-    if not ours and not scene.project.bare:
+    source = str(app.raw.get("default_source_code_path") or "")
+    ours = MARK in str(app.raw.get("description") or "")
+    if scene.project.bare:
+        ours = ours or bool(standing.root_of(app))
+    elif not ours and not source.startswith(f"{desired.root}/"):
         ours = ledger.read(scene.workspace.files, desired.root).has("app", app.name)
-    if ours or MARK in str(app.raw.get("description") or ""):
+    else:
+        ours = True
+    if ours:
         return Seen(State.HAD, "the app is ours")
     creator = app.raw.get("creator") or "Somebody"
     return Seen(State.MISSING, f"{creator} made the app, and not with metamcp-deploy.")

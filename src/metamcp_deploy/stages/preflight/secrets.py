@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages.desired import AUTH_SECRET
 from metamcp_deploy.stages.preflight.access import Seen
 from metamcp_deploy.stages.preflight.needs import Check, State
 from metamcp_deploy.stages.preflight.scene import ONLY_AN_ATTEMPT, Scene
@@ -74,7 +73,8 @@ def _keys(
 ) -> tuple[Seen, Collection[str]]:
     wanted = scene.desired.secrets
     # The one that deployments make by themselves, where they may write.
-    asked = lacking - ({AUTH_SECRET} if wanted.managed and not vault else frozenset())
+    own = {scene.project.settings.secrets.better_auth_secret}
+    asked = lacking - (own if wanted.managed and not vault else frozenset())
     if not asked:
         made = " (made by the deployment)" if lacking else ""
         return Seen(State.HAD, f"{', '.join(sorted(wanted.keys))}{made}"), ()
