@@ -10,9 +10,10 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from tiny_app import APP, write_bundle
+from tiny_app import APP, write_bundle, write_databricks_yml
 
 from metamcp_deploy import pipeline
+from metamcp_deploy.config import load
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.stages import connection
 
@@ -85,7 +86,7 @@ def test_two_releases_and_back(project: Project, deployed: Deploy, run: Run) -> 
 
 def test_destroy_wants_the_name(project: Project, deployed: Deploy, run: Run) -> None:
     name = project.settings.app.name
-    facts = deployed(project)
+    deployed(project)
     refused = run("destroy")
     assert (refused.returncode, "--auto-approve" in refused.stderr) == (1, True), refused.stderr
     code, out = typed(project, "something else", "destroy")
@@ -96,10 +97,64 @@ def test_destroy_wants_the_name(project: Project, deployed: Deploy, run: Run) ->
     assert json.loads(planned.stdout)["counts"]["delete"] >= 3
     code, out = typed(project, name, "destroy")
     assert (code, workspace.apps.find(name)) == (0, None), out
-    assert [line.split()[0][:8] for line in run("history").stdout.splitlines()[1:]] == [
-        "destroy-",
-        facts["deployment"][:8],
-    ]
+    listed = json.loads(run("history", "-o", "json").stdout)["deployments"]
+    assert [entry["kind"] for entry in listed] == ["destroy", "deploy"]
     gone = run("destroy", "--with-database", "--with-secrets", "--auto-approve", "-o", "json")
     assert gone.returncode == 0
     assert workspace.lakebase.find(f"projects/{name}") is None
+
+
+def mode(project: Project, mode: str) -> None:
+    """The app's settings in metamcp.yaml, and what `build` makes of them."""
+    path = project.folder / "metamcp.yaml"
+    name = project.settings.app.name
+    app = f"{{name: {name}, env: {{MODE: {mode}}}}}"
+    path.write_text(f"version: 1\ntargets:\n  local:\n    embedded: true\n    app: {app}\n")
+    write_databricks_yml(load(project.folder, target="local"))
+
+
+def test_a_failed_deployment_is_taken_back(project: Project, deployed: Deploy, run: Run) -> None:
+    good = deployed(project)
+    for number, (way, code) in enumerate([("crash", "deployment_failed"), ("missing", "unhealthy")], 1):
+        mode(project, way)
+        failed = run("app-deploy", "--rollback-on-failure", "-o", "json")
+        error = json.loads(failed.stdout)["error"]
+        assert (failed.returncode, error["code"]) == (1, code), failed.stderr
+        assert f"Release {good['release']}" in error["message"]
+        listed = json.loads(run("history", "-o", "json").stdout)["deployments"]
+        assert [e["kind"] for e in listed[::2]] == [*["rollback"] * number, "deploy"]
+        assert listed[0]["of"] == listed[2]["deployment"]
+        assert listed[1]["outcome"] == {"crash": "FAILED", "missing": "UNHEALTHY"}[way]
+        assert run("health").returncode == 0
+
+
+def test_an_earlier_release_with_the_settings_of_now(project: Project, deployed: Deploy, run: Run) -> None:
+    first = deployed(project)
+    write_bundle(project, APP + "// the second release")
+    deployed(project)
+    wanted = ["app-deploy", "--release", first["release"][:6], "-o", "json"]
+    planned = json.loads(run(*wanted, "--plan").stdout)
+    fields = [d for change in planned["changes"] for d in change["differences"] if d["field"] == "release"]
+    assert [d["after"] for d in fields] == [first["release"]]
+    again = run(*wanted)
+    assert again.returncode == 0, again.stderr
+    newest = json.loads(run("history", "-o", "json").stdout)["deployments"][0]
+    assert (newest["release"], newest["kind"]) == (first["release"], "deploy")
+    unknown = json.loads(run("app-deploy", "--release", "feedfeed", "-o", "json").stdout)
+    assert unknown["error"]["code"] == "release_unknown"
+
+
+def test_an_upload_is_verified_wholly(project: Project, deployed: Deploy, run: Run) -> None:
+    facts = deployed(project)
+    mode(project, "well")
+    site = connection.site(project)
+    verified = run("bundle-deploy", "--verify-upload")
+    assert verified.returncode == 0, verified.stderr
+    path = f"{site.root}/releases/{facts['release']}/start.mjs"
+    content = site.workspace.files.read(path) or b""
+    site.workspace.files.write(path, content.replace(b"tiny", b"TINY"))
+    assert run("bundle-deploy").returncode == 0  # sizes alone do not tell
+    found = run("bundle-deploy", "--verify-upload")
+    assert (found.returncode, "start.mjs" in found.stderr) == (1, True)
+    assert run("bundle-deploy", "--verify-upload").returncode == 0
+    assert site.workspace.files.read(path) == content

@@ -10,7 +10,9 @@ from tiny_app import with_app, with_settings, write_databricks_yml
 
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
-from metamcp_deploy.stages import connection, deploy, outlook
+from metamcp_deploy.stages import connection, deploy, destroy, outlook
+from metamcp_deploy.stages.doomed import Wishes
+from metamcp_deploy.stages.rollback import act, way
 
 FIRST, AGAIN = 45, 15
 LOGIN = 3  # the SDK asks for the workspace's settings, its OAuth endpoints and a token
@@ -42,3 +44,21 @@ def test_first_nothing_changed_and_one_setting(project: Project, kind: str) -> N
     if kind == "autoscaling":
         changed = with_app(mine, env={"LOG_LEVEL": "debug"})
         golden.listed("one-setting", mine, ME, lambda: deployed(changed))
+
+
+def test_rollback_and_destroy(project: Project) -> None:
+    deployed(project)
+    deployed(with_app(project, env={"LOG_LEVEL": "debug"}))
+    golden.listed("rollback", project, ME, lambda: rolled_back(project))
+    golden.listed("destroy", project, ME, lambda: destroyed(project, Wishes()))
+    golden.listed("destroy-the-rest", project, ME, lambda: destroyed(project, Wishes(True, True)))
+
+
+def rolled_back(project: Project) -> None:
+    with connection.shared():
+        act.run(connection.site(project), way.Wishes())
+
+
+def destroyed(project: Project, wishes: Wishes) -> None:
+    with connection.shared():
+        destroy.run(connection.site(project), wishes)

@@ -29,7 +29,7 @@ http.createServer((request, response) => {
     message: "Failed to apply database migrations", request_id: "r1" });
   if (request.url === "/metamcp/health") return json(response, 200, { status: "ok" });
   if (request.url === "/metamcp" && mode === "nodatabase") return json(response, 500, { error: "no database" });
-  if (request.url === "/metamcp") return json(response, 200, { endpoints: [] });
+  if (request.url === "/metamcp" && mode !== "missing") return json(response, 200, { endpoints: [] });
   if (request.url === "/env") return json(response, 200, process.env);
   if (request.url === "/pid") return json(response, 200, { pid: process.pid });
   json(response, 404, {});

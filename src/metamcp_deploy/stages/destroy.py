@@ -67,7 +67,7 @@ def _begun(site: Site) -> dict[str, Any]:
     record = {
         "format": 1,
         "kind": "destroy",
-        "deployment": f"destroy-{uuid.uuid4().hex[:12]}",
+        "deployment": uuid.uuid4().hex,
         "at": records.stamp(datetime.now(UTC).timestamp(), "seconds"),
         "by": site.workspace.me,
         "tool": __version__,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from metamcp_deploy.stages import records
 from metamcp_deploy.stages.connection import Site
@@ -11,6 +12,9 @@ from metamcp_deploy.stages.converge import ledger
 from metamcp_deploy.stages.converge.ledger import Ledger
 from metamcp_deploy.stages.converge.plan import OURS, Action, Change, Plan
 from metamcp_deploy.stages.records import Record
+
+if TYPE_CHECKING:
+    from metamcp_deploy.workspace.apps import App
 
 # Ledger's names by what is asked for together, in the order of deleting: a branch before the one it came from.
 APPS = ("app", "former")
@@ -113,24 +117,28 @@ def look(site: Site, wishes: Wishes) -> Doomed:
     Raises:
         DeployError: those of the login and the ledger.
     """
-    made = ledger.read(site.workspace.files, site.root)
-    things = [*_things(made, APPS), *_things(made, _outermost(made)), *_secrets(site, made)]
-    there = [thing for thing in things if _there(site, thing)]
+    workspace, name = site.workspace, site.project.settings.app.name
+    made = ledger.read(workspace.files, site.root)
+    app = workspace.apps.find(name)
+    things = [*_apps(site, made, app), *_database(site, made), *_secrets(site, made)]
     asked = {*APPS, *(DATABASE if wishes.database else ()), *(SECRETS if wishes.secrets else ())}
-    app = site.workspace.apps.find(site.project.settings.app.name)
-    newest = next(iter(records.newest(site.workspace, site.root, 1)), None)
+    kept, newest = records.counted(workspace, site.root)
     return Doomed(
         ledger=made,
-        going=tuple(t for t in there if t.what in asked),
-        staying=tuple(t for t in there if t.what not in asked),
-        others=tuple(_others(site, made, None if app is None else str(app.raw.get("creator") or ""))),
+        going=tuple(t for t in things if t.what in asked),
+        staying=tuple(t for t in things if t.what not in asked),
+        others=() if app is None or made.has("app", name) else (_not_ours(app),),
         principal=app.principal if app else "",
-        releases=sum(
-            entry.folder for entry in site.workspace.files.entries(f"{site.root}/releases").values()
-        ),
-        deployments=records.count(site.workspace, site.root),
+        releases=sum(entry.folder for entry in workspace.files.entries(f"{site.root}/releases").values()),
+        deployments=kept,
         begun=newest if newest and newest.kind == "destroy" and newest.outcome != "SUCCEEDED" else None,
     )
+
+
+def _not_ours(app: App) -> Change:
+    """An app that somebody else made under the name that the settings say."""
+    creator = str(app.raw.get("creator") or "")
+    return Change(Action.CHECK, "app", app.name, creator, "this target did not make it")
 
 
 def _things(made: Ledger, whats: tuple[str, ...]) -> Iterator[Thing]:
@@ -139,39 +147,36 @@ def _things(made: Ledger, whats: tuple[str, ...]) -> Iterator[Thing]:
         yield from (Thing(what, str(name)) for name in (names if isinstance(names, list) else [names]))
 
 
-def _outermost(made: Ledger) -> tuple[str, ...]:
-    """The parts of the database that have to be named: a project takes all with it, a branch what is on it."""
-    if made.made.get("project"):
-        return ("project", "instance")
+def _apps(site: Site, made: Ledger, app: App | None) -> Iterator[Thing]:
+    """The app, and those that the target made under other names, where they are there."""
+    for thing in _things(made, APPS):
+        known = app if app is not None and app.name == thing.name else None
+        if known or (thing.name != site.project.settings.app.name and site.workspace.apps.find(thing.name)):
+            yield thing
+
+
+def _database(site: Site, made: Ledger) -> Iterator[Thing]:
+    """What of the database is there and has to be named: a project takes all with it, a branch what is on it."""
     inner = () if made.made.get("branch") else ("database", "role")
-    return ("branches", *inner, "branch", "instance")
+    whats = (
+        ("project", "instance") if made.made.get("project") else ("branches", *inner, "branch", "instance")
+    )
+    for thing in _things(made, whats):
+        look = site.workspace.instances.find if thing.what == "instance" else site.workspace.lakebase.find
+        if look(thing.name) is not None:
+            yield thing
 
 
 def _secrets(site: Site, made: Ledger) -> Iterator[Thing]:
     """The scope, if it holds nothing of others; else the keys that this target made."""
-    scope = made.made.get("scope")
-    keys = set(made.made.get("secrets") or [])
+    scope, keys = made.made.get("scope"), set(made.made.get("secrets") or [])
+    if not (scope or keys):
+        return
     in_scope = str(scope or site.project.settings.secret_scope)
-    written = set(site.workspace.secrets.written(in_scope) or {}) if scope or keys else set()
-    if scope and written <= keys:
+    written = site.workspace.secrets.written(in_scope)
+    if written is None:
+        return
+    if scope and set(written) <= keys:
         yield Thing("scope", in_scope)
     else:
-        yield from (Thing("secrets", f"{in_scope}/{key}") for key in sorted(written & keys))
-
-
-def _there(site: Site, thing: Thing) -> bool:
-    workspace = site.workspace
-    if thing.what in APPS:
-        return workspace.apps.find(thing.name) is not None
-    if thing.what == "instance":
-        return workspace.instances.find(thing.name) is not None
-    if thing.what in DATABASE:
-        return workspace.lakebase.find(thing.name) is not None
-    return thing.what == "secrets" or workspace.secrets.written(thing.name) is not None
-
-
-def _others(site: Site, made: Ledger, creator: str | None) -> Iterator[Change]:
-    """The app of somebody else that the settings name; `creator` is None where there is none."""
-    name = site.project.settings.app.name
-    if creator is not None and not made.has("app", name):
-        yield Change(Action.CHECK, "app", name, creator, "this target did not make it")
+        yield from (Thing("secrets", f"{in_scope}/{key}") for key in sorted(keys & set(written)))

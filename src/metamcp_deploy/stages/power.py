@@ -57,8 +57,8 @@ def _runs(site: Site) -> App:
         look,
         what=f"the app {name} to run",
         within=site.project.settings.waits.deployment,
-        hint=f"metamcp-deploy rollback {standing.called(site.project)} deploys the last good one again; or wait longer: "
-        "--set waits.deployment=SECONDS",
+        hint=f"metamcp-deploy rollback {standing.called(site.project)} deploys the last good one again; or wait "
+        "longer: --set waits.deployment=SECONDS",
         clock=workspace.clock,
     )
 

@@ -217,9 +217,10 @@ def newest(workspace: Workspace, root: str, count: int | None = None) -> list[Re
     return _read(workspace, root, _names(workspace, root)[:count])
 
 
-def count(workspace: Workspace, root: str) -> int:
-    """How many records a target has."""
-    return len(_names(workspace, root))
+def counted(workspace: Workspace, root: str) -> tuple[int, Record | None]:
+    """How many records a target has, and the newest of them."""
+    names = _names(workspace, root)
+    return len(names), next(iter(_read(workspace, root, names[:1])), None)
 
 
 def _names(workspace: Workspace, root: str) -> list[str]:
