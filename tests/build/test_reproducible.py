@@ -59,6 +59,15 @@ def test_another_folder_another_node_and_cold_caches_give_the_same_id(
     assert outcome.facts["release"] == pipeline.facts(built_sample.state, "build", "a test")["release"]
 
 
+def test_what_is_compiled_knows_no_folder_before_it_is_packed(built_work: Project) -> None:
+    """A minifier may count its letters, and a source map the columns of a line in which it was replaced."""
+    tree = built_work.build / "work/tree"
+    compiled = [p for part in ("server", "static") for p in (tree / frontend.APP / ".next" / part).rglob("*")]
+    files = [path for path in compiled if path.is_file()]
+    assert [path for path in files if path.suffix == ".js"]
+    assert [path for path in files if os.fsencode(tree) in path.read_bytes()] == []
+
+
 def test_no_key_of_the_build_is_in_the_release(built_sample: Project) -> None:
     about = json.loads((built_sample.bundle / "app/release.json").read_text())
     files = contents(built_sample)
