@@ -74,6 +74,22 @@ def test_a_file_comes_half(world):
     assert world.client.workspace.download(f"{path}/x.bin").read() == b"0123456789"
 
 
+@pytest.mark.parametrize("what", ["503", "reset", "lost"])
+@pytest.mark.parametrize("size", [10, 5_000_000])
+def test_uploads_fail_too(world, what, size):
+    name = f"upload-{what}-{size}"
+    url = f"{world.running.url}/api/2.0/workspace-files/import-file/Shared%2F{name}"
+    with injected(world, what, "POST /api/2.0/workspace-files/import-file/*", calls="1") as struck:
+        try:
+            assert requests.post(url, data=b"x" * size, headers=world.headers, timeout=10).status_code == 503
+        except requests.ConnectionError:
+            assert what != "503"
+        assert struck() == 1
+        assert there(world, f"/Shared/{name}") is (what == "lost")
+        again = requests.post(url, data=b"x" * size, headers=world.headers, timeout=10)
+        assert again.status_code == (409 if what == "lost" else 200)
+
+
 def test_a_stall_holds_the_answer(world):
     with injected(world, "stall", f"POST {FOLDER}", seconds=0.5):
         started = time.monotonic()

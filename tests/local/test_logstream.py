@@ -107,10 +107,10 @@ def test_it_ends_with_the_compute_and_so_does_the_history(world, app):
 def test_a_client_that_vanishes_leaves_no_complaint(own):
     app = own.serve({"talk.py": TALKER, "app.yaml": "command: [python3, talk.py]"})
     for _ in range(5):
-        connection = opened(own, app)
-        connection.send("")
-        connection.recv(timeout=5)
-        connection.socket.shutdown(socket.SHUT_RDWR)  # no goodbye
+        with opened(own, app) as connection:
+            connection.send("")
+            connection.recv(timeout=5)
+            connection.socket.shutdown(socket.SHUT_RDWR)  # no goodbye
         own.get(app, "/after")
     local.down(own.project)
     assert "never retrieved" not in (own.project.local / "server.log").read_text()
