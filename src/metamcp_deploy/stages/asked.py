@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from metamcp_deploy.workspace import Workspace
     from metamcp_deploy.workspace.apps import Deployment
 
-_NAME = "deploying.json"
+NAME = "deploying.json"
 
 
 def keep(site: Site, draft: Mapping[str, Any]) -> float:
@@ -25,7 +25,7 @@ def keep(site: Site, draft: Mapping[str, Any]) -> float:
     since = site.workspace.files.time() or 0.0
     content = {"format": 1, "since": since, "record": draft}
     # The lock is in the same folder, so that it is there.
-    site.workspace.files.write(f"{site.root}/state/{_NAME}", json.dumps(content, indent=1).encode())
+    site.workspace.files.write(f"{site.root}/state/{NAME}", json.dumps(content, indent=1).encode())
     return since
 
 
@@ -45,7 +45,7 @@ _LATEST = 20  # deployments of an app that are looked through; nobody else deplo
 
 def recorded(site: Site, app: str, deployment: Deployment) -> tuple[str, dict[str, Any]] | None:
     """Path and record of a deployment that a run began and could not record any more: it is recorded now."""
-    content = site.workspace.files.read(f"{site.root}/state/{_NAME}")
+    content = site.workspace.files.read(f"{site.root}/state/{NAME}")
     try:
         kept: Any = json.loads(content or b"")
         draft, since = dict(kept["record"]), float(kept["since"])

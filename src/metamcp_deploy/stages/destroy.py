@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy import __version__, events
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import connection, doomed, records
+from metamcp_deploy.stages import asked, connection, doomed, records
 from metamcp_deploy.stages.connection import Site
 from metamcp_deploy.stages.converge import app_waits, ledger
 from metamcp_deploy.stages.doomed import DATABASE, Doomed, Thing, Wishes
@@ -117,6 +117,7 @@ def _app(workspace: Workspace, name: str, within: float) -> None:
 def _files(site: Site, found: Doomed) -> None:
     files, root = site.workspace.files, site.root
     files.delete(f"{root}/releases", recursive=True)
+    files.delete(f"{root}/state/{asked.NAME}")
     events.emit(events.Changed("deleted", "releases", f"{root}/releases"))
     if found.all_goes:
         files.delete(f"{root}/state/{ledger.NAME}")
