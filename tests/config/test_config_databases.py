@@ -26,6 +26,7 @@ def test_a_kind_has_its_own_keys_and_defaults(work: Work) -> None:
         "name": "databricks_postgres",
         "password": None,
         "permissions": None,
+        "principal": None,
         "schema": "metamcp_app",
     }
     work.yaml("targets: {dev: {database: {kind: external, url: {secret: DB}}}}")

@@ -48,7 +48,12 @@ def test_each_value_tells_its_origin(two_targets: Work) -> None:
     )
     assert found["workspace.root_path"] == (None, "default")
     of_kinds = {"database.instance", "database.capacity", "database.url.secret"}
-    held = {"database.password.secret"}  # shown as database.password
+    # Shown as database.password and database.principal.
+    held = {
+        "database.password.secret",
+        "database.principal.client_id",
+        "database.principal.client_secret.secret",
+    }
     assert set(found) >= set(shape.settable()) - {"app.env"} - of_kinds - held
     assert not set(found) & of_kinds
 
@@ -131,7 +136,8 @@ def test_the_whole_example_is_valid_and_documents_every_key(folder: Path) -> Non
     missing += [
         k for k in ("embedded", "protected", "workspace.host", "workspace.profile") if k not in targets
     ]
-    of_kinds = {"database.instance", "database.capacity", "database.url.secret"}  # shown where their kind is
+    # Shown where their kind is.
+    of_kinds = {"database.instance", "database.capacity", "database.url.secret", "database.password.secret"}
     assert of_kinds <= targets
     assert set(missing) == of_kinds
     assert set(TargetSection.model_fields) - {"embedded", "protected"} <= set(File.model_fields)

@@ -68,7 +68,7 @@ def test_another_principal_logs_in_to_the_database(launch: Launch, workspace: Fa
         r[2]["authorization"].removeprefix("Basic ") for r in workspace.requests if r[1] == "/oidc/v1/token"
     ]
     given = [base64.b64decode(basic).decode().partition(":")[0] for basic in asked]
-    assert given == ["other-principal", "client-1"]  # what the app may know of itself it asks as itself
+    assert given == ["other-principal", "principal"]  # what the app may know of itself it asks as itself
     assert "other-marked-5d1e" not in app.log
 
 

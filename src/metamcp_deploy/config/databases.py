@@ -17,6 +17,7 @@ _KINDS = {
     "history_days": ("autoscaling",),
     "managed": ("autoscaling", "provisioned"),
     "permissions": ("autoscaling", "provisioned"),
+    "principal": ("autoscaling", "provisioned"),
     "instance": ("provisioned",),
     "capacity": ("provisioned",),
     "name": ("autoscaling", "provisioned"),
@@ -59,6 +60,9 @@ def problems(settings: Settings, tree: Node) -> list[Problem]:
     if database.kind == "external" and database.url is None:
         text = "an external database needs `url: {secret: KEY}`, the key of the secret that holds its URL."
         found.append(Problem(nearest(tree, ["database", "kind"]).origin, text))
+    if database.principal and database.password:
+        text = "logs in by itself with its credentials. Leave out either it or `password`."
+        found.append(Problem(nearest(tree, ["database", "principal"]).origin, text))
     least, most = database.min_cu or NEW_MIN_CU, database.max_cu or NEW_MAX_CU
     if least > most:
         text = f"the least compute units, {least:g}, are more than the most, {most:g}."

@@ -10,6 +10,7 @@ from metamcp_deploy.config.kinds import (
     AppName,
     AsWritten,
     ChildName,
+    ClientId,
     Commit,
     ComputeUnits,
     DatabaseName,
@@ -156,6 +157,13 @@ class App(Model):
         return self
 
 
+class DatabasePrincipal(Model):
+    """A service principal that logs in to the database in place of the app's own."""
+
+    client_id: ClientId
+    client_secret: HeldSecret
+
+
 DatabaseKind = Literal["autoscaling", "provisioned", "external"]
 DEFAULT_KIND: DatabaseKind = "autoscaling"
 NEW_CAPACITY = "CU_1"  # of an instance that is made without one stated
@@ -207,6 +215,10 @@ class TargetDatabase(Model):
     )
     password: HeldSecret | None = Field(
         default=None, description="the secret that holds a password, instead of a credential each hour"
+    )
+    principal: DatabasePrincipal | None = Field(
+        default=None,
+        description="another service principal that logs in to the database, in place of the app's own",
     )
     permissions: Annotated[tuple[Permission, ...], Section(tuple)] = Field(
         default=(), description="who may use or manage the Lakebase project or instance, besides its owner"
@@ -336,6 +348,8 @@ class Settings(Model):
         """Which setting refers to which key of the scope: dotted name and key."""
         held: dict[str, object] = {f"app.env.{name}": value for name, value in self.app.env.items()}
         held |= {"database.url": self.database.url, "database.password": self.database.password}
+        if principal := self.database.principal:
+            held["database.principal.client_secret"] = principal.client_secret
         return [(name, value.secret) for name, value in held.items() if isinstance(value, SecretReference)]
 
     @property

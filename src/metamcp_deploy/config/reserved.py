@@ -14,6 +14,8 @@ _NAMES = {
     "METAMCP_CHILD_ENV": "app.child_env sets it",
     "METAMCP_COMPUTE_SIZE": "app.compute_size sets it",
     "METAMCP_CONTACT": "app.contact sets it",
+    "METAMCP_DATABASE_CLIENT_ID": "database.principal sets it",
+    "METAMCP_DATABASE_CLIENT_SECRET": "database.principal sets it",
     "METAMCP_INSPECTOR": "app.inspector sets it",
     "METAMCP_OPERATORS": "app.operators sets it",
     "METAMCP_SECRET_ENV": "it lists the variables that are secrets",

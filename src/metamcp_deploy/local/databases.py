@@ -18,6 +18,8 @@ _ID = re.compile(r"[a-z][a-z0-9-]{0,62}")
 SHORTEST_ID = 4  # of databases and roles
 _PERSON = {"identity_type": "USER", "auth_method": "LAKEBASE_OAUTH_V1"}
 
+_IDENTITIES = ("USER", "SERVICE_PRINCIPAL")  # of roles that can log in
+
 
 class Databases:
     """What the API's resource names stand for, over one real Postgres."""
@@ -114,9 +116,17 @@ class Databases:
         self.store.save()
         return str(made["name"])
 
+    async def create_login(self, parent: str, role_id: str, spec: dict[str, Any]) -> str:
+        """Makes a role that a person or service principal logs in with, in Postgres too; its name."""
+        await self.lakebase.ensure_role(str(spec["postgres_role"]))
+        return self.create_role(parent, role_id, spec)
+
     async def create_database(self, parent: str, database_id: str, spec: dict[str, Any]) -> str:
         """Makes a database in Postgres, with the user able to connect and create in it; its name."""
         made = await self._database(parent, database_id, spec)
+        owner = self.resource(made["role"])
+        if owner.get("identity_type") in _IDENTITIES:
+            await self.lakebase.grant(str(owner["postgres_role"]), made["physical"])
         self.resource(parent)["databases"][database_id] = made
         self.store.save()
         return str(made["name"])

@@ -105,7 +105,7 @@ class LakebaseApi:
     def _made(self, kind: str, parent: str, identifier: str, spec: dict[str, Any]) -> dict[str, Any]:
         """The operation that makes a resource, after what can be refused at once was refused."""
         databases, name = self.databases, f"{parent}/{kind}/{identifier}".lstrip("/")
-        if kind in ("endpoints", "roles"):
+        if kind in ("endpoints", "roles") and "identity_type" not in spec:
             make = databases.create_endpoint if kind == "endpoints" else databases.create_role
             made = shown(databases, make(parent, identifier, spec))
             return self.operations.settle(name, f"lakebase.{kind}", made)
@@ -122,6 +122,8 @@ class LakebaseApi:
         databases = self.databases
         if kind == "projects":
             return lambda: databases.create_project(identifier, spec)
+        if kind == "roles":
+            return lambda: databases.create_login(parent, identifier, spec)
         if kind == "databases":
             lakebase_rules.check_database(databases, parent, spec)
             return lambda: databases.create_database(parent, identifier, spec)

@@ -67,6 +67,7 @@ class Lakebase:
         endpoint_spec: fields of the endpoint that the settings state.
         held: fields of the project that the settings state: changed where they differ, on a project that is there, too.
         permissions: grants on the project.
+        principal: client id of a service principal that logs in in place of the app's own.
     """
 
     kind: ClassVar[str] = "autoscaling"
@@ -80,11 +81,23 @@ class Lakebase:
     endpoint_spec: Mapping[str, Any] = field(default_factory=dict)
     held: frozenset[str] = frozenset()
     permissions: tuple[dict[str, str], ...] = ()
+    principal: str | None = None
 
     @property
     def database_id(self) -> str:
         """The last part of `database`."""
         return self.database.rsplit("/", 1)[1]
+
+    @property
+    def role(self) -> tuple[str, dict[str, str]] | None:
+        """Id and spec of the role that `principal` logs in with; None where the app's own does.
+
+        An id begins with a letter, which a client id need not.
+        """
+        if self.principal is None:
+            return None
+        login = {"identity_type": "SERVICE_PRINCIPAL", "auth_method": "LAKEBASE_OAUTH_V1"}
+        return f"sp-{self.principal.lower()}"[:63], {"postgres_role": self.principal, **login}
 
 
 @dataclass(frozen=True)
@@ -220,6 +233,7 @@ def lakebase(settings: Settings) -> Lakebase:
         },
         held=frozenset({"history_retention_duration"} if d.history_days else ()),
         permissions=grants(d.permissions),
+        principal=d.principal.client_id if d.principal else None,
     )
 
 

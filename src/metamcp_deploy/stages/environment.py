@@ -94,4 +94,9 @@ def database_access(settings: Settings) -> dict[str, EnvVar]:
         made.append(EnvVar("LAKEBASE_ENDPOINT", value_from=DATABASE_RESOURCE))
     elif d.kind == "provisioned":
         made.append(EnvVar("LAKEBASE_INSTANCE_NAME", value=settings.instance_name))
+    if d.principal is not None:
+        # Names of our own: the platform's DATABRICKS_CLIENT_ID and _SECRET stay the app's.
+        key = d.principal.client_secret.secret
+        made.append(EnvVar("METAMCP_DATABASE_CLIENT_ID", value=d.principal.client_id))
+        made.append(EnvVar("METAMCP_DATABASE_CLIENT_SECRET", value_from=secret_resource(key)))
     return {variable.name: variable for variable in made}

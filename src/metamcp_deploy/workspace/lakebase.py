@@ -89,7 +89,7 @@ class Lakebase:
             within: seconds to wait.
         """
         branch = _parent(name)
-        role = self._role(branch, user) or self._owner(branch, within)
+        role = self.role(branch, user) or self._owner(branch, within)
         return self.create(name, {"postgres_database": postgres_name, "role": role}, within)
 
     def branch_at(self, name: str, source: str, at: str) -> bool:
@@ -135,8 +135,8 @@ class Lakebase:
         """Makes a read-write endpoint; True when it was made."""
         return self._ensure(name, {"endpoint_type": "ENDPOINT_TYPE_READ_WRITE"})
 
-    def _role(self, branch: str, user: str) -> str | None:
-        """The branch's role of a user; None when there is none that can be seen."""
+    def role(self, branch: str, user: str) -> str | None:
+        """The name of the branch's role of a user or client id; None when there is none that can be seen."""
         try:
             answer = self._api.call("GET", f"{_ROOT}/{branch}/roles")
         except DeployError as e:

@@ -103,9 +103,18 @@ def _lakebase(database: Lakebase) -> dict[str, Any]:
         "branch_id": database.branch.rsplit("/", 1)[1],
         "endpoint_id": database.endpoint.rsplit("/", 1)[1],
         "endpoint": _block({"endpoint_type": ENDPOINT_TYPE, **database.endpoint_spec}),
+        "role": _block(_role(database)),
         "database_id": database.database_id,
         "database": database.postgres_name,
     }
+
+
+def _role(database: Lakebase) -> dict[str, str]:
+    """The role that owns the database: the one that logs in where the settings name it, else one that never does."""
+    if database.role is None:
+        return {"role_id": desired.OWNER_ROLE, "postgres_role": desired.OWNER_ROLE.replace("-", "_")}
+    role_id, spec = database.role
+    return {"role_id": role_id, **spec}
 
 
 def _instance(database: Instance) -> str:

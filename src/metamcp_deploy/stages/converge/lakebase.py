@@ -16,6 +16,7 @@ _WORDS = {
     "project": "Lakebase project",
     "branch": "Lakebase branch",
     "endpoint": "Lakebase endpoint",
+    "role": "Lakebase role",
     "database": "Lakebase database",
 }
 
@@ -26,13 +27,16 @@ class LakebasePart(Part):
     def __init__(self, context: Context, wanted: Lakebase) -> None:
         super().__init__(context)
         self.wanted = wanted
-        self.names = {what: str(getattr(wanted, what)) for what in _WORDS}
+        role = {"role": f"{wanted.branch}/roles/{wanted.role[0]}"} if wanted.role else {}
+        own = {what: str(getattr(wanted, what)) for what in ("project", "branch", "endpoint", "database")}
+        self.names = {what: name for what in _WORDS if (name := (own | role).get(what))}
         self.there: dict[str, dict[str, Any] | None] = {}
 
     def look(self) -> None:
-        """One request where nothing is there, three where all is."""
-        find = self.context.workspace.lakebase.find
-        self.there = dict.fromkeys(_WORDS)
+        """One request where nothing is there, three where all is; one more for a principal's role."""
+        lakebase = self.context.workspace.lakebase
+        find = lakebase.find
+        self.there = dict.fromkeys(self.names)
         self.there["project"] = find(self.wanted.project)
         if self.there["project"]:
             self.there["endpoint"] = find(self.wanted.endpoint)
@@ -40,6 +44,9 @@ class LakebasePart(Part):
             # Either of them tells that the branch is there, too.
             known = self.there["endpoint"] or self.there["database"]
             self.there["branch"] = {} if known else find(self.wanted.branch)
+            if self.wanted.principal and (role := lakebase.role(self.wanted.branch, self.wanted.principal)):
+                self.there["role"] = {}
+                self.names["role"] = role  # whatever id it was given
         if not self.wanted.managed:
             self._all_there()
 
@@ -69,8 +76,8 @@ class LakebasePart(Part):
         return tuple(Difference(f, b, a) for f, b, a in found if not _same(b, a) and (b or a))
 
     def changes(self) -> tuple[Change, ...]:
-        """Project, branch, endpoint, database."""
-        return tuple(self._change(what) for what in _WORDS)
+        """Project, branch, endpoint, the principal's role, database."""
+        return tuple(self._change(what) for what in self.names)
 
     def _change(self, what: str) -> Change:
         differences = self.differences(what)
@@ -111,7 +118,7 @@ class LakebasePart(Part):
         """In their order: each is in the one before."""
         if not self.wanted.managed:
             return
-        for what in _WORDS:
+        for what in self.names:
             done = self._made(what) if self.there[what] is None else self._changed(what)
             events.emit(events.Changed(done, _WORDS[what], self.names[what]))
 
@@ -122,15 +129,26 @@ class LakebasePart(Part):
             return "created"
         events.emit(events.Progress(f"makes the {_WORDS[what]} {name}"))
         if what == "database":
-            made = lakebase.create_database(name, wanted.postgres_name, self.context.workspace.me, within)
+            owner = wanted.principal or self.context.workspace.me
+            made = lakebase.create_database(name, wanted.postgres_name, owner, within)
         else:
             specs: dict[str, Mapping[str, Any]] = {
+                "role": wanted.role[1] if wanted.role else {},
                 "project": wanted.project_spec,
                 "branch": {"source_branch": f"{wanted.project}/branches/production", "no_expiry": True},
                 "endpoint": {"endpoint_type": "ENDPOINT_TYPE_READ_WRITE", **wanted.endpoint_spec},
             }
             made = lakebase.create(name, specs[what], within)
+        if what == "role" and self.there["database"] is not None:
+            self._told_to_grant()
         return "created" if made else "kept"
+
+    def _told_to_grant(self) -> None:
+        """A role that comes after its database may do nothing in it, and no API gives it more."""
+        database, role = self.wanted.postgres_name, self.wanted.principal
+        text = f"The role of database.principal may not make anything in {database} yet, which was there before it."
+        grant = f'GRANT CONNECT, CREATE ON DATABASE "{database}" TO "{role}"'
+        events.emit(events.Warned(text, f"As the database's owner: {grant}"))
 
     def _comes_with_project(self, what: str) -> bool:
         parts: dict[str, str] = {"branch": self.wanted.branch, "endpoint": self.wanted.endpoint}
