@@ -215,4 +215,4 @@ def test_the_port_answers_while_forty_megabytes_are_unpacked(launch: Launch, tmp
     line = next(line for line in app.log.splitlines() if "Unpacked frontend: 1501 files" in line)
     milliseconds = int(line.split()[-2])
     assert milliseconds < max(2500, 4000 * usual), line
-    assert slowest < max(0.5, usual)
+    assert slowest < max(0.5, 2 * usual)
