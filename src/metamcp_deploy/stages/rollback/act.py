@@ -72,7 +72,7 @@ def run(
         if found.past:
             past.make(site, found.past)
         app = _changed(site, found)
-        more = {"of": found.target.deployment, "desired": app_fields.fields(found.desired)}
+        more = _repeats(found)
         more |= {"restored": found.past.told()} if found.past else {}
         done = deployment.deploy(site, app, found.wanted, message=message, kind="rollback", more=more)
         report = operate.check(workspace, workspace.apps.get(app.name), wait)
@@ -82,6 +82,12 @@ def run(
     if found.past:
         events.emit(events.Note(_stays(site, found, found.past)))
     return Done(found, done.id, done.new, report)
+
+
+def _repeats(found: Way) -> dict[str, Any]:
+    """What the record says beyond a deployment's: which one it repeats, whose target and configuration are its own."""
+    repeated = {name: found.target.raw.get(name) for name in ("target", "configuration")}
+    return {"of": found.target.deployment, "desired": app_fields.fields(found.desired), **repeated}
 
 
 def _told(found: Way) -> None:
