@@ -52,12 +52,15 @@ def deploy(
     app = rollout.active_compute(workspace, app)
     if app.pending is not None and not redeploy and (found := _ours(site, app.name, app.pending, wanted)):
         # An interrupted run began it: go on where that stopped.
-        return _finished(site, app.name, app.pending, *found)
+        done = _finished(site, app.name, app.pending, *found)
+        pruning.after_deployment(site)
+        return done
     app = rollout.idle(workspace, app.name)
     if not redeploy and (kept := running(site, app, wanted)):
         return kept
     about = releases.about(workspace, site.root, wanted.release)
-    if kind == "deploy":  # a rollback has told it
+    first = not (app.active or app.raw.get("default_source_code_path"))
+    if kind == "deploy" and not first:  # a rollback has told it
         migrations.told(site, wanted, about)
     draft = records.new(
         site.project,
@@ -76,7 +79,10 @@ def deploy(
     events.emit(events.Changed("created", "deployment", deployment.id))
     record = records.of(draft, deployment.id, deployment.create_time)
     path = records.write(workspace, site.root, record)
-    return _finished(site, app.name, deployment, path, record)
+    done = _finished(site, app.name, deployment, path, record)
+    if not first:
+        pruning.after_deployment(site)
+    return done
 
 
 def running(site: Site, app: App, wanted: records.Wanted) -> Done | None:
@@ -113,5 +119,4 @@ def _finished(site: Site, name: str, deployment: Deployment, path: str, record: 
             records.write(workspace, root, {**record, "outcome": "FAILED", "error": e.message}, again=True)
         raise
     records.write(workspace, root, {**record, "outcome": "SUCCEEDED"}, again=True)
-    pruning.after_deployment(site)
     return Done(deployment.id, path, new=True)

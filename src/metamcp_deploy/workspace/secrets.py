@@ -36,13 +36,15 @@ class Secrets:
                 return Scope(str(found["name"]), vault)
         return None
 
-    def create_scope(self, name: str) -> None:
-        """Makes a scope that its maker manages; one that is there is fine."""
+    def create_scope(self, name: str) -> bool:
+        """Makes a scope that its maker manages; False when it was there."""
         try:
             self._api.call("POST", f"{_ROOT}/scopes/create", body={"scope": name})
         except DeployError as e:
-            if e.code is not Code.ALREADY_EXISTS:
-                raise
+            if e.code is Code.ALREADY_EXISTS:
+                return False
+            raise
+        return True
 
     def written(self, scope: str) -> dict[str, int] | None:
         """Name → when it was last written, in milliseconds since the epoch; None without such a scope."""

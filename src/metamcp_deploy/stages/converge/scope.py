@@ -134,11 +134,12 @@ class Scope(Part):
     def apply(self) -> None:
         """Makes what is missing."""
         store, wanted = self.context.workspace.secrets, self.context.desired.secrets
+        new = self.written is None and store.create_scope(wanted.scope)
         if self.written is None:
-            store.create_scope(wanted.scope)
             events.emit(events.Changed("created", "secret scope", wanted.scope))
         # Asked again, and of the value itself: a list may lag behind, and nothing brings back what is written over.
-        if self.auth not in (self.written or {}) and store.get(wanted.scope, self.auth) is None:
+        missing = self.auth not in (self.written or {})
+        if missing and (new or store.get(wanted.scope, self.auth) is None):
             store.put(wanted.scope, self.auth, self.given or random_value())
             self.context.written = None
             events.emit(events.Changed("created", "secret", self._name))

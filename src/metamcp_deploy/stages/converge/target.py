@@ -46,7 +46,7 @@ def converged(
     """
     found = Target(Context(site, desired, adopt), release)
     found.context.app = site.workspace.apps.find(desired.app.name)
-    if found.context.app is not None and not found.looked().differs:
+    if found.context.app is not None and not found.looked(before_writing=False).differs:
         found.keep()
         return found.context
     with site.locked(force_lock):
@@ -74,15 +74,19 @@ class Target:
         """All of them, in their order."""
         return [part for group in self.groups for part in group]
 
-    def looked(self) -> Plan:
+    def looked(self, before_writing: bool = True) -> Plan:
         """Looks at everything at once; the app was looked at before.
+
+        Args:
+            before_writing: also at who else may manage the target from here.
 
         Raises:
             DeployError: as the parts.
         """
         clock = self.context.workspace.clock
         first = [part for part in self.parts if not isinstance(part, AppPart)]
-        together.run([self._state, self._record, *(part.look for part in first)], clock)
+        state = self._state if before_writing else self._ledger
+        together.run([state, self._record, *(part.look for part in first)], clock)
         for part in self.parts:
             if isinstance(part, AppPart):  # it needs to know the ledger and the record
                 part.look()
@@ -126,6 +130,9 @@ class Target:
                     hint="Go on with one of the two: set another workspace.root_path or app.name, or hand the app over "
                     "with `databricks bundle deployment unbind` and delete that file.",
                 )
+
+    def _ledger(self) -> None:
+        self.context.ledger = ledger.read(self.context.workspace.files, self.context.site.root)
 
     def _record(self) -> None:
         app = self.context.app
