@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import requests
-from tiny_app import changed, with_app
+from tiny_app import changed, with_app, write_bundle
 
 from metamcp_deploy import events, local, pipeline
 from metamcp_deploy.config.model import Settings
@@ -169,6 +169,33 @@ def test_managed_elsewhere_is_used_and_never_written(project: Project, site: Sit
     assert not ledger.read(site.workspace.files, site.root).has("scope", project.settings.secret_scope)
     refused(Code.CONFIG_CONFLICT, secrets.store, connection.site(theirs), "OTHER", Secret("x"))
     refused(Code.CONFIG_CONFLICT, rotation.rotate, connection.site(theirs))
+
+
+def test_a_vault_is_read_and_never_written(project: Project, base: Project, deployed: Deploy) -> None:
+    running, scope = local.up(base), project.settings.secret_scope
+    vault = {"resource_id": "/subscriptions/s/vaults/v", "dns_name": "https://v.vault.example.com/"}
+    body = {"scope": scope, "scope_backend_type": "AZURE_KEYVAULT", "backend_azure_keyvault": vault}
+
+    def post(path: str, document: dict[str, Any]) -> None:
+        headers = {"Authorization": f"Bearer {running.token.reveal()}"}
+        answer = requests.post(running.url + path, json=document, headers=headers, timeout=5)
+        assert answer.status_code == 200, answer.text
+
+    post("/api/2.0/secrets/scopes/create", body)
+    error = refused(Code.NOT_FOUND, deployed, project)
+    assert vault["dns_name"] in error.hint
+    assert "BETTER-AUTH-SECRET" in error.hint  # a vault takes no underscore
+    hyphens = with_secrets(project, better_auth_secret="BETTER-AUTH-SECRET")
+    write_bundle(hyphens)
+    site = connection.site(hyphens)
+    assert secrets.look(site).vault == vault["dns_name"]
+    assert "https://v.vault" in refused(Code.NOT_FOUND, deployed, hyphens).hint
+    refused(Code.CONFIG_CONFLICT, secrets.store, site, "ANY", Secret("x"))
+    refused(Code.CONFIG_CONFLICT, rotation.rotate, site)
+    kept = {"scope": scope, "key": "BETTER-AUTH-SECRET", "string_value": "kept-in-the-vault-0123456789-0123"}
+    post("/local/vault", kept)
+    facts = deployed(hyphens)
+    assert environment(hyphens, facts)[KEY] == kept["string_value"]
 
 
 # -- secrets set ------------------------------------------------------------------------------------------------------
