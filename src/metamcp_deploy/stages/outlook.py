@@ -38,10 +38,9 @@ class Outlook:
         return bool(self.why) or any(s.reason for s in self.stages) or bool(self.plan and self.plan.differs)
 
     def as_dict(self) -> dict[str, Any]:
-        """For `-o json`: `stages`, and what a plan has."""
-        return {"stages": [vars(s) for s in self.stages], **(self.plan.as_dict() if self.plan else {})} | {
-            "differs": self.differs
-        }
+        """For `-o json`: `stages`, and what a plan has, or `note`, why there is none."""
+        known = self.plan.as_dict() if self.plan else {"note": self.why} if self.why else {}
+        return {"stages": [vars(s) for s in self.stages], **known, "differs": self.differs}
 
     def lines(self) -> list[str]:
         """For people."""
