@@ -94,7 +94,9 @@ def test_a_secret_that_was_dropped_comes_back_with_its_present_value(
     site.workspace.apps.update(app.name, {"resources": mine})
     found = way.look(site, Wishes())
     assert "secret-oidc" in json.dumps(found.plan.as_dict())
-    assert "value" not in json.dumps(found.plan.as_dict()).replace("the first value", "")
+    assert not any(
+        value in json.dumps(found.plan.as_dict()) for value in ("the first value", "the second value")
+    )
     act.run(site, Wishes())
     assert env(site)["OIDC_CLIENT_SECRET"] == "the second value"
     assert newest(site).raw["secrets"] == found.wanted.secrets

@@ -16,7 +16,7 @@ from metamcp_deploy import pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.health import Status
-from metamcp_deploy.stages import connection, operate, power, status
+from metamcp_deploy.stages import connection, operate, power, records, status
 
 Deploy = Callable[..., pipeline.Facts]
 CLIENT = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -100,4 +100,10 @@ def test_on_call_without_a_checkout(
     listed = json.loads(on_call("history", "-o", "json").stdout)["deployments"]
     assert any(entry["deployment"] == facts["deployment"] for entry in listed)
     assert "developer@example.com" in on_call("history").stdout
+    deployed(with_app(project, env={"LOG_LEVEL": "debug"}))
+    back = on_call("rollback", "-o", "json")
+    assert (back.returncode, json.loads(back.stdout)["of"]) == (0, facts["deployment"]), back.stderr
+    site = connection.site(project)
+    newest = records.newest(site.workspace, site.root, 1)[0]
+    assert (newest.kind, newest.raw["target"]) == ("rollback", "local")
     assert not list(folder.iterdir())
