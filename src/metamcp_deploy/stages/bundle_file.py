@@ -16,7 +16,8 @@ from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.stages import desired
 from metamcp_deploy.stages.build import manifests
 from metamcp_deploy.stages.connection import root
-from metamcp_deploy.stages.desired import App, Database, Desired, EnvVar, Instance, Lakebase, Secrets
+from metamcp_deploy.stages.databases import Database, Instance, Lakebase
+from metamcp_deploy.stages.desired import App, Desired, EnvVar, Secrets
 
 _REFERENCE = re.compile(r"\$\{resources\.([a-z_]+)\.([A-Za-z0-9_-]+)\.([a-z_]+)\}")
 _ME = "${workspace.current_user.userName}"

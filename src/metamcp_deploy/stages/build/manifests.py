@@ -10,8 +10,8 @@ from metamcp_deploy import resources
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import desired
-from metamcp_deploy.stages.desired import Instance, Lakebase
+from metamcp_deploy.stages import databases, desired
+from metamcp_deploy.stages.databases import Instance, Lakebase
 
 APP_YAML = "bundle/app/app.yaml"
 DATABRICKS_YML = "bundle/databricks.yml"
@@ -112,7 +112,7 @@ def _lakebase(database: Lakebase) -> dict[str, Any]:
 def _role(database: Lakebase) -> dict[str, str]:
     """The role that owns the database: the one that logs in where the settings name it, else one that never does."""
     if database.role is None:
-        return {"role_id": desired.OWNER_ROLE, "postgres_role": desired.OWNER_ROLE.replace("-", "_")}
+        return {"role_id": databases.OWNER_ROLE, "postgres_role": databases.OWNER_ROLE.replace("-", "_")}
     role_id, spec = database.role
     return {"role_id": role_id, **spec}
 

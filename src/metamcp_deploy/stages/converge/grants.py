@@ -14,7 +14,8 @@ from metamcp_deploy.config.model import PRINCIPALS
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.stages.converge.part import Part
 from metamcp_deploy.stages.converge.plan import ELSEWHERE, Action, Change
-from metamcp_deploy.stages.desired import App, Database, Desired, Instance, Lakebase, Secrets
+from metamcp_deploy.stages.databases import Database, Instance, Lakebase
+from metamcp_deploy.stages.desired import App, Desired, Secrets
 
 if TYPE_CHECKING:
     from metamcp_deploy.workspace import Workspace

@@ -8,7 +8,7 @@ from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.stages.converge.part import Context, Part
 from metamcp_deploy.stages.converge.plan import ELSEWHERE, OURS, Action, Change, Difference
-from metamcp_deploy.stages.desired import Instance
+from metamcp_deploy.stages.databases import Instance
 
 _KIND = "database instance"
 _LEGACY = "of the older kind: Databricks moves these to Lakebase autoscaling (database.kind: autoscaling)"

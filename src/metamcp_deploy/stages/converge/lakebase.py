@@ -10,7 +10,7 @@ from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.stages.converge.part import Context, Part
 from metamcp_deploy.stages.converge.plan import ELSEWHERE, OURS, Action, Change, Difference
-from metamcp_deploy.stages.desired import Lakebase
+from metamcp_deploy.stages.databases import Lakebase
 
 _WORDS = {
     "project": "Lakebase project",

@@ -19,7 +19,8 @@ from metamcp_deploy.stages.converge.part import Context, Part
 from metamcp_deploy.stages.converge.plan import Change, Plan
 from metamcp_deploy.stages.converge.scope import Scope
 from metamcp_deploy.stages.converge.upload import ReleasePart
-from metamcp_deploy.stages.desired import Desired, Instance, Lakebase
+from metamcp_deploy.stages.databases import Instance, Lakebase
+from metamcp_deploy.stages.desired import Desired
 
 _OFFICIAL = ("terraform.tfstate", "resources.json")
 # An action as events word it.

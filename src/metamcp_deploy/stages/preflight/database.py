@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages.desired import External, Lakebase
+from metamcp_deploy.stages.databases import External, Lakebase
 from metamcp_deploy.stages.preflight.access import Seen, granting, judged, readable
 from metamcp_deploy.stages.preflight.needs import Check, State
 from metamcp_deploy.stages.preflight.scene import ONLY_AN_ATTEMPT, Scene
 
 if TYPE_CHECKING:
-    from metamcp_deploy.stages.desired import Instance
+    from metamcp_deploy.stages.databases import Instance
 
 
 def look(scene: Scene) -> list[Check]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.stages import connection, desired, standing
-from metamcp_deploy.stages.desired import Database, Desired, External, Instance, Lakebase, Secrets
+from metamcp_deploy.stages.databases import Database, External, Instance, Lakebase
+from metamcp_deploy.stages.desired import Desired, Secrets
 from metamcp_deploy.stages.preflight.access import Person, Seen
 from metamcp_deploy.stages.preflight.needs import NEEDS, Check, State
 
