@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
+from metamcp_deploy.config.app_section import App
+from metamcp_deploy.config.common import PRINCIPALS, Model, Permission, ScopePermission, SecretReference
+from metamcp_deploy.config.database_section import (
+    DEFAULT_KIND,
+    NEW_CAPACITY,
+    NEW_HISTORY_DAYS,
+    NEW_MAX_CU,
+    NEW_MIN_CU,
+    NEW_SUSPEND_AFTER,
+    Database,
+    DatabaseKind,
+    TargetDatabase,
+)
 from metamcp_deploy.config.kinds import (
     AppName,
-    AsWritten,
-    ChildName,
-    ClientId,
     Commit,
-    ComputeUnits,
     DatabaseName,
-    Email,
     EnvName,
-    Expected,
     File,
     Flag,
     Folder,
@@ -25,25 +32,15 @@ from metamcp_deploy.config.kinds import (
     KeptReleases,
     LakebaseId,
     Line,
-    RetentionDays,
     RootPath,
     Seconds,
     SecretKey,
     Section,
-    Suspension,
     Text,
-    UserScope,
 )
 
 DEFAULT_URL = "https://github.com/metatool-ai/metamcp.git"
 DEFAULT_REF = "v2.4.22"
-PRINCIPALS = ("user_name", "group_name", "service_principal_name")
-
-
-class Model(BaseModel):
-    """Frozen, and strict about unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
 
 
 class Upstream(Model):
@@ -59,177 +56,6 @@ class Build(Model):
 
     source_maps: Flag = Field(
         default=False, description="stack traces in the app's log name MetaMCP's own files and lines"
-    )
-
-
-def _one_principal(schema: dict[str, Any]) -> None:
-    schema["oneOf"] = [{"required": [name]} for name in PRINCIPALS]
-
-
-class Permission(Model):
-    """One grant on the app, to exactly one of a user, a group or a service principal."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_one_principal)
-
-    level: Literal["CAN_USE", "CAN_MANAGE"]
-    user_name: Line | None = None
-    group_name: Line | None = None
-    service_principal_name: Line | None = None
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        given = [name for name in PRINCIPALS if getattr(self, name)]
-        if len(given) != 1:
-            raise ValueError(
-                f"found {' and '.join(given) or 'none'}, expected exactly one of {', '.join(PRINCIPALS)}"
-            )
-        return self
-
-
-class ScopePermission(Permission):
-    """One grant on the secret scope, to exactly one of a user, a group or a service principal."""
-
-    level: Literal["READ", "WRITE", "MANAGE"]  # type: ignore[assignment]
-
-
-class SecretReference(Model):
-    """An environment value that is a key of the target's secret scope."""
-
-    secret: SecretKey
-
-
-# Only a reference: an error never repeats what stands there, which may be the secret itself.
-HeldSecret = Annotated[SecretReference, Expected("{secret: KEY}, the key of a secret in the scope")]
-EnvValue = Annotated[Text | SecretReference, Expected("a text on one line, or {secret: KEY}"), AsWritten]
-
-
-class App(Model):
-    """The Databricks App."""
-
-    name: AppName = Field(
-        default="metamcp", description="unique in its workspace; mcp- in front lists it in AI Playground"
-    )
-    managed: Flag = Field(
-        default=True, description="false: somebody else makes, changes and deletes the app; only deployed to"
-    )
-    description: Line | None = Field(default=None, description="what the workspace shows of the app")
-    compute_size: Literal["MEDIUM", "LARGE", "XLARGE"] = Field(
-        default="MEDIUM", description="size of the app's container"
-    )
-    user_api_scopes: Annotated[tuple[UserScope, ...], Section(tuple)] = Field(
-        default=(), description="what the app may do in its user's name (user authorization), such as sql"
-    )
-    permissions: Annotated[tuple[Permission, ...], Section(tuple)] = Field(
-        default=(), description="who may use or manage the app, besides its owner"
-    )
-    env: Annotated[dict[EnvName, EnvValue], Section()] = Field(
-        default_factory=dict,
-        description="variables of the services: a text, or {secret: key of the scope}",
-    )
-    contact: Line | None = Field(
-        default=None, description="whom the app's failure page tells everybody else to turn to"
-    )
-    child_env: Annotated[tuple[ChildName, ...], Section(tuple)] = Field(
-        default=(),
-        description="names in app.env that the settings of MCP servers may use as ${NAME}; no others resolve",
-    )
-    operators: Annotated[tuple[Email, ...], Section(tuple)] = Field(
-        default=(), description="e-mail addresses of those who operate the app"
-    )
-    sign_up: Literal["closed", "operators", "users", "open"] | None = Field(
-        default=None,
-        description="who may make an account with a password, for their own address; default: operators, "
-        "in an embedded workspace users",
-    )
-    inspector: Literal["closed", "operators", "open"] = Field(
-        default="closed",
-        description="who may start commands from the UI's inspector (remote servers can always be inspected)",
-    )
-    allow_instances: Flag = Field(
-        default=False, description="accept an app scaled to several instances, each with sessions of its own"
-    )
-
-    @model_validator(mode="after")
-    def _child_env_is_there(self) -> Self:
-        for name in self.child_env:
-            if name not in self.env:
-                raise ValueError(f"child_env names `{name}`, which app.env does not set")
-        return self
-
-
-class DatabasePrincipal(Model):
-    """A service principal that logs in to the database in place of the app's own."""
-
-    client_id: ClientId
-    client_secret: HeldSecret
-
-
-DatabaseKind = Literal["autoscaling", "provisioned", "external"]
-DEFAULT_KIND: DatabaseKind = "autoscaling"
-NEW_CAPACITY = "CU_1"  # of an instance that is made without one stated
-# Of a project that is made without them stated: scaling to zero after five minutes is on purpose, the launcher waits
-# for a database that wakes up. A week of history is how far `rollback --to-database` reaches.
-NEW_MIN_CU, NEW_MAX_CU, NEW_SUSPEND_AFTER, NEW_HISTORY_DAYS = 0.5, 2.0, 300, 7
-
-
-class TargetDatabase(Model):
-    """The database the app's principal creates its schema in; `databases` says which key goes with which kind."""
-
-    kind: DatabaseKind = Field(
-        default=DEFAULT_KIND, description="Lakebase autoscaling or provisioned, or any PostgreSQL by its URL"
-    )
-    managed: Flag = Field(
-        default=True, description="false: somebody else makes, changes and deletes the database; only used"
-    )
-    project: LakebaseId | None = Field(
-        default=None, description="autoscaling: Lakebase project; default: the app's name"
-    )
-    branch: LakebaseId = Field(default="production", description="autoscaling: branch of the project")
-    endpoint: LakebaseId = Field(default="primary", description="autoscaling: endpoint of the branch")
-    min_cu: ComputeUnits | None = Field(
-        default=None, description="autoscaling: the least compute units; default: 0.5 for a new project"
-    )
-    max_cu: ComputeUnits | None = Field(
-        default=None, description="autoscaling: the most compute units; default: 2 for a new project"
-    )
-    suspend_after: Suspension | None = Field(
-        default=None,
-        description="autoscaling: idle seconds until it scales to zero, or never; default: 300 for a new project",
-    )
-    history_days: RetentionDays | None = Field(
-        default=None,
-        description="autoscaling: how far back a branch can reach, 2 to 35; default: 7 for a new project",
-    )
-    instance: LakebaseId | None = Field(
-        default=None, description="provisioned: database instance; default: the app's name"
-    )
-    capacity: Literal["CU_1", "CU_2", "CU_4", "CU_8"] | None = Field(
-        default=None, description="provisioned: size of the instance; default: CU_1 for a new one"
-    )
-    name: DatabaseName | None = Field(
-        default=None,
-        description="PostgreSQL database; default: metamcp_app, for a provisioned instance databricks_postgres",
-    )
-    url: HeldSecret | None = Field(
-        default=None, description="external: the secret that holds postgresql://user:password@host/database"
-    )
-    password: HeldSecret | None = Field(
-        default=None, description="the secret that holds a password, instead of a credential each hour"
-    )
-    principal: DatabasePrincipal | None = Field(
-        default=None,
-        description="another service principal that logs in to the database, in place of the app's own",
-    )
-    permissions: Annotated[tuple[Permission, ...], Section(tuple)] = Field(
-        default=(), description="who may use or manage the Lakebase project or instance, besides its owner"
-    )
-
-
-class Database(TargetDatabase):
-    """As in a target, and what the release is built with."""
-
-    schema_: Identifier = Field(
-        default="metamcp_app", alias="schema", description="PostgreSQL schema of everything the app makes"
     )
 
 
