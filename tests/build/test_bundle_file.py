@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 from bundle_fields import SCHEMA
 from jsonschema import Draft202012Validator
 
+from metamcp_deploy import pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
@@ -91,6 +93,11 @@ def test_a_file_of_other_settings_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DeployError, match="is not what the settings of target all say now") as caught:
         bundle_file.read(project(tmp_path, "all", app=changed), ME)
     assert caught.value.code is Code.STAGE_MISSING
+    record = {"fingerprint": {"archive": "x"}, "facts": {}}
+    pipeline.write_atomically(tmp_path / "build" / "state" / "build.json", json.dumps(record))
+    with pytest.raises(DeployError) as caught:
+        bundle_file.read(project(tmp_path, "all", app=changed), ME)
+    assert "--from FILE" in caught.value.hint
 
 
 def with_template(folder: Path, before: str, after: str) -> Project:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from metamcp_deploy import pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.stages import desired
@@ -216,6 +217,10 @@ def _named(database: Database) -> tuple[str, ...]:
 
 def _stale(project: Project, what: str) -> DeployError:
     target = project.settings.target
+    built = pipeline.recorded(project.state, "build")
+    if built and "archive" in built["fingerprint"]:
+        hint = f"Give the file that the bundle came from again: metamcp-deploy deploy -t {target} --from FILE"
+        return DeployError(Code.STAGE_MISSING, what, hint=hint)
     return DeployError(
         Code.STAGE_MISSING,
         what,
