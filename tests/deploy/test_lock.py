@@ -19,7 +19,7 @@ from metamcp_deploy import events, local
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local.faults import Fault, injected
-from metamcp_deploy.stages import connection
+from metamcp_deploy.stages import connection, deploy
 from metamcp_deploy.workspace import Workspace, lock
 
 ROOT = "/Workspace/Users/developer@example.com/locks"
@@ -289,3 +289,28 @@ def test_a_lost_answer_does_not_delete_the_lock_of_the_next(
         assert struck() == 1
     assert (content(other) or {})["ID"] == "theirs"
     other.files.delete(PATH)
+
+
+def test_a_killed_runs_lock_goes_with_the_next_run_that_needs_none(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    memory = tmp_path / "lock"
+    files = workspace.files
+    lock.sweep(files, ROOT, memory)  # nothing was ever held
+    for theirs in (False, True):
+        memory.write_text("killed")
+        files.write(PATH, json.dumps({"ID": "somebody else's" if theirs else "killed"}).encode())
+        lock.sweep(files, ROOT, memory)
+        assert (content(workspace) is not None) is theirs
+        assert memory.read_text() == ""
+
+
+def test_a_deployment_that_changes_nothing_leaves_no_dead_lock(project: Project) -> None:
+    remote = ("bundle-deploy", "app-deploy")
+    deploy.run(project, remote)
+    site = connection.site(project)
+    path = f"{site.root}/state/deploy.lock"
+    site.workspace.files.write(path, json.dumps({"ID": "killed"}).encode())
+    (project.state / f"lock-{project.settings.target}").write_text("killed")
+    deploy.run(project, remote)
+    assert site.workspace.files.read(path) is None

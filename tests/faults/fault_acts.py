@@ -18,6 +18,7 @@ from tiny_app import write_databricks_yml
 
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
+from metamcp_deploy.errors import DeployError
 
 HEALTHY_SECONDS = 20.0
 KILLED_SECONDS = 120.0
@@ -55,19 +56,64 @@ def changed(project: Project) -> Project:
     return other
 
 
+def roll_back(project: Project) -> None:
+    """The deployment before the running one, again."""
+    from metamcp_deploy.stages import connection
+    from metamcp_deploy.stages.rollback import act, way
+
+    with connection.shared():
+        act.run(connection.site(project), way.Wishes(), wait=HEALTHY_SECONDS)
+
+
+def rotate(project: Project) -> None:
+    """A new BETTER_AUTH_SECRET."""
+    from metamcp_deploy.stages import connection, rotation
+
+    with connection.shared():
+        rotation.rotate(connection.site(project))
+
+
+def destroy(project: Project) -> None:
+    """All that the target made, data and secrets, too."""
+    from metamcp_deploy.stages import connection, doomed
+    from metamcp_deploy.stages import destroy as stage
+
+    with connection.shared():
+        stage.run(connection.site(project), doomed.Wishes(database=True, secrets=True))
+
+
+def deploy_twice(project: Project) -> None:
+    """Two deployments, with different settings."""
+    deploy(project)
+    deploy(changed(project))
+
+
 @dataclass(frozen=True)
 class Act:
-    """An act: what goes before it undisturbed, with which settings it runs, what it does."""
+    """An act.
+
+    Attributes:
+        before: what goes before it, undisturbed.
+        settings: with which it runs.
+        run: what it does.
+        again: what is run after it has failed, or was killed.
+        new_secret: it ends with another secret.
+    """
 
     before: Callable[[Project], None]
     settings: Callable[[Project], Project]
     run: Callable[[Project], None]
+    again: Callable[[Project], None]
+    new_secret: bool = False
 
 
 ACTS = {
-    "deploy": Act(nothing, same, deploy),
-    "unchanged": Act(deploy, same, deploy),
-    "changed": Act(deploy, changed, deploy),
+    "deploy": Act(nothing, same, deploy, deploy),
+    "unchanged": Act(deploy, same, deploy, deploy),
+    "changed": Act(deploy, changed, deploy, deploy),
+    "rollback": Act(deploy_twice, same, roll_back, roll_back),
+    "rotate": Act(deploy, same, rotate, deploy, new_secret=True),
+    "destroy": Act(deploy, same, destroy, destroy, new_secret=True),
 }
 
 
@@ -77,7 +123,7 @@ def sent(act: str, project: Project, kind: str = "", number: int = 0) -> tuple[l
     Args:
         act: by name.
         project: of the tenant.
-        kind: `kill before` it is sent, or `kill after` it is answered; neither: the process ends by itself.
+        kind: `kill before` it is sent, another kill when it is answered; empty: the process ends by itself.
         number: which request, from 1.
 
     Returns:
@@ -85,7 +131,9 @@ def sent(act: str, project: Project, kind: str = "", number: int = 0) -> tuple[l
     """
     told = project.folder / "sent"
     told.write_text("")
-    process = _context().Process(target=_process, args=(act, project, kind, number, told))
+    # The server that it is forked from knows the environment of its own beginning.
+    here = {n: v for n, v in os.environ.items() if n == "HOME" or n.startswith("DATABRICKS_")}
+    process = _context().Process(target=_process, args=(act, project, kind, number, told, here))
     process.start()
     process.join(KILLED_SECONDS)
     if process.is_alive():
@@ -101,9 +149,12 @@ def _context() -> Any:
     return context
 
 
-def _process(act: str, project: Project, kind: str, number: int, told: Path) -> None:
+def _process(
+    act: str, project: Project, kind: str, number: int, told: Path, environment: dict[str, str]
+) -> None:
     from requests.adapters import HTTPAdapter
 
+    os.environ |= environment
     real, lock, count = HTTPAdapter.send, threading.Lock(), 0
 
     def send(self: HTTPAdapter, request: Any, **options: Any) -> Any:
@@ -116,9 +167,12 @@ def _process(act: str, project: Project, kind: str, number: int, told: Path) -> 
         if mine and kind == "kill before":
             os.kill(os.getpid(), signal.SIGKILL)
         answer = real(self, request, **options)
-        if mine and kind == "kill after":
+        if mine and kind:
             os.kill(os.getpid(), signal.SIGKILL)
         return answer
 
     HTTPAdapter.send = send  # type: ignore[method-assign]
-    ACTS[act].run(ACTS[act].settings(project))
+    try:
+        ACTS[act].run(ACTS[act].settings(project))
+    except DeployError as e:
+        sys.exit(f"{e.code}: {e.message}")

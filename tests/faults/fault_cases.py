@@ -9,12 +9,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-# Of one call. Retry-After comes with 429; `lost` is done without an answer, `truncated` is answered in halves.
-KINDS = ("429", "500", "502", "503", "504", "reset", "stall", "truncated", "lost")
+# Of one call. 401: a token that ended early; 429: with Retry-After; lost: it is done, without an answer; truncated: the
+# answer comes in halves.
+KINDS = ("401", "429", "500", "502", "503", "504", "reset", "stall", "truncated", "lost")
 # Of one call and all after it, until the run has ended.
 OUTAGES = ("429", "503", "reset", "stall", "401", "403")
-# kill -9 of the tool's process: before it sends the n-th request, and when that one's answer is on its way.
-KILLS = ("kill before", "kill after")
+# kill -9 of the tool's process: before it sends the n-th request; when that one's answer is on its way; the same, and
+# the next run is in another folder, which has to take the lock.
+KILLS = ("kill before", "kill after", "kill, elsewhere")
 _IDS = re.compile(r"(?<=/)([0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32})(?=/|$)")
 
 

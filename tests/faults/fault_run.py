@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from fault_acts import ACTS, sent
 from fault_cases import Call, Case, Row, calls, every, part, table
-from fault_world import World
+from fault_world import World, elsewhere, root
 
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
@@ -48,10 +48,9 @@ class Reference:
 
 @dataclass
 class Bench:
-    """A worker: its workspace, and what acts do there undisturbed."""
+    """A worker with its workspace."""
 
     world: World
-    references: dict[str, Reference] = field(default_factory=dict)
     count: int = 0
 
     def tenant(self) -> Project:
@@ -61,27 +60,25 @@ class Bench:
 
     def reference(self, act: str) -> Reference:
         """How an act goes without faults."""
-        if act not in self.references:
-            project = self.tenant()
-            ACTS[act].before(project)
-            place, began = self.world.place(), time.monotonic()
-            ACTS[act].run(ACTS[act].settings(project))
-            took = time.monotonic() - began
-            met = calls(self.world.requests(place), project.settings.app.name)
-            seen = self.world.seen(project)
-            self.world.remove(project)
-            project = self.tenant()
-            ACTS[act].before(project)
-            requests, code = sent(act, project)
-            if code:
-                raise AssertionError(f"{act} in a process of its own ended with {code}")
-            self.world.remove(project)
-            self.references[act] = Reference(met, len(requests), seen, took)
-        return self.references[act]
+        project = self.tenant()
+        ACTS[act].before(project)
+        place, began = self.world.place(), time.monotonic()
+        ACTS[act].run(ACTS[act].settings(project))
+        took = time.monotonic() - began
+        met = calls(self.world.requests(place), project.settings.app.name)
+        seen = self.world.seen(project)
+        self.world.remove(project)
+        project = self.tenant()
+        ACTS[act].before(project)
+        requests, code = sent(act, project)
+        if code:
+            raise AssertionError(f"{act} in a process of its own ended with {code}")
+        self.world.remove(project)
+        return Reference(met, len(requests), seen, took)
 
-    def row(self, case: Case) -> Row:
+    def row(self, case: Case, reference: Reference) -> Row:
         """Runs a case."""
-        reference, project = self.reference(case.act), self.tenant()
+        project = self.tenant()
         try:
             ACTS[case.act].before(project)
             began = time.monotonic()
@@ -111,13 +108,13 @@ class Bench:
             nth, route = f"{reference.met.index(case.call) + 1}-", "* *"
         fault = faults.Fault(case.kind, route, calls=nth, seconds=seconds)
         with faults.injected(self.world.running, fault) as struck:
-            error, took = self._run(case.act, project)
+            error, took = self._run(case.act, project, ACTS[case.act].run)
             met = struck()
         limit = reference.seconds + (OUTAGE_SECONDS if case.lasts else ONE_FAULT_SECONDS)
         if took > limit:
             raise AssertionError(f"it took {took:.0f} s")
         if error is None:
-            self._same(project, reference, secret)
+            self._same(case, project, reference, secret)
             return ("healthy" if met else "not met"), ""
         if not met:
             raise AssertionError(f"without a fault: {error}")
@@ -130,7 +127,7 @@ class Bench:
         secret = self.world.secret(project)
         requests, code = sent(case.act, project, case.kind, case.number)
         if len(requests) < case.number:
-            self._same(project, reference, secret)
+            self._same(case, project, reference, secret)
             return "not met", ""
         if code != -9:
             raise AssertionError(f"it was to be killed, and ended with {code}")
@@ -146,30 +143,50 @@ class Bench:
         error: DeployError | None,
     ) -> tuple[str, str]:
         secret = secret or self.world.secret(project)
-        second, _ = self._run(case.act, project)
+        again = project
+        if case.kind == "kill, elsewhere":
+            again = elsewhere(project)
+            if self.world.lock(project):
+                self._locked_out(case.act, again)
+        second, _ = self._run(case.act, again, ACTS[case.act].again)
         first = f"{error.code}: {error.message}" if error else "killed"
         if second is not None:
             raise AssertionError(f"the rerun failed ({second.code}: {second.message}) after {first}")
-        self._same(project, reference, secret, first)
+        self._same(case, project, reference, secret, first)
         return end, str(error.code) if error else ""
 
-    def _run(self, act: str, project: Project) -> tuple[DeployError | None, float]:
+    def _locked_out(self, act: str, project: Project) -> None:
+        """A run elsewhere says who holds the lock that a killed one left; then the user takes it."""
+        error, _ = self._run(act, project, ACTS[act].again)
+        if error is None or error.code is not Code.LOCK_HELD or "--force-lock" not in error.hint:
+            raise AssertionError(f"the lock of a killed run, met elsewhere: {error}")
+        path = f"{root(project)}/state/deploy.lock"
+        self.world.ask("POST", "workspace/delete", body={"path": path})
+
+    def _run(
+        self, act: str, project: Project, run: Callable[[Project], None]
+    ) -> tuple[DeployError | None, float]:
         began = time.monotonic()
         try:
-            ACTS[act].run(ACTS[act].settings(project))
+            run(ACTS[act].settings(project))
         except DeployError as e:
             return e, time.monotonic() - began
         return None, time.monotonic() - began
 
     def _same(
-        self, project: Project, reference: Reference, secret: str | None, after: str = "exit 0"
+        self,
+        case: Case,
+        project: Project,
+        reference: Reference,
+        secret: str | None,
+        after: str = "exit 0",
     ) -> None:
         """All is as after the act without faults."""
         seen = self.world.seen(project)
         for what, wanted in reference.seen.items():
             if seen[what] != wanted:
                 raise AssertionError(f"{what} after {after}: {_difference(seen[what], wanted)}")
-        if secret and secret != self.world.secret(project):
+        if secret and not ACTS[case.act].new_secret and secret != self.world.secret(project):
             raise AssertionError(f"the secret was made twice (after {after})")
 
     def _clear(self, error: DeployError) -> None:
@@ -205,14 +222,17 @@ def _begin(folder: str) -> None:
     _bench = Bench(World.up(place))
 
 
-def _case(case: Case) -> Row:
+def _case(case: Case, reference: Reference) -> Row:
     assert _bench
-    return _bench.row(case)
+    return _bench.row(case, reference)
 
 
 def _references(acts: Sequence[str]) -> dict[str, Reference]:
     assert _bench
-    return {act: _bench.reference(act) for act in acts}
+    try:
+        return {act: _bench.reference(act) for act in acts}
+    except DeployError as e:  # which cannot be sent to the other process
+        raise AssertionError(f"without faults: {e.code}: {e.message}") from None
 
 
 def _end(_: int) -> None:
@@ -230,19 +250,23 @@ def run(
     *,
     workers: int = 2,
     seconds: float = float("inf"),
+    at_least: int = 0,
     shown: Callable[[Row], None] = lambda _: None,
 ) -> Iterator[Row]:
-    """Runs the cases that `wanted` chooses, until they or the seconds are over."""
+    """Runs the cases that `wanted` chooses, until they or the seconds are over; so many in any case."""
     context = multiprocessing.get_context("spawn")
     ends = time.monotonic() + seconds
     with concurrent.futures.ProcessPoolExecutor(workers, context, _begin, (str(folder),)) as pool:
         try:
             references = pool.submit(_references, acts).result()
             cases = wanted([c for act, r in references.items() for c in every(act, r.met, r.sent)])
-            waiting, todo = set(), iter(cases)
-            while time.monotonic() < ends or waiting:
-                while time.monotonic() < ends and len(waiting) < workers and (case := next(todo, None)):
-                    waiting.add(pool.submit(_case, case))
+            waiting, todo, begun = set(), iter(cases), 0
+            while True:
+                while (begun < at_least or time.monotonic() < ends) and len(waiting) < workers:
+                    if (case := next(todo, None)) is None:
+                        break
+                    begun += 1
+                    waiting.add(pool.submit(_case, case, references[case.act]))
                 if not waiting:
                     break
                 done, waiting = concurrent.futures.wait(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -9,7 +10,7 @@ import re
 import shutil
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "deploy"))
 from tiny_app import write_bundle
 
 # What the tool may wait, so that a stall costs a second and an outage a few. The defaults are tested with a fake clock.
-WAITS = {"answer": 4, "throttled": 4, "outage": 4}
+WAITS = {"answer": 6, "throttled": 6, "outage": 6}
 _VOLATILE = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32}")
 
 
@@ -44,12 +45,10 @@ class World:
     folder: Path
 
     @classmethod
-    def up(cls, folder: Path) -> World:
+    def up(cls, folder: Path, realistic: float | None = None) -> World:
         """Starts one, and lets this process log in to it as to any workspace: through the environment."""
         owner = Project(folder / "owner", Settings.model_validate({"target": "local", "embedded": True}))
-        running = local.up(owner)
-        for name in [n for n in os.environ if n.startswith("DATABRICKS_")]:
-            del os.environ[name]
+        running = local.up(owner, realistic=realistic)
         os.environ |= {
             "DATABRICKS_HOST": running.url,
             "DATABRICKS_CLIENT_ID": running.client_id,
@@ -120,7 +119,7 @@ class World:
         files = self.files(root(project))
         active = ((app or {}).get("active_deployment") or {}).get("deployment_id")
         found = {
-            "app": self._app(app),
+            "app": self._app(project, app),
             "deployments": sorted(d["status"]["state"] for d in deployments),
             "records": sorted(_record(p, c, active) for p, c in files.items() if "/deployments/" in p),
             "files": sorted(_file(project, p, c) for p, c in files.items() if "/deployments/" not in p),
@@ -134,15 +133,17 @@ class World:
         found: list[Any] = self.ask("GET", f"apps/{name}/deployments")["app_deployments"]
         return found
 
-    def _app(self, app: Any) -> Any:
+    def _app(self, project: Project, app: Any) -> Any:
         if app is None:
             return None
         name = app["name"]
         serves = env = None
+        secret = ""
         if (app.get("app_status") or {}).get("state") == "RUNNING":
             headers = self.headers()
             serves = requests.get(f"{app['url']}/metamcp/health", headers=headers, timeout=10).status_code
-            env = sorted(requests.get(f"{app['url']}/env", headers=headers, timeout=10).json())
+            given = requests.get(f"{app['url']}/env", headers=headers, timeout=10).json()
+            env, secret = sorted(given), _digest(given.get("BETTER_AUTH_SECRET", ""))
         granted = self.ask("GET", f"permissions/apps/{name}")["access_control_list"]
         return {
             "compute": app["compute_status"]["state"],
@@ -152,15 +153,20 @@ class World:
             "pending": bool(app.get("pending_deployment")),
             "serves": serves,
             "env": env,
+            "with the stored secret": secret == self.secret(project),
             "grants": len(granted),
         }
 
     def _lakebase(self, project: str) -> list[str]:
-        found = [p["name"] for p in self.ask("GET", "postgres/projects")["projects"] if project in p["name"]]
+        found = [
+            p["name"]
+            for p in self.ask("GET", "postgres/projects").get("projects", [])
+            if project in p["name"]
+        ]
         for parent, kinds in ((0, ("branches",)), (1, ("endpoints", "databases", "roles"))):
             for above in [n for n in found if n.count("/") == 1 + 2 * parent]:
                 for kind in kinds:
-                    found += [c["name"] for c in self.ask("GET", f"postgres/{above}/{kind}")[kind]]
+                    found += [c["name"] for c in self.ask("GET", f"postgres/{above}/{kind}").get(kind, [])]
         # The roles of an app and of its user are called by ids.
         return sorted(_VOLATILE.sub("ID", n) for n in found)
 
@@ -174,7 +180,7 @@ class World:
         """The app's secret as it is stored; never shown."""
         query = {"scope": project.settings.secret_scope, "key": "BETTER_AUTH_SECRET"}
         held = self.ask("GET", "secrets/get", query=query)
-        return hashlib.sha256(held["value"].encode()).hexdigest() if held else None
+        return _digest(base64.b64decode(held["value"]).decode()) if held else None
 
     def lock(self, project: Project) -> bool:
         """Whether the tenant's lock is there."""
@@ -193,7 +199,22 @@ class World:
         self.ask("POST", "secrets/scopes/delete", body={"scope": settings.secret_scope})
         top = root(project).rsplit("/", 1)[0]
         self.ask("POST", "workspace/delete", body={"path": top, "recursive": True})
-        shutil.rmtree(project.folder, ignore_errors=True)
+        for folder in (project.folder, elsewhere(project).folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def elsewhere(project: Project) -> Project:
+    """The same target from another folder, as another machine has it."""
+    other = replace(project, folder=project.folder.with_name(f"{project.folder.name}-elsewhere"))
+    if not other.folder.exists():
+        shutil.copytree(project.bundle, other.bundle)
+        other.state.mkdir(parents=True)
+        shutil.copy(project.state / "build.json", other.state)
+    return other
 
 
 def root(project: Project) -> str:

@@ -126,3 +126,16 @@ def test_a_login_that_fails_once(host: FakeHost, connect: Connect, failure: Answ
     method, _, where = path.partition(" ")
     host.on(method, where, failure, *host.answers[method, where])
     assert connect().me == "dev@example.com"
+
+
+def test_a_document_that_was_cut_on_its_way(host: FakeHost, connect: Connect) -> None:
+    """Nothing tells it but its content; what is no JSON in the workspace, too, stays what it is."""
+    workspace = connect()
+    raw = {"Content-Type": "application/octet-stream"}
+    path = "/api/2.0/workspace/export"
+    host.on("GET", path, Answer(body=b'{"rec', headers=raw), Answer(body=b'{"record": 1}', headers=raw))
+    assert workspace.files.read("/Workspace/r/x.json") == b'{"record": 1}'
+    host.on("GET", path, Answer(body=b"{broken", headers=raw))
+    assert workspace.files.read("/Workspace/r/x.json") == b"{broken"
+    host.on("GET", path, Answer(body=b"{brok", headers=raw), Answer(body=b"other", headers=raw))
+    assert workspace.files.read("/Workspace/r/x.mjs") == b"{brok"

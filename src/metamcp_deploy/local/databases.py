@@ -178,7 +178,7 @@ class Databases:
             await self.lakebase.drop_database(physical)
         parent, kind, identifier = name.rsplit("/", 2) if name.count("/") > 1 else ("", *name.split("/"))
         holder = self.resource(parent)[kind] if parent else self.projects
-        del holder[identifier]
+        holder.pop(identifier, None)  # a second request may have come while this one dropped the data
         self.store.save()
 
     def attachment(self, resource: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from metamcp_deploy import fingerprint, resources
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
+from metamcp_deploy.errors import DeployError
 
 if TYPE_CHECKING:
     from metamcp_deploy.stages.converge.part import Context
@@ -74,6 +75,16 @@ class Session:
         self.ending.enter_context(held)
         self.roots.add(site.root)
         self.ending.callback(self.roots.discard, site.root)
+
+
+def swept(project: Project) -> None:
+    """Lets go of a lock that a killed run of this folder left, unless this run holds it now."""
+    from metamcp_deploy.workspace import lock
+
+    here = site(project)
+    if _session is None or here.root not in _session.roots:
+        with suppress(DeployError):  # a courtesy to others: here the next run takes it over
+            lock.sweep(here.workspace.files, here.root, _memory(here))
 
 
 def _memory(site: Site) -> Path:

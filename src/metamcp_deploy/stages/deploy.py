@@ -29,6 +29,7 @@ MODULES = {
     "app-deploy": "app_deploy",
 }
 STAGES = tuple(MODULES)
+REMOTE = frozenset({"bundle-deploy", "app-deploy"})
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def run(
         DeployError: EXTRA_MISSING before anything runs, where the last ones would need the extra; those of the stages.
     """
     wishes = wishes or Wishes()
-    if project.settings.embedded and not {"bundle-deploy", "app-deploy"}.isdisjoint(stages):
+    if project.settings.embedded and not REMOTE.isdisjoint(stages):
         from metamcp_deploy import local
 
         local.need_extra()
@@ -112,6 +113,8 @@ def run(
             outcomes.append(pipeline.execute(step(project, stage, wishes), project.state, force=force))
             if stage == "build" and wishes.archive:
                 outcomes[-1] = _archived(project, outcomes[-1], wishes.archive)
+        if not REMOTE.isdisjoint(stages):
+            connection.swept(project)
     return outcomes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -87,14 +88,21 @@ class Files:
         return found
 
     def read(self, path: str) -> bytes | None:
-        """A file's content, None when there is no such file."""
+        """A file's content, None when there is no such file.
+
+        A .json that cannot be parsed is read again: it may have been cut on its way, which nothing else tells.
+        """
         query = {"path": path, "format": "AUTO", "direct_download": "true"}
-        try:
-            content: bytes = self._api.call("GET", "/api/2.0/workspace/export", query=query, raw=True)
-        except DeployError as e:
-            if e.code is Code.NOT_FOUND:
-                return None
-            raise
+        content: bytes = b""
+        for _ in range(2):
+            try:
+                content = self._api.call("GET", "/api/2.0/workspace/export", query=query, raw=True)
+            except DeployError as e:
+                if e.code is Code.NOT_FOUND:
+                    return None
+                raise
+            if not path.endswith(".json") or _parses(content):
+                break
         return content
 
     def contents(self, paths: Iterable[str]) -> dict[str, bytes | None]:
@@ -187,6 +195,14 @@ class Files:
         # AUTO keeps a file a file; SOURCE, the default, makes notebooks of .py and .sql.
         form = {"path": path, "format": "AUTO", "overwrite": "true" if overwrite else "false"}
         self._api.call("POST", "/api/2.0/workspace/import", form=form, content=content)
+
+
+def _parses(content: bytes) -> bool:
+    try:
+        json.loads(content)
+    except ValueError:
+        return False
+    return True
 
 
 def _largest_first(files: Mapping[str, Path]) -> Iterable[tuple[str, Path]]:

@@ -73,6 +73,23 @@ def held(
                 _remember(mine, "")
 
 
+def sweep(files: Files, root: str, memory: Path) -> None:
+    """Deletes the lock that a killed run of this folder left (see `held`), where no later run had a use for it.
+
+    Raises:
+        DeployError: where that failed; the next run tries again.
+    """
+    if not memory.exists() or not memory.read_text().strip():
+        return
+    with memory.open("a+") as mine:
+        _alone(mine)
+        mine.seek(0)
+        found = _look_at_id(files, path := f"{root}/state/deploy.lock")
+        if found is not None and found.id == mine.read().strip():
+            files.delete(path, repeatable=False)
+        _remember(mine, "")
+
+
 def holder(files: Files, root: str) -> str | None:
     """Who holds the target's lock and for how long, for people; None when nobody does."""
     found = _look(files, f"{root}/state/deploy.lock")
