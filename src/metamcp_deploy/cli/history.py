@@ -49,7 +49,7 @@ def _row(entry: Entry) -> list[str]:
     return [
         "*" if entry.runs else " ",
         entry.deployment[:12],
-        entry.at.replace("T", " ").removesuffix("Z"),
+        moment(entry.at),
         entry.by,
         what,
         outcome,
@@ -58,6 +58,11 @@ def _row(entry: Entry) -> list[str]:
         _configuration(entry),
         " ".join(text for text in told if text),
     ]
+
+
+def moment(at: str) -> str:
+    """A time for people, to the second (UTC)."""
+    return at[:19].replace("T", " ").removesuffix("Z")
 
 
 def _configuration(entry: Entry) -> str:

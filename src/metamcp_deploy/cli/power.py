@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from metamcp_deploy.cli.history import moment
 from metamcp_deploy.cli.options import AppOption, ForceLock, Run, common
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _shown(found: Status) -> str:
 def _deployment(entry: Entry | None) -> str:
     if entry is None:
         return "nothing"
-    words = [entry.deployment, entry.kind, f"of {entry.at} by {entry.by}"]
+    words = [entry.deployment, entry.kind, f"of {moment(entry.at)} by {entry.by}"]
     return "  ".join([*words, f"“{entry.message}”"] if entry.message else words)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from metamcp_deploy.cli import planning
-from metamcp_deploy.cli.history import aligned
+from metamcp_deploy.cli.history import aligned, moment
 from metamcp_deploy.cli.options import AppOption, ForceLock, Plan, Run, common
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def prune(
 
 
 def _stored(one: Stored) -> tuple[str, str]:
-    used = one.used.replace("T", " ").removesuffix("Z") + ("" if one.deployed else " (sent)")
+    used = moment(one.used) + ("" if one.deployed else " (sent)")
     return (used, one.stays or "goes") if one.complete else ("-", "not wholly there: goes")
 
 
