@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from metamcp_deploy import __version__, events, process
+from metamcp_deploy import __version__, events
 from metamcp_deploy.config.project import Project
+from metamcp_deploy.stages import provenance
 
 if TYPE_CHECKING:
     from metamcp_deploy.workspace import Workspace
@@ -156,8 +157,8 @@ def new(
         "upstream": about.get("upstream"),
         "migrations": journal(about),
         "migrations_at": None if begun is None else stamp(begun),
-        "configuration": configuration(project),
-        "pipeline": pipeline_url(os.environ),
+        "configuration": provenance.configuration(project),
+        "pipeline": provenance.pipeline_url(os.environ),
         "message": message,
         "outcome": "IN_PROGRESS",
         **(more or {}),
@@ -239,23 +240,3 @@ def _read(workspace: Workspace, root: str, names: Iterable[str]) -> list[Record]
         except (ValueError, KeyError, TypeError):
             events.emit(events.Warned(f"{path} is not a record of a deployment: it is left out."))
     return found
-
-
-def configuration(project: Project) -> dict[str, Any] | None:
-    """The commit that the user's configuration is from, and whether it was changed since; None outside of git."""
-    if process.find("git") is None:
-        return None
-    git = ["git", "-C", str(project.folder)]
-    head = process.run([*git, "rev-parse", "HEAD"], check=False)
-    if head.returncode != 0:
-        return None
-    changed = process.run([*git, "status", "--porcelain", "--untracked-files=no", "--", "."], check=False)
-    return {"commit": head.stdout.strip(), "dirty": bool(changed.stdout.strip())}
-
-
-def pipeline_url(environment: Mapping[str, str]) -> str | None:
-    """The address of the CI run that this is, on the systems that tell it."""
-    server, repository, run = (environment.get(f"GITHUB_{n}") for n in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
-    if server and repository and run:
-        return f"{server}/{repository}/actions/runs/{run}"
-    return environment.get("CI_PIPELINE_URL") or environment.get("BUILD_URL") or None
