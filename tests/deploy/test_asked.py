@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tiny_app import write_databricks_yml
+from tiny_app import with_app, write_databricks_yml
 
 from metamcp_deploy import pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.stages import connection
+from metamcp_deploy.stages.rollback import act, way
 
 Deploy = Callable[..., pipeline.Facts]
 
@@ -47,8 +48,6 @@ def test_one_made_by_hand_since_is_not_taken_for_it(project: Project, deployed: 
 
 def test_not_where_the_settings_have_changed(project: Project, deployed: Deploy) -> None:
     """It is recorded as what it was, and the new settings are deployed."""
-    from tiny_app import with_app
-
     first = deployed(project)
     unrecorded(project, first)
     other = with_app(project, env={"LOG_LEVEL": "debug"})
@@ -56,3 +55,23 @@ def test_not_where_the_settings_have_changed(project: Project, deployed: Deploy)
     second = deployed(other)
     assert second["deployment"] != first["deployment"]
     assert {r["deployment"] for r in records(other, second)} == {first["deployment"], second["deployment"]}
+
+
+def test_a_rollback_that_was_not_recorded_is_not_gone_back_from(project: Project, deployed: Deploy) -> None:
+    first = deployed(project)
+    other = with_app(project, env={"LOG_LEVEL": "debug"})
+    write_databricks_yml(other)
+    deployed(other)
+    with connection.shared():
+        done = act.run(connection.site(other), way.Wishes(), wait=10)
+    kept = records(project, first)
+    rolled = max(kept, key=lambda r: str(r["at"]))
+    assert (rolled["kind"], rolled["of"]) == ("rollback", first["deployment"])
+    folder = str(first["record"]).rsplit("/", 1)[0]
+    files = connection.connect(project).files
+    (path,) = [n for n in files.entries(folder) if done.deployment in n]
+    files.delete(f"{folder}/{path}")
+    with connection.shared():
+        again = act.run(connection.site(other), way.Wishes(), wait=10)
+    assert again.deployment == done.deployment
+    assert sorted(map(str, records(project, first))) == sorted(map(str, kept))

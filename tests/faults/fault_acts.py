@@ -18,7 +18,7 @@ from tiny_app import write_databricks_yml
 
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
-from metamcp_deploy.errors import DeployError
+from metamcp_deploy.errors import Code, DeployError
 
 HEALTHY_SECONDS = 20.0
 KILLED_SECONDS = 120.0
@@ -63,6 +63,19 @@ def roll_back(project: Project) -> None:
 
     with connection.shared():
         act.run(connection.site(project), way.Wishes(), wait=HEALTHY_SECONDS)
+
+
+def roll_back_again(project: Project) -> None:
+    """The same after it failed or was killed; one that had come to its end is not repeated, as it would go further."""
+    from metamcp_deploy.stages import connection
+
+    try:
+        roll_back(project)
+    except DeployError as e:
+        if e.code is not Code.NOT_FOUND:
+            raise
+        with connection.shared():
+            connection.swept(project)
 
 
 def rotate(project: Project) -> None:
@@ -111,7 +124,7 @@ ACTS = {
     "deploy": Act(nothing, same, deploy, deploy),
     "unchanged": Act(deploy, same, deploy, deploy),
     "changed": Act(deploy, changed, deploy, deploy),
-    "rollback": Act(deploy_twice, same, roll_back, roll_back),
+    "rollback": Act(deploy_twice, same, roll_back, roll_back_again),
     "rotate": Act(deploy, same, rotate, deploy, new_secret=True),
     "destroy": Act(deploy, same, destroy, destroy, new_secret=True),
 }

@@ -142,23 +142,27 @@ class Bench:
         end: str,
         error: DeployError | None,
     ) -> tuple[str, str]:
-        secret = secret or self.world.secret(project)
         again = project
         if case.kind == "kill, elsewhere":
             again = elsewhere(project)
             if self.world.lock(project):
-                self._locked_out(case.act, again)
-        second, _ = self._run(case.act, again, ACTS[case.act].again)
+                self._locked_out(case, again, secret)
+        second, _ = self._run(case.act, again, self._follows(case, project, secret))
         first = f"{error.code}: {error.message}" if error else "killed"
         if second is not None:
             raise AssertionError(f"the rerun failed ({second.code}: {second.message}) after {first}")
-        self._same(case, project, reference, secret, first)
+        self._same(case, project, reference, secret or self.world.secret(project), first)
         return end, str(error.code) if error else ""
 
-    def _locked_out(self, act: str, project: Project) -> None:
+    def _follows(self, case: Case, project: Project, secret: str | None) -> Callable[[Project], None]:
+        """What is run after a run that did not come to its end."""
+        act = ACTS[case.act]
+        return act.run if act.new_secret and secret == self.world.secret(project) else act.again
+
+    def _locked_out(self, case: Case, project: Project, secret: str | None) -> None:
         """A run elsewhere says who holds the lock that a killed one left; then the user takes it."""
-        error, _ = self._run(act, project, ACTS[act].again)
-        if error is None or error.code is not Code.LOCK_HELD or "--force-lock" not in error.hint:
+        error, _ = self._run(case.act, project, self._follows(case, project, secret))
+        if error and (error.code is not Code.LOCK_HELD or "--force-lock" not in error.hint):
             raise AssertionError(f"the lock of a killed run, met elsewhere: {error}")
         path = f"{root(project)}/state/deploy.lock"
         self.world.ask("POST", "workspace/delete", body={"path": path})

@@ -15,7 +15,7 @@ from metamcp_deploy.stages.connection import Site
 
 if TYPE_CHECKING:
     from metamcp_deploy.workspace import Workspace
-    from metamcp_deploy.workspace.apps import Deployment
+    from metamcp_deploy.workspace.apps import App, Deployment
 
 NAME = "deploying.json"
 
@@ -29,6 +29,9 @@ def keep(site: Site, draft: Mapping[str, Any]) -> float:
     return since
 
 
+_LATEST = 20  # deployments of an app that are looked through; nobody else deploys under the lock
+
+
 def begun(workspace: Workspace, app: str, source_code_path: str, since: float) -> Deployment | None:
     """The first deployment of a source since a time; None when there is none (yet)."""
     # The workspace's clock is known to the second, its deployments' to the millisecond or the second.
@@ -40,11 +43,11 @@ def begun(workspace: Workspace, app: str, source_code_path: str, since: float) -
     return later[-1] if later else None
 
 
-_LATEST = 20  # deployments of an app that are looked through; nobody else deploys under the lock
+def unrecorded(site: Site, app: App) -> records.Record | None:
+    """The app's newest deployment, where a run began it and could not record it any more: as it would be recorded.
 
-
-def recorded(site: Site, app: str, deployment: Deployment) -> tuple[str, dict[str, Any]] | None:
-    """Path and record of a deployment that a run began and could not record any more: it is recorded now."""
+    Only reads; `Record.path` is where it belongs.
+    """
     content = site.workspace.files.read(f"{site.root}/state/{NAME}")
     try:
         kept: Any = json.loads(content or b"")
@@ -52,10 +55,19 @@ def recorded(site: Site, app: str, deployment: Deployment) -> tuple[str, dict[st
         path = draft["source_code_path"]
     except (ValueError, KeyError, TypeError):
         return None
-    if path != deployment.source_code_path or records.has(site.workspace, site.root, draft):
+    newest = app.pending or app.active
+    if newest is None or newest.source_code_path != path or records.has(site.workspace, site.root, draft):
         return None
-    found = begun(site.workspace, app, path, since)
-    if found is None or found.id != deployment.id:
+    found = begun(site.workspace, app.name, path, since)
+    if found is None or found.id != newest.id:
         return None
-    record = records.of(draft, deployment.id, deployment.create_time)
-    return records.write(site.workspace, site.root, record), record
+    raw = records.of(draft, newest.id, newest.create_time)
+    return records.Record(records.path_of(site.root, raw), raw)
+
+
+def recorded(site: Site, app: App, deployment: Deployment) -> tuple[str, dict[str, Any]] | None:
+    """Path and record of such a deployment, which is recorded now; None where it is another one."""
+    found = unrecorded(site, app)
+    if found is None or found.deployment != deployment.id:
+        return None
+    return records.write(site.workspace, site.root, found.raw), dict(found.raw)

@@ -50,7 +50,7 @@ def deploy(
     """
     workspace = site.workspace
     app = rollout.active_compute(workspace, app)
-    if app.pending is not None and not redeploy and (found := _ours(site, app.name, app.pending, wanted)):
+    if app.pending is not None and not redeploy and (found := _ours(site, app, app.pending, wanted)):
         # An interrupted run began it: go on where that stopped.
         done = _finished(site, app.name, app.pending, *found)
         pruning.after_deployment(site)
@@ -89,7 +89,7 @@ def running(site: Site, app: App, wanted: records.Wanted) -> Done | None:
     """The deployment of a running app, when it is what is wanted by the record that this tool wrote of it."""
     if app.active is None or app.state != "RUNNING":
         return None
-    found = _ours(site, app.name, app.active, wanted)
+    found = _ours(site, app, app.active, wanted)
     if found is None:
         return None
     path, record = found
@@ -100,7 +100,7 @@ def running(site: Site, app: App, wanted: records.Wanted) -> Done | None:
 
 
 def _ours(
-    site: Site, app: str, deployment: Deployment, wanted: records.Wanted
+    site: Site, app: App, deployment: Deployment, wanted: records.Wanted
 ) -> tuple[str, pipeline.Facts] | None:
     """Path and record of a deployment that runs what is wanted; one that was begun and not recorded is recorded."""
     if deployment.source_code_path not in ("", wanted.source_code_path):

@@ -127,8 +127,8 @@ def _files(site: Site, found: Doomed) -> None:
 
 def _swept(site: Site) -> None:
     """Removes the folders that are empty now; what others keep in them stays."""
-    for path in (f"{site.root}/state", site.root):
-        with contextlib.suppress(DeployError):  # not empty
+    with contextlib.suppress(DeployError):  # not empty, and so is not what is above it
+        for path in (f"{site.root}/state", site.root):
             site.workspace.files.delete(path)
 
 

@@ -186,6 +186,11 @@ def has(workspace: Workspace, root: str, draft: Mapping[str, Any]) -> bool:
     return any(name.startswith(f"{_time(draft)}-") for name in _names(workspace, root))
 
 
+def path_of(root: str, record: Mapping[str, Any]) -> str:
+    """Where a record belongs."""
+    return f"{root}/deployments/{_time(record)}-{record['deployment']}.json"
+
+
 def _time(record: Mapping[str, Any]) -> str:
     """What a record's name begins with."""
     return str(record["at"]).replace("-", "").replace(":", "")
@@ -193,7 +198,7 @@ def _time(record: Mapping[str, Any]) -> str:
 
 def write(workspace: Workspace, root: str, record: Mapping[str, Any], *, again: bool = False) -> str:
     """Writes a record, over its earlier version; gives its path. `again`: there is one, and so the folder."""
-    path = f"{root}/deployments/{_time(record)}-{record['deployment']}.json"
+    path = path_of(root, record)
     if not again:
         workspace.files.make_folder(f"{root}/deployments")
     workspace.files.write(path, json.dumps(record, indent=1).encode())

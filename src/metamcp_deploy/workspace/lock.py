@@ -254,7 +254,7 @@ class _Lock:
                 return True
             except DeployError as e:
                 why = e.message
-                if not looked and e.code is Code.WORKSPACE_UNREACHABLE:
+                if not looked or e.code is Code.RATE_LIMITED:
                     break  # that was tried for long enough
                 self.files.clock.sleep(pause)
         later = age(STALE_RENEWALS * (self.me.renewed_every or 0))

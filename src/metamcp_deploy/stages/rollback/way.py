@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import desired, records, releases, standing
+from metamcp_deploy.stages import asked, desired, records, releases, standing
 from metamcp_deploy.stages.connection import Site
 from metamcp_deploy.stages.converge import app_fields
 from metamcp_deploy.stages.converge.plan import OURS, Action, Change, Difference, Plan
@@ -98,9 +98,7 @@ def look(site: Site, wishes: Wishes) -> Way:
     """
     workspace, root = site.workspace, site.root
     app = workspace.apps.get(site.project.settings.app.name)
-    written = choice.since_destroyed(
-        records.newest(workspace, root, None if wishes.deployment else records.LOOKED_AT)
-    )
+    written = choice.since_destroyed(_written(site, app, None if wishes.deployment else records.LOOKED_AT))
     kept = _settled(site, app, written)
     running = app.active.id if app.active else None
     options = standing.called(site.project)
@@ -124,6 +122,16 @@ def look(site: Site, wishes: Wishes) -> Way:
     changes = app_fields.differences(app, then, before.raw if before else {})
     _may_be_changed(site, found, changes)
     return Way(target, app, wanted, then, changes, moved, found, before)
+
+
+def _written(site: Site, app: App, count: int | None) -> list[Record]:
+    """The records, with that of a deployment which a killed run began and did not write any more."""
+    kept = records.newest(site.workspace, site.root, count)
+    newest = app.pending or app.active
+    if newest is None or any(r.deployment == newest.id for r in kept):
+        return kept
+    begun = asked.unrecorded(site, app)
+    return [begun, *kept] if begun else kept
 
 
 def _then(app: App, target: Record, resources: Sequence[dict[str, Any]]) -> desired.App:
