@@ -68,9 +68,8 @@ def planned(work: Path, env: dict[str, str]) -> float:
     times = sorted(tool("plan", "-t", TARGETS[0], cwd=work, env=env) for _ in range(RUNS))
     after = os.times()
     used = after.children_user + after.children_system - before.children_user - before.children_system
-    print(
-        f"plan: {times[RUNS // 2]:.1f} s (median of {RUNS}, slowest {times[-1]:.1f} s, {used / RUNS:.1f} s of them computing; at most {PLAN_SECONDS} s)"
-    )
+    told = f"median of {RUNS}, slowest {times[-1]:.1f} s; {used / RUNS:.1f} s of computing"
+    print(f"plan: {times[RUNS // 2]:.1f} s ({told}; at most {PLAN_SECONDS} s)")
     return times[RUNS // 2]
 
 
