@@ -26,6 +26,7 @@ from fault_acts import ACTS, sent
 from fault_cases import Call, Case, Row, calls, every, part, table
 from fault_world import World, elsewhere, root
 
+from metamcp_deploy import events
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local import faults
@@ -106,14 +107,18 @@ class Bench:
         if case.lasts:
             # All calls from this one on: what comes before it is counted as in the reference.
             nth, route = f"{reference.met.index(case.call) + 1}-", "* *"
+        told: list[events.Event] = []
         fault = faults.Fault(case.kind, route, calls=nth, seconds=seconds)
         with faults.injected(self.world.running, fault) as struck:
-            error, took = self._run(case.act, project, ACTS[case.act].run)
+            with events.listening(told.append):
+                error, took = self._run(case.act, project, ACTS[case.act].run)
             met = struck()
         limit = reference.seconds + (OUTAGE_SECONDS if case.lasts else ONE_FAULT_SECONDS)
         if took > limit:
             raise AssertionError(f"it took {took:.0f} s")
         if error is None:
+            if case.lasts and self.world.lock(project):
+                self._left(project, told)
             self._same(case, project, reference, secret)
             return ("healthy" if met else "not met"), ""
         if not met:
@@ -122,6 +127,13 @@ class Bench:
         if not case.lasts and self.world.lock(project):
             raise AssertionError(f"the lock is left after {error.code}: {error}")
         return self._again(case, project, reference, secret, "error, then healthy", error)
+
+    def _left(self, project: Project, told: list[events.Event]) -> None:
+        """All was done when the workspace went away, but the lock could not be let go: that is told."""
+        if not any("could not be let go" in e.text for e in told if isinstance(e, events.Warned)):
+            raise AssertionError("the lock is left, and nothing tells it")
+        path = f"{root(project)}/state/deploy.lock"
+        self.world.ask("POST", "workspace/delete", body={"path": path})
 
     def _killed(self, case: Case, project: Project, reference: Reference) -> tuple[str, str]:
         secret = self.world.secret(project)

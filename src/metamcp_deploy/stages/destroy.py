@@ -45,6 +45,7 @@ def run(site: Site, wishes: Wishes, force_lock: bool = False) -> Doomed:
     allow(site)
     found = doomed.look(site, wishes)
     if not found.plan.differs:
+        connection.swept(site.project)  # the lock of a run that was killed at its end
         return found
     with connection.shared() as session:
         if found.all_goes:
