@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "deploy"))
 from tiny_app import write_bundle
 
 # What the tool may wait, so that a stall costs a second and an outage a few. The defaults are tested with a fake clock.
-WAITS = {"answer": 6, "throttled": 6, "outage": 6}
+WAITS = {"answer": 8, "throttled": 6, "outage": 6}
 _VOLATILE = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32}")
 
 
