@@ -128,7 +128,7 @@ def test_a_stopped_instance_is_started(project: Project, deployed: Deploy, seen:
     poll(
         lambda: (workspace.instances.find(name) or {}).get("state") == "STOPPED" or None,
         what="",
-        within=20,
+        within=120,
         hint="",
     )
     with pytest.raises(DeployError, match="is STOPPED") as caught:
