@@ -133,7 +133,7 @@ def test_stack_traces_name_upstreams_files(running: Container, mapped: Project) 
     assert f"(/metamcp/apps/backend/src/routers/trpc.ts:{line}:" in log
     assert "broken on purpose: a test" in log
     line = 1 + BROKEN.splitlines().index("  throw new Error(`broken on purpose: ${why}`);")
-    assert f"({PAGE.removeprefix('apps/frontend/')}:{line}:" in log
+    assert f"at explain ({PAGE.removeprefix('apps/frontend/')}:{line}:" in log
     assert "index.mjs:" not in log
 
 
@@ -146,6 +146,7 @@ def test_stack_traces_name_upstreams_files(running: Container, mapped: Project) 
         ("webpack://frontend/_N_E/./app/page.tsx/__proxy.mjs", "../../../app/page.tsx/__proxy.mjs"),
         ("webpack://frontend/../../../src/icons/x.ts", "../../../../../src/icons/x.ts"),
         ("webpack://frontend/?12e6", "../../.."),
+        ("webpack://frontend/", "../../.."),
         ("webpack://frontend/webpack/bootstrap", "webpack://frontend/webpack/bootstrap"),
         ('webpack://frontend/external commonjs "path"', 'webpack://frontend/external commonjs "path"'),
     ],

@@ -10,6 +10,7 @@ import process from "node:process";
 
 const NAME = "metamcp-deploy";
 const PLACE = "/metamcp";
+const DEPENDENCY = /[\\/]node_modules[\\/]/;
 // Of the form Next makes them, and public: `pack` puts in the id of the release's sources, the launcher real keys.
 const BUILD_ID = "metamcp0deploy0build0";
 const ACTIONS_KEY = Buffer.alloc(32, 4).toString("base64");
@@ -27,7 +28,8 @@ export function reproducible(upstream, { sourceMaps = false } = {}) {
       experimental: {
         ...experimental,
         webpackBuildWorker: experimental?.webpackBuildWorker ?? !webpack,
-        ...(sourceMaps && { serverSourceMaps: true }),
+        // The minifier's maps differ each time, too; and a trace has the functions' own names without it.
+        ...(sourceMaps && { serverSourceMaps: true, serverMinification: false }),
       },
       webpack(config, options) {
         const made = webpack ? webpack(config, options) : config;
@@ -47,7 +49,7 @@ class Placeless {
 
   apply(compiler) {
     compiler.hooks.compilation.tap(NAME, (compilation) => {
-      compilation.hooks.finishModules.tap(NAME, (modules) => this.#hash(compilation, modules));
+      compilation.hooks.finishModules.tap(NAME, (modules) => this.#loaded(compilation, modules));
       compilation.hooks.moduleIds.tap(NAME, (modules) => this.#modules(compilation, modules));
       compilation.hooks.chunkIds.tap(NAME, (chunks) => this.#chunks(compilation, chunks));
       // Before scripts are minified, and again for the manifests that are made of them, which name the same places.
@@ -62,12 +64,18 @@ class Placeless {
     return this.texts.reduce((rest, [folder, place]) => rest.replaceAll(folder, place), text);
   }
 
-  /** The hash of a module's code, which names of files are made from, as NormalModule computes it. */
-  #hash({ outputOptions, compiler }, modules) {
+  /**
+   * What loaders wrote with the folder in it: the hash of the code, which names of files are made from, is computed as
+   * NormalModule does; and a source map knows nothing of it, for columns in text that nobody has would differ.
+   */
+  #loaded({ outputOptions, compiler }, modules) {
+    const { RawSource } = compiler.webpack.sources;
     for (const module of modules) {
       const code = module.originalSource?.()?.source();
       if (typeof code !== "string" || !module.buildInfo?.hash) continue;
       const placeless = this.#without(code);
+      // Source maps of packages, put together from their own, come out in other ways each time.
+      if (placeless !== code || DEPENDENCY.test(module.resource)) module._source = new RawSource(code);
       if (placeless === code) continue;
       const hash = compiler.webpack.util.createHash(outputOptions.hashFunction);
       module.buildInfo.hash = hash.update(placeless).update(JSON.stringify(module.buildMeta)).digest("hex");

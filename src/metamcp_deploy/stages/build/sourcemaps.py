@@ -18,7 +18,7 @@ from metamcp_deploy.stages.build.archive import Entry
 from metamcp_deploy.stages.build.reproducible import PLACE
 
 END = ".map"
-_WEBPACK = re.compile(r"^webpack://[^/]*/(?:_N_E/)?(?=\.{1,2}/|\?)")
+_WEBPACK = re.compile(r"^webpack://[^/]*/(?:_N_E/)?(?=\.{1,2}/|\?|$)")
 
 
 def of_program(content: bytes, folder: Path, tree: Path) -> bytes:
