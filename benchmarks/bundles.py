@@ -120,7 +120,6 @@ class Bare:
 
 def launched(app: Path, scratch: Path, variables: dict[str, str]) -> float:
     """Seconds from the launcher's start, from a copy of the release, until all URLs answer."""
-    os.sync()
     with (
         tempfile.TemporaryDirectory(dir=scratch) as folder,
         Container(app, Path(folder), node(), {"BETTER_AUTH_SECRET": SECRET, **variables}) as container,
@@ -134,7 +133,6 @@ def launched(app: Path, scratch: Path, variables: dict[str, str]) -> float:
 
 def by_hand(bare: Bare) -> float:
     """Seconds from the start of both services until all URLs answer."""
-    os.sync()
     with bare.running() as seconds:
         return seconds
 
