@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from tiny_app import settings, write_bundle, write_databricks_yml
 
 from metamcp_deploy import events, local, pipeline
 from metamcp_deploy.config.project import Project
-from metamcp_deploy.stages import app_deploy, bundle_deploy
+from metamcp_deploy.errors import DeployError
+from metamcp_deploy.stages import app_deploy, bundle_deploy, connection
 
 
 @pytest.fixture(scope="session")
@@ -30,8 +32,8 @@ _count = 0
 
 
 @pytest.fixture
-def project(base: Project) -> Project:
-    """A project with an app of its own in the shared workspace, and a bundle that is built."""
+def project(base: Project) -> Iterator[Project]:
+    """A project with an app of its own in the shared workspace, and a bundle that is built; the app goes with it."""
     global _count
     _count += 1
     name = f"tiny-{_count}"
@@ -39,7 +41,9 @@ def project(base: Project) -> Project:
     for path in fresh.state.glob("*"):
         path.unlink()
     write_bundle(fresh)
-    return fresh
+    yield fresh
+    with suppress(DeployError):  # most have one; a workspace takes no more than a hundred
+        connection.connect(fresh).apps.delete(name)
 
 
 @pytest.fixture

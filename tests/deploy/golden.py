@@ -28,7 +28,7 @@ _WAIT = "(wait) "
 _ASIDE = ("app-log", "lock")
 _IDS = (
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "{id}"),
-    (re.compile(r"\d{8}T\d{6}Z-[0-9a-f]+"), "{time}-{id}"),
+    (re.compile(r"\d{8}T[\d.]+Z-[0-9a-f]+"), "{time}-{id}"),
     (re.compile(r"(?<=/deployments/)[0-9a-f]{16,}"), "{id}"),
     (re.compile(r"(?<=/releases/)[0-9a-f]{16}"), "{release}"),
 )

@@ -69,7 +69,7 @@ def _begun(site: Site) -> dict[str, Any]:
         "format": 1,
         "kind": "destroy",
         "deployment": uuid.uuid4().hex,
-        "at": records.stamp(datetime.now(UTC).timestamp(), "seconds"),
+        "at": records.stamp(datetime.now(UTC).timestamp()),
         "by": site.workspace.me,
         "tool": __version__,
         "host": site.workspace.host,

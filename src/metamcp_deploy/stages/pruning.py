@@ -63,7 +63,7 @@ def look(site: Site, keep: int | None = None) -> list[Stored]:
 def _sent(site: Site, release: str) -> str | None:
     """When a release that was never deployed arrived; None when it did not arrive wholly."""
     at = site.workspace.files.modified(f"{releases.path_of(site.root, release)}/{releases.COMPLETE}")
-    return None if at is None else records.stamp(at, "seconds")
+    return None if at is None else records.stamp(at)
 
 
 def ranked(

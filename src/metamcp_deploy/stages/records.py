@@ -147,7 +147,7 @@ def new(
         "format": 1,
         "kind": kind,
         "deployment": deployment,
-        "at": stamp(datetime.now(UTC).timestamp(), "seconds"),
+        "at": stamp(datetime.now(UTC).timestamp()),
         "by": user,
         "tool": __version__,
         "host": host,
@@ -171,9 +171,9 @@ def journal(about: Mapping[str, Any]) -> list[str] | None:
     return found
 
 
-def stamp(seconds: float, precision: str = "milliseconds") -> str:
+def stamp(seconds: float) -> str:
     """A moment, in seconds since the epoch, as the API spells it (RFC 3339, UTC)."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def of(draft: Mapping[str, Any], deployment: str, begun: float | None) -> dict[str, Any]:
@@ -182,7 +182,7 @@ def of(draft: Mapping[str, Any], deployment: str, begun: float | None) -> dict[s
 
 
 def has(workspace: Workspace, root: str, draft: Mapping[str, Any]) -> bool:
-    """Whether the draft's deployment is recorded: nothing else of a target began in the same second."""
+    """Whether the draft's deployment is recorded: nothing else of a target began in the same moment."""
     return any(name.startswith(f"{_time(draft)}-") for name in _names(workspace, root))
 
 

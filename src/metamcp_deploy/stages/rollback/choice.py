@@ -43,7 +43,8 @@ def choose(records: Sequence[Record], running: str | None, named: str | None, hi
         candidates = good
     else:
         base = _base(records, running)
-        candidates = [r for r in good if r.at < base.at and not _same(r, base)] if base else good
+        before = records[records.index(base) + 1 :] if base else records
+        candidates = [r for r in before if r in good and not (base and _same(r, base))]
     if not candidates:
         raise DeployError(
             Code.NOT_FOUND,
