@@ -46,6 +46,11 @@ def test_the_one_before() -> None:
     assert chosen([record(2), record(1)], None) == "d1111"  # a stop can make the platform forget
 
 
+def test_the_one_before_in_the_same_second() -> None:
+    at = "2026-11-20T12:00:00Z"
+    assert chosen([record(2, at=at), record(1, at=at)], "d2222") == "d1111"
+
+
 def test_nothing_before() -> None:
     assert "no earlier good" in refused([record(1)], "d1111")
     assert "no earlier good" in refused([], None)
