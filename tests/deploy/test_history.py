@@ -52,7 +52,8 @@ def test_records_and_the_workspace_together() -> None:
 
 
 def test_deployments_of_one_time_stay_as_the_workspace_lists_them() -> None:
-    by_hand_last = history.merged(None, [known("d3", 5), known("d2", 5), known("d1", 5)], [kept("d1", 5), kept("d2", 5)])
+    listed = [known("d3", 5), known("d2", 5), known("d1", 5)]
+    by_hand_last = history.merged(None, listed, [kept("d1", 5), kept("d2", 5)])
     assert [e.deployment for e in by_hand_last] == ["d3", "d2", "d1"]
     by_hand_first = history.merged(None, [known("d3", 5), known("d1", 5)], [kept("d3", 5)])
     assert [e.deployment for e in by_hand_first] == ["d3", "d1"]

@@ -87,7 +87,9 @@ def merged(app: App | None, known: Sequence[Deployment], kept: Sequence[Record])
     entries += [_by_hand(one, running) for one in by_id.values()]
     # The workspace lists the newest first, and knows the order of those that its clock gives one time.
     rank = {one.id: -place for place, one in enumerate(known)}
-    return sorted(entries, key=lambda entry: (entry.at, rank.get(entry.deployment, -len(known))), reverse=True)
+    return sorted(
+        entries, key=lambda entry: (entry.at, rank.get(entry.deployment, -len(known))), reverse=True
+    )
 
 
 def _recorded(record: Record, known: Deployment | None, running: str | None) -> Entry:
