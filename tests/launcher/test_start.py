@@ -72,6 +72,20 @@ def test_another_principal_logs_in_to_the_database(launch: Launch, workspace: Fa
     assert "other-marked-5d1e" not in app.log
 
 
+def test_the_database_principals_secret_stays_with_the_launcher(launch: Launch) -> None:
+    names = ["METAMCP_DATABASE_CLIENT_SECRET", "DATABRICKS_CLIENT_SECRET", "OIDC_CLIENT_SECRET"]
+    each = "map((name) => ask('secret', name).catch((error) => error.message))"
+    asking = f"let given; Promise.all({json.dumps(names)}.{each}).then((all) => (given = all));"
+    backend = programs.BACKEND.replace("let aborted = 0;", f"let aborted = 0;\n{asking}")
+    backend = backend.replace("secret: atStart.BETTER_AUTH_SECRET", "secret: { given, atStart }")
+    other = {"METAMCP_DATABASE_CLIENT_ID": "other", "METAMCP_DATABASE_CLIENT_SECRET": "other-marked-5d1e"}
+    listed = "BETTER_AUTH_SECRET,OIDC_CLIENT_SECRET,METAMCP_DATABASE_CLIENT_SECRET"
+    seen = launch(env={**other, "METAMCP_SECRET_ENV": listed}, backend=backend).up().get("/api/env").json()
+    refused = [f"there is no secret {json.dumps(name)}" for name in names[:2]]
+    assert seen["secret"]["given"] == [*refused, OIDC_SECRET]
+    assert "other-marked-5d1e" not in json.dumps(seen)
+
+
 def test_a_password_of_its_own_needs_no_credential(launch: Launch, workspace: FakeWorkspace) -> None:
     app = launch(env={"PGPASSWORD": "fixed-password-marked"}).up()
     assert workspace.requests == []

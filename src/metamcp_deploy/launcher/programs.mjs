@@ -8,7 +8,7 @@ import { available, heapOptions } from "./memory.mjs";
 import { Service } from "./service.mjs";
 
 // Secrets that stay with the launcher: the backend asks for a password instead, and talks to no workspace.
-const KEPT = /^(DATABRICKS_|PG|DATABASE_URL$)/;
+const KEPT = /^(DATABRICKS_|METAMCP_DATABASE_|PG|DATABASE_URL$)/;
 
 export class Programs {
   /**
