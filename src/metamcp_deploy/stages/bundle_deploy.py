@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metamcp_deploy import pipeline
 from metamcp_deploy.config.project import Project
-from metamcp_deploy.stages import bundle_file, connection, protection, releases
+from metamcp_deploy.stages import bundle_file, connection, protection, releases, sending
 from metamcp_deploy.stages.converge import target
 
 
@@ -38,8 +38,9 @@ def _run(project: Project, force_lock: bool, adopt: bool, verify_upload: bool) -
         desired = bundle_file.read(project, site.workspace.me)
         found = target.converged(site, desired, release, adopt=adopt, force_lock=force_lock)
         session.looked[site.root] = found
-        if verify_upload:
-            releases.verify(site.workspace, site.root, release)
+        if verify_upload and sending.altered(site.workspace, site.root, release):
+            with site.locked(force_lock):
+                sending.discard(site.workspace, site.root, release)
     app = found.app
     assert app is not None  # noqa: S101 - converged
     return {

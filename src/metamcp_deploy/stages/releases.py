@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metamcp_deploy import events, fingerprint, pipeline
+from metamcp_deploy import fingerprint, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 
@@ -96,80 +96,6 @@ def about(workspace: Workspace, root: str, release_id: str) -> dict[str, Any]:
             hint="Delete that folder in the workspace and run `metamcp-deploy bundle-deploy`, which sends it again.",
         )
     return found
-
-
-def is_whole(release: Release, present: dict[str, int]) -> bool:
-    """Whether these files in the workspace are the whole release, its marker included."""
-    return COMPLETE in present and not missing(release.sizes, present)
-
-
-def send(workspace: Workspace, root: str, release: Release, present: dict[str, int]) -> None:
-    """Sends what of a release is not there, and its marker last.
-
-    Args:
-        workspace: logged in.
-        root: of the target.
-        release: the built one.
-        present: what is there: relative path → bytes.
-
-    Raises:
-        DeployError: WORKSPACE_ANSWER, when a file is not there as it was sent.
-    """
-    path, sizes = path_of(root, release.id), release.sizes
-    wanting = missing(sizes, present)
-    total, sent = sum(sizes[n] for n in wanting), 0
-    events.emit(events.Progress("sends the release", 0, total / 1e6, "MB"))
-
-    def on_sent(_: str, count: int) -> None:
-        nonlocal sent
-        sent += count
-        events.emit(events.Progress("sends the release", round(sent / 1e6, 1), round(total / 1e6, 1), "MB"))
-
-    workspace.files.send(path, {n: release.files[n] for n in wanting}, on_sent)
-    if wrong := missing(sizes, workspace.files.sizes(path)):
-        raise DeployError(
-            Code.WORKSPACE_ANSWER,
-            f"{path}/{wrong[0]} did not arrive as it was sent.",
-            hint="Run the same command again: it sends what is missing.",
-        )
-    about(workspace, root, release.id)
-    told = {"release": release.id, "files": sizes}
-    workspace.files.write(f"{path}/{COMPLETE}", json.dumps(told, indent=1).encode())
-    events.emit(
-        events.Changed("sent", "release", f"{release.id} ({len(wanting)} files, {total / 1e6:.1f} MB)")
-    )
-
-
-def verify(workspace: Workspace, root: str, release: Release) -> None:
-    """Reads back every file of a release, and compares it with the one that was sent.
-
-    Raises:
-        DeployError: WORKSPACE_ANSWER, naming those that differ; the release counts as incomplete from then on.
-    """
-    path = path_of(root, release.id)
-    events.emit(events.Progress("reads the release back"))
-    found = workspace.files.contents(f"{path}/{name}" for name in release.files)
-    wrong = [
-        name
-        for name, local in release.files.items()
-        if (content := found[f"{path}/{name}"]) is None
-        or fingerprint.of_bytes(content) != fingerprint.of_file(local)
-    ]
-    if not wrong:
-        events.emit(
-            events.Note(
-                f"All {len(found)} files of release {release.id} are in the workspace as they were sent."
-            )
-        )
-        return
-    workspace.files.delete(f"{path}/{COMPLETE}")
-    for name in wrong:
-        workspace.files.delete(f"{path}/{name}")
-    raise DeployError(
-        Code.WORKSPACE_ANSWER,
-        f"{', '.join(wrong)} in {path} did not arrive as sent, or was changed since; it was deleted.",
-        hint="Run the same command again: it sends what is missing.",
-    )
 
 
 def named(workspace: Workspace, root: str, wanted: str) -> str:

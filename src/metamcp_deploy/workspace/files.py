@@ -167,7 +167,12 @@ class Files:
                 raise
 
     def send(
-        self, root: str, files: Mapping[str, Path], on_sent: Callable[[str, int], None] = lambda *_: None
+        self,
+        root: str,
+        files: Mapping[str, Path],
+        on_sent: Callable[[str, int], None] = lambda *_: None,
+        *,
+        first: str = "",
     ) -> None:
         """Writes several files below `root`, a few at once. The first failure ends it.
 
@@ -175,12 +180,16 @@ class Files:
             root: folder that exists.
             files: relative path → local file.
             on_sent: called in this thread with path and bytes of each file that has arrived.
+            first: the one that has to be there before any other is sent.
         """
         for folder in sorted({f"{root}/{name}".rsplit("/", 1)[0] for name in files}):
             self.make_folder(folder)
+        if first in files:
+            on_sent(first, self._send_one(f"{root}/{first}", files[first]))
+        others = {name: path for name, path in files.items() if name != first}
         pool = ThreadPoolExecutor(max_workers=UPLOADS_AT_ONCE, thread_name_prefix="upload")
         try:
-            jobs = {pool.submit(self._send_one, f"{root}/{n}", p): n for n, p in _largest_first(files)}
+            jobs = {pool.submit(self._send_one, f"{root}/{n}", p): n for n, p in _largest_first(others)}
             for job in as_completed(jobs):
                 on_sent(jobs[job], job.result())
         finally:

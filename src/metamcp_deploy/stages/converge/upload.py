@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metamcp_deploy.stages import releases
+from metamcp_deploy.stages import releases, sending
 from metamcp_deploy.stages.converge.part import Context, Part
 from metamcp_deploy.stages.converge.plan import OURS, Action, Change
 
@@ -13,21 +13,20 @@ class ReleasePart(Part):
     def __init__(self, context: Context, release: releases.Release | None) -> None:
         super().__init__(context)
         self.release = release
-        self.present: dict[str, int] = {}
+        self.present = sending.Present({}, whole=False)
 
     def look(self) -> None:
-        """One request."""
+        """One request, unless another machine built what is there."""
         if self.release is not None:
-            path = releases.path_of(self.context.site.root, self.release.id)
-            self.present = self.context.workspace.files.sizes(path)
+            self.present = sending.look(self.context.workspace, self.context.site.root, self.release)
 
     def changes(self) -> tuple[Change, ...]:
         """The release."""
         if self.release is None:
             return (Change(Action.UPLOAD, "release", "that is not built yet", OURS),)
-        if releases.is_whole(self.release, self.present):
+        if self.present.whole:
             return (Change(Action.KEEP, "release", self.release.id, OURS),)
-        missing = releases.missing(self.release.sizes, self.present)
+        missing = releases.missing(self.release.sizes, self.present.sizes)
         size = sum(self.release.sizes[name] for name in missing) / 1e6
         what = f"{len(missing)} of {len(self.release.files)} files, {size:.1f} MB"
         return (Change(Action.UPLOAD, "release", self.release.id, OURS, what),)
@@ -35,4 +34,4 @@ class ReleasePart(Part):
     def apply(self) -> None:
         """Sends what is missing, and the marker last."""
         if self.release is not None:
-            releases.send(self.context.workspace, self.context.site.root, self.release, self.present)
+            sending.send(self.context.workspace, self.context.site.root, self.release, self.present.sizes)

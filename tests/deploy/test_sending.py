@@ -1,0 +1,109 @@
+"""A release in the workspace is of one build, also where two machines built the same id."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tiny_app import write_bundle
+
+from metamcp_deploy import events, fingerprint, pipeline
+from metamcp_deploy.config.project import Project
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.stages import connection, releases, sending
+from metamcp_deploy.stages.releases import COMPLETE, Release
+
+Deploy = Callable[..., pipeline.Facts]
+
+
+def packed_otherwise(project: Project, padding: bytes) -> Release:
+    """The built release as a machine with another zlib would have packed it: other archives, the same id."""
+    app = project.bundle / "app"
+    about: dict[str, Any] = json.loads((app / "release.json").read_text())
+    for part in about["parts"].values():
+        path = app / part["file"]
+        path.write_bytes(path.read_bytes() + padding)
+        part |= {"sha256": fingerprint.of_file(path), "bytes": path.stat().st_size}
+    files = [p for p in sorted(app.iterdir()) if p.name != "release.json"]
+    about["files"] = {p.name: {"sha256": fingerprint.of_file(p), "bytes": p.stat().st_size} for p in files}
+    (app / "release.json").write_text(json.dumps(about))
+    return releases.built(project)
+
+
+def agree(site: connection.Site, release: Release) -> None:
+    """What is in the workspace fits its own release.json, and is whole."""
+    path = releases.path_of(site.root, release.id)
+    found = site.workspace.files.contents(f"{path}/{name}" for name in release.files)
+    parts = json.loads(found[f"{path}/release.json"] or b"")["parts"]
+    for part in parts.values():
+        assert fingerprint.of_bytes(found[f"{path}/{part['file']}"] or b"") == part["sha256"]
+    assert releases.is_complete(site.workspace, site.root, release.id)
+
+
+def test_a_whole_release_of_another_machine_is_left_as_it_is(
+    project: Project, bundled: Deploy, emitted: list[events.Event]
+) -> None:
+    packed_otherwise(project, b"\0" * 10)
+    facts = bundled(project)
+    site = connection.site(project)
+    write_bundle(project)
+    release = packed_otherwise(project, b"\0" * 30)
+    assert release.id == facts["release"]
+    emitted.clear()
+    bundled(project)
+    agree(site, release)
+    assert [e.action for e in emitted if isinstance(e, events.Changed) and e.kind == "release"] == ["kept"]
+    assert sending.altered(site.workspace, site.root, release) == []  # it is what that machine sent
+    path = f"{releases.path_of(site.root, release.id)}/backend.tar.gz"
+    site.workspace.files.write(path, (site.workspace.files.read(path) or b"")[:-1] + b"x")
+    assert sending.altered(site.workspace, site.root, release) == ["backend.tar.gz"]
+
+
+def test_half_a_release_of_another_machine_is_replaced_wholly(project: Project, bundled: Deploy) -> None:
+    ada = packed_otherwise(project, b"\0" * 10)
+    site = connection.site(project)
+    path = releases.path_of(site.root, ada.id)
+    site.workspace.files.send(path, {n: p for n, p in ada.files.items() if n != "migrations.tar.gz"})
+    write_bundle(project)
+    ben = packed_otherwise(project, b"\0" * 9 + b"\1")  # of the same sizes
+    assert ben.sizes == ada.sizes
+    bundled(project)
+    agree(site, ben)
+
+
+def test_a_damaged_release_of_another_machine_is_not_to_be_started_while_it_is_replaced(
+    project: Project, bundled: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed_otherwise(project, b"\0" * 10)
+    bundled(project)
+    site = connection.site(project)
+    write_bundle(project)
+    release = packed_otherwise(project, b"\0" * 30)
+    path = releases.path_of(site.root, release.id)
+    site.workspace.files.delete(f"{path}/start.mjs")
+    present = sending.look(site.workspace, site.root, release)
+    assert not present.whole
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(site.workspace.files, "send", killed)
+        sending.send(site.workspace, site.root, release, present.sizes)
+    assert COMPLETE not in site.workspace.files.sizes(path)
+    bundled(project)
+    agree(site, release)
+
+
+def test_altered_files_are_deleted_and_named(project: Project, bundled: Deploy) -> None:
+    facts = bundled(project)
+    site, release = connection.site(project), releases.built(project)
+    sending.discard(site.workspace, site.root, release)  # nothing is wrong
+    path = releases.path_of(site.root, facts["release"])
+    site.workspace.files.write(f"{path}/start.mjs", b"altered")
+    with pytest.raises(DeployError) as caught:
+        sending.discard(site.workspace, site.root, release)
+    assert (caught.value.code, "start.mjs" in caught.value.message) == (Code.WORKSPACE_ANSWER, True)
+    assert {COMPLETE, "start.mjs"}.isdisjoint(site.workspace.files.sizes(path))
