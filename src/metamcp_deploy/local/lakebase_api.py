@@ -93,7 +93,7 @@ class LakebaseApi:
         name = f"{parent}/{kind}/{identifier}".lstrip("/")
         siblings = self._siblings(parent, kind)
         if name in self.operations.under_way:
-            raise exists(f"{_singular(kind)} {name} is being created")
+            raise exists(f"{_singular(kind)} {name} is being created or deleted")
         spec = specs.checked(kind, (await body(request)).get("spec") or {})
         if identifier in siblings:
             if flag(request.query.get("replace_existing")):
@@ -163,8 +163,12 @@ class LakebaseApi:
     async def _delete(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
         lakebase_rules.check_delete(self.databases, name)
+        # Answered first: to drop a large database, and end its connections, may take longer than clients wait.
+        return answer(self.operations.begin(name, "lakebase.delete", lambda: self._deleted(name)))
+
+    async def _deleted(self, name: str) -> dict[str, Any]:
         await self.databases.delete(name)
-        return answer(self.operations.settle(name, "lakebase.delete", {}))
+        return {}
 
 
 def _singular(kind: str) -> str:

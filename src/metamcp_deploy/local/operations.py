@@ -18,7 +18,7 @@ class Operations:
     """The operations of one workspace; they end with it.
 
     Attributes:
-        under_way: names of what is being made.
+        under_way: names of what is being made or deleted.
     """
 
     def __init__(self, pace: Pace) -> None:
@@ -41,9 +41,9 @@ class Operations:
         """One that is never done in its first answer.
 
         Args:
-            name: of what is made.
+            name: of what is made or deleted.
             what: in the table of `pace`.
-            work: makes it, and gives what GET will.
+            work: does it, and gives what the operation answers in the end.
         """
         operation = self._new(name)
         self.under_way.add(name)
