@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tiny_app import settings, with_app
+from tiny_app import settings, with_app, with_settings
 
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.model import Settings
@@ -17,7 +17,7 @@ from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.stages import connection, destroy, doomed, history
 from metamcp_deploy.stages.connection import Site
 from metamcp_deploy.stages.converge import ledger
-from metamcp_deploy.stages.converge.plan import Action
+from metamcp_deploy.stages.converge.plan import ELSEWHERE, Action
 from metamcp_deploy.stages.doomed import Wishes
 from metamcp_deploy.stages.rollback import act
 from metamcp_deploy.stages.rollback import way as rollback_way
@@ -125,6 +125,23 @@ def test_what_others_made_stays(project: Project, deployed: Deploy) -> None:
     destroy.run(site, ALL)
     assert site.workspace.lakebase.find(made["database"]) is None
     assert left(site) >= {"app", "project", "scope", "releases", "deployments"}
+
+
+@pytest.mark.parametrize("part", ["app", "database", "secrets"])
+def test_what_was_handed_over_stays(project: Project, deployed: Deploy, part: str) -> None:
+    deployed(project)
+    theirs = with_settings(project, **{part: {"managed": False}})
+    site = connection.site(theirs)
+    found = doomed.look(site, ALL)
+    kind = {"app": "app", "database": "Lakebase project", "secrets": "secret scope"}[part]
+    (change,) = found.plan.of(kind)
+    assert (change.action, change.owner) == (Action.CHECK, ELSEWHERE)
+    destroy.run(site, ALL)
+    kept = {"app": {"app", "releases", "deployments", "root"}, "database": {"project"}, "secrets": {"scope"}}
+    assert left(site) == kept[part]
+    if part == "app":  # taken back, it is still what this target made
+        destroy.run(connection.site(project), ALL)
+        assert left(site) == set()
 
 
 @pytest.mark.parametrize("step", ["_app", "_files", "_delete"])

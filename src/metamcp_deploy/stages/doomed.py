@@ -1,4 +1,4 @@
-"""What `destroy` deletes: only what the ledger says this target made, and of that only what is still there."""
+"""What `destroy` deletes: only what the ledger says this target made, what is there, and what the settings manage."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from metamcp_deploy.stages import records
 from metamcp_deploy.stages.connection import Site
 from metamcp_deploy.stages.converge import ledger
 from metamcp_deploy.stages.converge.ledger import Ledger
-from metamcp_deploy.stages.converge.plan import OURS, Action, Change, Plan
+from metamcp_deploy.stages.converge.plan import ELSEWHERE, OURS, Action, Change, Plan
 from metamcp_deploy.stages.records import Record
 
 if TYPE_CHECKING:
@@ -122,17 +122,28 @@ def look(site: Site, wishes: Wishes) -> Doomed:
     app = workspace.apps.find(name)
     things = [*_apps(site, made, app), *_database(site, made), *_secrets(site, made)]
     asked = {*APPS, *(DATABASE if wishes.database else ()), *(SECRETS if wishes.secrets else ())}
+    handed = _handed_over(site)
     kept, newest = records.counted(workspace, site.root)
     return Doomed(
         ledger=made,
-        going=tuple(t for t in things if t.what in asked),
-        staying=tuple(t for t in things if t.what not in asked),
-        others=() if app is None or made.has("app", name) else (_not_ours(app),),
+        going=tuple(t for t in things if t.what in asked - handed),
+        staying=tuple(t for t in things if t.what not in asked | handed),
+        others=(
+            *(() if app is None or made.has("app", name) else (_not_ours(app),)),
+            *(Change(Action.CHECK, _KINDS[t.what], t.name, ELSEWHERE) for t in things if t.what in handed),
+        ),
         principal=app.principal if app else "",
         releases=sum(entry.folder for entry in workspace.files.entries(f"{site.root}/releases").values()),
         deployments=kept,
         begun=newest if newest and newest.kind == "destroy" and newest.outcome != "SUCCEEDED" else None,
     )
+
+
+def _handed_over(site: Site) -> set[str]:
+    """What somebody else manages by now, though the target made it: the settings say so."""
+    settings = site.project.settings
+    parts = ((settings.app, APPS), (settings.database, DATABASE), (settings.secrets, SECRETS))
+    return {what for part, whats in parts if not part.managed for what in whats}
 
 
 def _not_ours(app: App) -> Change:
