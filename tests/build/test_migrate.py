@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import tarfile
@@ -139,6 +140,69 @@ def test_a_migration_that_fails_leaves_nothing_behind(
     assert (result["code"], result["heals"]) == ("migration_failed", False)
     assert "no_such_type" in result["detail"]
     assert database.query("SELECT to_regnamespace('metamcp_app')") == [(None,)]
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        ("25006", "database_read_only"),
+        ("40001", "database_busy"),
+        ("40P01", "database_busy"),
+        ("53100", "database_full"),
+        ("53200", "database_busy"),
+        ("57014", "database_busy"),
+        ("57P02", "database_unreachable"),
+        ("57P05", "database_unreachable"),
+        ("58030", "database_unreachable"),
+    ],
+)
+def test_what_is_about_the_moment_is_tried_again(
+    database: Database, migrate: Migrate, program: Path, state: str, code: str
+) -> None:
+    database.fresh()
+    raising = f"DO $$ BEGIN RAISE EXCEPTION 'not now' USING ERRCODE = '{state}'; END $$;"
+    (program.parent / "drizzle" / f"{journal(program)[-1]['tag']}.sql").write_text(raising)
+    result = migrate(database)
+    assert (result["code"], result["heals"]) == (code, True)
+    assert result["detail"] == f"{state}: not now"
+
+
+def test_a_connection_that_is_lost_is_tried_again(
+    database: Database, migrate: Migrate, program: Path
+) -> None:
+    database.fresh()
+    dying = "DO $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(5); END $$;"
+    (program.parent / "drizzle" / f"{journal(program)[-1]['tag']}.sql").write_text(dying)
+    result = migrate(database)
+    assert (result["code"], result["heals"]) == ("database_unreachable", True)
+
+
+def test_a_proxy_whose_compute_is_not_there_yet_is_tried_again(database: Database, migrate: Migrate) -> None:
+    """As Lakebase's proxy says it, with the state of an internal error."""
+    fields = b"SERROR\0VERROR\0CXX000\0Mcouldn't connect to compute node\0\0"
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+
+        def refuse() -> None:
+            connection = proxy.accept()[0]
+            connection.recv(4096)
+            connection.sendall(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
+            connection.close()
+
+        threading.Thread(target=refuse).start()
+        result = migrate(database, PGPORT=str(proxy.getsockname()[1]))
+    assert (result["code"], result["heals"]) == ("database_unreachable", True)
+    assert result["detail"] == "XX000: couldn't connect to compute node"
+
+
+def test_what_is_wrong_with_the_migrator_itself_is_not_tried_again(
+    database: Database, migrate: Migrate, program: Path
+) -> None:
+    mode = migrate(database, PGSSLMODE="prefer")
+    assert (mode["code"], mode["heals"]) == ("migrator_broken", False)
+    assert "PGSSLMODE is prefer" in mode["detail"]
+    (program.parent / "drizzle" / "meta" / "_journal.json").write_text("{")
+    damaged = migrate(database)
+    assert (damaged["code"], damaged["heals"]) == ("migrator_broken", False)
 
 
 def test_objects_without_a_ledger(database: Database, migrate: Migrate) -> None:

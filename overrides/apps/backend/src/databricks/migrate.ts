@@ -15,7 +15,7 @@ import { databasePassword, databaseSsl } from "./database-password";
 import { adopt, create, tableOf } from "./ledger";
 import { type Migration, readMigrations } from "./migrations";
 import { plan } from "./plan";
-import { type Problem, Refused, problemOf } from "./refused";
+import { type Problem, type Stage, Refused, problemOf } from "./refused";
 
 const CONNECT_MS = 15_000;
 const LOCK_WAIT = "60s";
@@ -61,6 +61,7 @@ async function migrate(client: Client, schema: string, migrations: Migration[]):
 async function main(): Promise<void> {
   const started = performance.now();
   let client: Client | undefined;
+  let stage: Stage = "prepare";
   let result: Problem | { ok: true; applied: string[]; seconds: number };
   try {
     const schema = process.env.METAMCP_DB_SCHEMA;
@@ -78,11 +79,13 @@ async function main(): Promise<void> {
       application_name: "metamcp-migrate",
     });
     client.on("error", () => {}); // the query under way rejects with it
+    stage = "connect";
     await client.connect();
+    stage = "migrate";
     const applied = await migrate(client, schema, migrations);
     result = { ok: true, applied, seconds: Number(((performance.now() - started) / 1000).toFixed(3)) };
   } catch (error) {
-    result = problemOf(error);
+    result = problemOf(error, stage);
   }
   await client?.end().catch(() => {});
   console.log(JSON.stringify({ migrate: result }));
