@@ -98,6 +98,15 @@ def test_streams_are_cut_after_five_seconds(launch: Launch) -> None:
     waiting.close()
 
 
+def test_requests_that_wait_behind_others_do_not_hold_the_end_up(launch: Launch) -> None:
+    app = launch().up()
+    with socket.create_connection(("127.0.0.1", app.port)) as waiting:
+        waiting.sendall(b"GET /api/slow?ms=60000 HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+        time.sleep(0.3)
+        assert app.stop() < 10
+    assert app.process.returncode == 0
+
+
 def test_detached_children_that_ignore_sigterm_end_too(launch: Launch) -> None:
     app = launch().up()
     sid = app.get("/api/spawn").json()

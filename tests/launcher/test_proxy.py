@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
+import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import requests
-from launcher_app import App
+from launcher_app import LAUNCHER, App
 
 Launch = Callable[..., App]
 
@@ -194,6 +196,55 @@ def test_a_service_that_is_away_refuses_upgrades_in_json(app: App) -> None:
     answer = raw(app, f"GET /api/socket HTTP/1.1\nHost: x\n{HANDSHAKE}\n")
     assert answer.startswith(b"HTTP/1.1 503 Service Unavailable")
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "backend_died"
+
+
+def test_a_connection_that_was_used_before_is_told_of_a_refused_upgrade_too(app: App) -> None:
+    with socket.create_connection(("127.0.0.1", app.port), timeout=10) as s:
+        s.sendall(b"GET /api/x HTTP/1.1\r\nHost: x\r\n\r\n")
+        seen = s.recv(65536)
+        assert seen.startswith(b"HTTP/1.1 200")
+        app.get("/api/die")
+        app.away_at("/api/x")
+        s.sendall(f"GET /api/socket HTTP/1.1\nHost: x\n{HANDSHAKE}\n".replace("\n", "\r\n").encode())
+        answer = b"".join(iter(lambda: s.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 503 Service Unavailable")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "backend_died"
+
+
+def test_what_waits_behind_another_answer_ends_with_its_connection(app: App) -> None:
+    request = b"GET /api/sse HTTP/1.1\r\nHost: x\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", app.port), timeout=10) as s:
+        s.sendall(request * 12)
+        assert s.recv(65536).startswith(b"HTTP/1.1 200")
+        time.sleep(0.3)
+    app.until(lambda: app.get("/api/aborted").json() == 12)
+    assert "MaxListeners" not in app.log
+
+
+def test_connections_that_say_nothing_are_closed(node: Path) -> None:
+    module = json.dumps((LAUNCHER / "proxy.mjs").as_uri())
+    code = f"""
+        import {{ Proxy }} from {module};
+        const limits = {{ headersTimeout: 300, connectionsCheckingInterval: 100 }};
+        const proxy = new Proxy(() => ({{}}), {{ limits }});
+        const usual = new Proxy(() => ({{}}), {{}}).server;
+        await proxy.listen(0, "127.0.0.1");
+        const {{ port }} = proxy.server.address();
+        console.log(JSON.stringify({{ port, usual: [usual.headersTimeout, usual.requestTimeout] }}));
+    """
+    process = subprocess.Popen([node, "--input-type=module", "-e", code], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        told = json.loads(process.stdout.readline())
+        assert told["usual"] == [60_000, 0]
+        for said in (b"", b"GET / HTTP/1.1\r\nHost: x\r\n"):
+            with socket.create_connection(("127.0.0.1", told["port"]), timeout=5) as s:
+                s.sendall(said)
+                assert s.recv(100).startswith(b"HTTP/1.1 408")
+                assert s.recv(100) == b""
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_connections_are_used_again_after_the_service_closed_idle_ones(app: App) -> None:

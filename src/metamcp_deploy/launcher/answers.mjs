@@ -12,7 +12,7 @@ const HEALING = "MetaMCP is not available at the moment. It goes on trying by it
 const GIVEN_UP = "MetaMCP could not be started and does not try again: somebody has to look after it.";
 
 /**
- * The answer for `away` {status, step, code, message, detail?, heals?, http?}: {http, headers, body}.
+ * The answer for `away` {status, step, code, message, detail?, heals?, last?, http?}: {http, headers, body}.
  *
  * @param request whose Accept header says whether a person asks
  * @param id of the request
@@ -22,7 +22,8 @@ const GIVEN_UP = "MetaMCP could not be started and does not try again: somebody 
 export function answerOf(request, away, { id, contact, evidence }) {
   const { status, step, code } = away;
   const message = status === "failed" && !evidence ? (away.heals === false ? GIVEN_UP : HEALING) : away.message;
-  const facts = { status, step, code, message, request_id: id, ...(contact && { contact }) };
+  const last = away.last && { last_failure: { step: away.last.step, code: away.last.code } };
+  const facts = { status, step, code, message, ...last, request_id: id, ...(contact && { contact }) };
   const wait = away.http ? 0 : seconds(away);
   const page = wantsPage(request);
   const body = page ? render(facts, { evidence, refresh: away.heals === false ? 0 : wait }) : `${JSON.stringify({ ...facts, ...evidence })}\n`;
@@ -63,7 +64,7 @@ export function send(response, answer) {
 
 /** Sends it on a bare socket, of a request to upgrade, and ends the connection. */
 export function sendRaw(socket, answer) {
-  if (!socket.writable || socket.bytesWritten) return socket.destroy();
+  if (!socket.writable) return socket.destroy();
   const lines = Object.entries({ ...answer.headers, connection: "close" }).map(([name, value]) => `${name}: ${value}`);
   return socket.end(`HTTP/1.1 ${answer.http} ${http.STATUS_CODES[answer.http]}\r\n${lines.join("\r\n")}\r\n\r\n${answer.body}`);
 }

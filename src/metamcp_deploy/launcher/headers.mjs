@@ -66,3 +66,10 @@ export function forwardHeaders(request, id, publicProtocol) {
   if (given["transfer-encoding"] !== undefined) headers["transfer-encoding"] = ["chunked"];
   return Object.assign(headers, own);
 }
+
+/** Headers for a body that is at hand. */
+export function framed(headers, bytes) {
+  delete headers["transfer-encoding"];
+  headers["content-type"] = ["application/json"];
+  headers["content-length"] = [String(bytes.length)];
+}

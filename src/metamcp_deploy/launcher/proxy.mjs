@@ -1,19 +1,32 @@
 // The reverse proxy that holds the app's port for life: HTTP, event streams and WebSocket, nothing buffered.
 
 import http from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import { answerOf, send, sendRaw } from "./answers.mjs";
 import { sort } from "./bearers.mjs";
-import { answerHeaders, forwardHeaders, requestId } from "./headers.mjs";
+import { forwardHeaders, framed, requestId } from "./headers.mjs";
 import { relay } from "./relay.mjs";
+import { tunnel } from "./tunnel.mjs";
 
 const IDLE_SERVICE_MS = 3_000; // below the 5 s after which Node's servers close an idle connection
-const IDLE_CLIENT_MS = 75_000; // above what proxies in front usually keep (60 s), so that they close first
 const MAX_HEADER = 64 * 1024; // the platform adds access tokens
+const LIMITS = {
+  requestTimeout: 0, // big bodies over slow lines
+  headersTimeout: 60_000, // without it, no timeout of requests means none of their heads either
+  keepAliveTimeout: 75_000, // above what proxies in front usually keep (60 s), so that they close first
+  maxHeaderSize: MAX_HEADER,
+  noDelay: true,
+};
+const STATUS = {
+  HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
+  ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
+};
+const CLOSING_MS = 250; // for connections that were cut to be gone
 
 export class Proxy {
   #agent = new http.Agent({ keepAlive: true, timeout: IDLE_SERVICE_MS, maxFreeSockets: 64, noDelay: true });
-  #open = new Set(); // {stream: boolean, end()} for each request and tunnel under way
+  #open = new Set(); // {stream: boolean, end(), onward: request to a service} for each request and tunnel under way
   #idle = null;
 
   /**
@@ -22,15 +35,12 @@ export class Proxy {
    * @param tell function of a request and what is away: {contact, evidence}, as answers.mjs takes them
    * @param workspace origin of the workspace, whose tokens go no further
    * @param judge function of a request and its target, as gate.mjs makes it
+   * @param limits of Node's server that differ from LIMITS
    */
-  constructor(find, { tell, workspace, judge }) {
+  constructor(find, { tell, workspace, judge, limits = {} }) {
     Object.assign(this, { find, tell, workspace, judge });
-    this.server = http.createServer({
-      requestTimeout: 0, // big bodies over slow lines
-      keepAliveTimeout: IDLE_CLIENT_MS,
-      maxHeaderSize: MAX_HEADER,
-      noDelay: true,
-    });
+    this.server = http.createServer({ ...LIMITS, ...limits });
+    this.server.on("connection", (socket) => socket.setMaxListeners(0)); // each request under way on it has one
     this.server.on("request", (request, response) => this.#handle(request, response, false));
     this.server.on("checkContinue", (request, response) => this.#handle(request, response, true));
     this.server.on("checkExpectation", (request, response) => this.#handle(request, response, false));
@@ -50,7 +60,8 @@ export class Proxy {
   async drain(streams, all) {
     const cut = setTimeout(() => this.#cut((one) => one.stream), streams);
     const end = setTimeout(() => this.#cut(() => true), all);
-    if (this.#open.size) await new Promise((resolve) => (this.#idle = resolve));
+    const idle = new Promise((resolve) => (this.#idle = resolve));
+    if (this.#open.size) await Promise.race([idle, sleep(all + CLOSING_MS, undefined, { ref: false })]);
     clearTimeout(cut);
     clearTimeout(end);
   }
@@ -70,8 +81,24 @@ export class Proxy {
     this.#open.add(entry);
     return () => {
       this.#open.delete(entry);
+      entry.onward?.destroy();
       if (!this.#open.size) this.#idle?.();
     };
+  }
+
+  /** An exchange is over when its answer is, or its connection: answers queued behind another never close by themselves. */
+  #exchange(request, response) {
+    const { socket } = request;
+    const entry = { stream: false, onward: null, end: () => socket.destroy() };
+    const release = this.#track(entry);
+    const over = () => {
+      response.off("close", over);
+      socket.off("close", over);
+      release();
+    };
+    response.once("close", over);
+    socket.once("close", over);
+    return entry;
   }
 
   #handle(request, response, waiting) {
@@ -80,8 +107,7 @@ export class Proxy {
     if (found.away) return this.#refuse(request, response, found.away, id);
     const judged = this.judge(request, targetOf(request));
     if (judged?.away) return this.#refuse(request, response, judged.away, id);
-    const entry = { stream: false, end: () => response.destroy() };
-    response.once("close", this.#track(entry));
+    const entry = this.#exchange(request, response);
     if (judged?.body) return this.#sendRead(request, response, { found, id, waiting, entry, read: judged.body });
     this.#send(request, response, { found, id, waiting, entry });
   }
@@ -111,11 +137,10 @@ export class Proxy {
       agent: this.#agent,
       maxHeaderSize: MAX_HEADER,
     });
-    const abandoned = () => onward.destroy();
-    response.once("close", abandoned);
+    entry.onward = onward;
     onward.on("response", (answer) => relay(answer, response, { entry, port: found.port, sorted }));
     onward.on("error", () => {
-      response.off("close", abandoned);
+      entry.onward = null;
       request.unpipe(onward);
       if (response.destroyed) return;
       if (response.headersSent) return response.destroy();
@@ -152,24 +177,9 @@ export class Proxy {
     const { path } = sort(headers, found.path, this.workspace);
     Object.assign(headers, { connection: "Upgrade", upgrade: "websocket" });
     const onward = http.request({ host: "127.0.0.1", port: found.port, method: request.method, path, headers, agent: false });
-    const release = this.#track({ stream: true, end: () => socket.destroy() });
-    socket.once("close", () => {
-      release();
-      onward.destroy();
-    });
-    onward.on("upgrade", (answer, inner, innerHead) => {
-      socket.write(rawHead(answer, found.port, ["Connection", "Upgrade", "Upgrade", "websocket"]));
-      if (innerHead.length) socket.write(innerHead);
-      if (head.length) inner.write(head);
-      splice(socket, inner);
-    });
-    onward.on("response", (answer) => {
-      // Refused: its answer goes out as it is, and the connection ends, so that nothing can follow past the router.
-      socket.write(rawHead(answer, found.port, ["Connection", "close"]));
-      answer.pipe(socket);
-      answer.on("error", () => socket.destroy());
-    });
-    onward.on("error", () => this.#refuseRaw(request, socket, this.find(targetOf(request)).away ?? brokenOff(), id));
+    socket.once("close", this.#track({ stream: true, onward, end: () => socket.destroy() }));
+    const refuse = () => this.#refuseRaw(request, socket, this.find(targetOf(request)).away ?? brokenOff(), id);
+    tunnel(onward, { socket, head, port: found.port, refuse });
     onward.end();
   }
 
@@ -202,18 +212,8 @@ export class Proxy {
 
   #clientError(error, socket) {
     if (!socket.writable || socket.bytesWritten) return socket.destroy();
-    const status = error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
+    const status = STATUS[error.code] ?? "400 Bad Request";
     return socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
-  }
-}
-
-function splice(one, other) {
-  for (const [from, to] of [[one, other], [other, one]]) {
-    from.setTimeout(0);
-    from.setNoDelay(true);
-    from.on("error", () => to.destroy());
-    from.on("close", () => to.destroy());
-    from.pipe(to);
   }
 }
 
@@ -224,21 +224,7 @@ function targetOf(request) {
   return target.startsWith("/") ? target : `/${target}`;
 }
 
-/** Headers for a body that is at hand. */
-function framed(headers, bytes) {
-  delete headers["transfer-encoding"];
-  headers["content-type"] = ["application/json"];
-  headers["content-length"] = [String(bytes.length)];
-}
-
 function brokenOff() {
   const message = "The service ended the connection before it answered.";
   return { status: "failed", step: "proxy", code: "service_broke_off", message };
-}
-
-function rawHead(answer, port, extra) {
-  const flat = [...answerHeaders(answer, port), ...extra];
-  let text = `HTTP/1.1 ${answer.statusCode} ${answer.statusMessage}\r\n`;
-  for (let i = 0; i < flat.length; i += 2) text += `${flat[i]}: ${flat[i + 1]}\r\n`;
-  return `${text}\r\n`;
 }
