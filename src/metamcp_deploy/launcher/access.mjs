@@ -27,9 +27,8 @@ export class Access {
   /** Where the database is (see `database` in environment.mjs), with a password for it at hand. */
   async database() {
     const target = await this.#target();
-    this.stop();
-    this.#credentials = credentialsFor(target, this.#grantor);
-    await this.#credentials.password();
+    this.#credentials = this.#credentialsFor(target);
+    await this.#credentials.renew(); // what an attempt before got may be what the database refused
     say(`Derived DATABASE_URL for host ${target.PGHOST}:${target.PGPORT}, database ${target.PGDATABASE}, user ${target.PGUSER} (${target.kind})`);
     const instances = await this.#instances(target);
     if (instances > 1) throw manyInstances(instances);
@@ -56,6 +55,14 @@ export class Access {
   /** Renews no more passwords. */
   stop() {
     this.#credentials?.stop();
+  }
+
+  /** Those of the attempt before, where the database is the same. */
+  #credentialsFor(target) {
+    const name = JSON.stringify(target);
+    if (this.#credentials?.name === name) return this.#credentials;
+    this.stop();
+    return Object.assign(credentialsFor(target, this.#grantor), { name });
   }
 
   async #target() {

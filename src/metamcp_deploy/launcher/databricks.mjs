@@ -4,7 +4,7 @@
 import { randomUUID } from "node:crypto";
 
 import { Failure, causeOf } from "./failure.mjs";
-import { complain, conceal, reveal, say } from "./log.mjs";
+import { complain, conceal, letGo, say } from "./log.mjs";
 
 const ASIDE_MS = 3_000; // for what is good to know, but not needed
 const CALL_MS = 15_000;
@@ -49,10 +49,15 @@ export class Workspace {
       complain("Failed to fetch workspace OAuth token: the answer has no access_token");
       throw new Failure("token", "token_refused", "The workspace answered without an OAuth token.", { heals: true });
     }
-    reveal(this.#token.value);
+    this.#forget();
     const life = Number(answer.body.expires_in) * 1000 || DEFAULT_TTL_MS;
     this.#token = { value: conceal(answer.body.access_token), until: started + life };
     return this.#token.value;
+  }
+
+  #forget() {
+    letGo(this.#token.value);
+    this.#token = { value: "", until: 0 };
   }
 
   /** A database credential {token, ttl (ms)}: by `endpoint` (autoscaling) or by `instance` (provisioned). */
@@ -130,7 +135,7 @@ export class Workspace {
     }
     const body = parsed(text);
     if (response.status === 200 && body) return { body, date: response.headers.get("date") };
-    if (response.status === 401) this.#token = { value: "", until: 0 }; // it was taken back before its end
+    if (response.status === 401) this.#forget(); // it was taken back before its end
     const evidence = text.replace(/\s+/g, " ").slice(0, EVIDENCE);
     complain(`${line}: HTTP ${response.status} ${evidence}`);
     const message = `The workspace refused: HTTP ${response.status}${body?.error_code ? ` ${body.error_code}` : ""} (${step}).`;
