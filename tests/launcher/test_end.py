@@ -107,6 +107,38 @@ def test_requests_that_wait_behind_others_do_not_hold_the_end_up(launch: Launch)
     assert app.process.returncode == 0
 
 
+def test_a_second_signal_does_not_cut_the_end_short(launch: Launch) -> None:
+    app = launch().up()
+    started = services(app)
+    answers: list[str] = []
+    slow = threading.Thread(target=lambda: answers.append(app.get("/api/slow?ms=1500").text))
+    slow.start()
+    time.sleep(0.3)
+    app.process.send_signal(signal.SIGTERM)
+    app.logged("SIGTERM: stopping")
+    app.process.send_signal(signal.SIGINT)
+    slow.join()
+    assert answers == ["done"]
+    assert app.process.wait(5) == 0
+    assert "SIGINT" not in app.log
+    assert sessions_alive(*started) == []
+
+
+def test_the_end_is_bounded_whatever_a_request_does(node: Path) -> None:
+    code = f"""
+    import {{ Launcher }} from {json.dumps((LAUNCHER / "launcher.mjs").as_uri())};
+    const launcher = new Launcher({{ env: {{}}, secrets: {{}}, withheld: [], root: "." }});
+    launcher.proxy.drain = () => new Promise(() => {{}});
+    const held = setInterval(() => {{}}, 1000);
+    await launcher.stop("SIGTERM");
+    clearInterval(held);
+    console.log(Math.round(performance.now()));
+    """
+    argv = [node, "--input-type=module", "-e", code]
+    done = subprocess.run(argv, env={}, capture_output=True, text=True, check=True, timeout=30)
+    assert int(done.stdout.split()[-1]) < 9_500
+
+
 def test_detached_children_that_ignore_sigterm_end_too(launch: Launch) -> None:
     app = launch().up()
     sid = app.get("/api/spawn").json()

@@ -82,6 +82,23 @@ def test_the_page_asks_again_while_that_can_help(launch: Launch) -> None:
     Page(text)
 
 
+def test_what_failed_stays_in_sight_while_it_is_tried_again(launch: Launch) -> None:
+    failing = programs.migrate_failing("database_unreachable", heals=True)
+    again = "const fs = await import('node:fs'); const again = fs.existsSync('tried'); fs.writeFileSync('tried', '');"
+    app = launch(migrate=f"{again} if (again) setTimeout(() => {{}}, 60000); else {{ {failing} }}")
+    app.away()
+    body = app.until(lambda: (b := app.get("/").json())["status"] == "starting" and b)
+    assert body["last_failure"] == {"step": "migrate", "code": "database_unreachable"}
+    assert not EVIDENCE & set(body)
+    body = app.until(lambda: (b := app.get("/", headers=OPERATOR).json())["step"] == "migrate" and b)
+    assert body["status"] == "starting"
+    assert body["error"] == "It failed. evidence"
+    page = app.get("/", headers={**OPERATOR, "Accept": BROWSER}).text
+    Page(page)
+    assert "<dt>Last failure</dt><dd>database_unreachable, at the step migrate</dd>" in page
+    assert "It failed. evidence" in page
+
+
 def test_evidence_is_for_operators(failed: App) -> None:
     seen = failed.get("/", headers=OPERATOR).json()
     assert seen.keys() >= EVIDENCE

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import shutil
 import subprocess
 import tarfile
 import time
@@ -138,17 +139,99 @@ def test_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_parts_that_are_there_are_kept_and_older_ones_removed(launch: Launch) -> None:
+def folder_of(app: App) -> Path:
+    """Where this launcher unpacked to."""
+    (found,) = (app.scratch / "metamcp-release").glob(f"{app.process.pid}-*")
+    return found
+
+
+def test_each_start_unpacks_anew_and_removes_what_the_ones_before_left(launch: Launch) -> None:
+    first = launch().up()
+    second = launch().up()
+    kept, abandoned = folder_of(second), folder_of(first)
+    (abandoned / "backend" / "index.mjs").write_text("throw new Error('altered');")
+    assert {path.name for path in kept.iterdir()} == {"backend", "frontend", "migrations"}
+    first.stop()
+    (kept.parent / "older").mkdir()
+    third = launch().up()
+    third.until(lambda: set(kept.parent.iterdir()) == {kept, folder_of(third)})
+    assert "altered" not in third.log
+    assert second.get("/health").status_code == 200
+
+
+def test_a_service_starts_again_from_the_files_of_the_release(launch: Launch) -> None:
     app = launch().up()
-    release = app.scratch / "metamcp-release"
-    kept = {p.name: p.stat().st_ino for p in release.iterdir()}
-    assert len(kept) == 3
-    app.stop()
-    (release / "older").mkdir()
-    (release / f"{next(iter(kept))}.partial-x1").mkdir()
-    again = launch().up()
-    assert "Unpacked" not in again.log
-    assert {p.name: p.stat().st_ino for p in release.iterdir()} == kept
+    backend = folder_of(app) / "backend"
+    stands = backend.stat().st_ino
+    (backend / "index.mjs").write_text("throw new Error('altered');")
+    (backend / "preload.mjs").unlink()
+    (backend / "node_modules").mkdir()
+    app.get("/api/die")
+    app.away_at("/api/x")
+    app.up()
+    assert "altered" not in app.log
+    assert not (backend / "node_modules").exists()
+    assert backend.stat().st_ino == stands, "the front end stands in it"
+    server = folder_of(app) / "frontend" / "apps" / "frontend" / "server.js"
+    shutil.rmtree(server.parents[2])
+    (backend / "preload.mjs").write_text("throw new Error('altered');")
+    app.get("/die")
+    app.away_at("/")
+    app.until(lambda: app.get("/").status_code == 200)
+    assert "altered" not in app.log
+
+
+def test_a_release_that_was_altered_is_not_started_again(launch: Launch, tmp_path: Path) -> None:
+    app = launch().up()
+    packed = tmp_path / "source" / "backend.tar.gz"
+    good = packed.read_bytes()
+    packed.write_bytes(archive({"index.mjs": "throw new Error('altered');"}))
+    app.get("/api/die")
+    app.until(lambda: app.get("/api/x").json().get("code") == "part_altered")
+    packed.write_bytes(good)
+    app.up()
+
+
+def many_files(folder: Path) -> None:
+    files: dict[str, str | bytes] = {f"d{i % 100}/f{i}.js": b"" for i in range(20_000)}
+    replace(folder, archive({**files, "apps/frontend/server.js": programs.FRONTEND}))
+
+
+def test_an_attempt_while_the_one_before_still_unpacks(launch: Launch) -> None:
+    app = launch(migrate=programs.migrate_failing_once("database_unreachable"), prepare=many_files).up()
+    again = app.log.rindex("Applying database migrations")
+    assert again < app.log.index("Unpacked frontend: 20001 files"), "it was not yet unpacked"
+    assert app.get("/").json()["service"] == "frontend"
+    assert app.log.count("Unpacked frontend") == 1
+    assert app.log.count("frontend says hello") == 1
+
+
+# The disk is full for the first three folders that are made, at the places where that was not expected.
+FULL = """
+import fs from "node:fs";
+let left = 3;
+for (const name of ["mkdtempSync", "mkdirSync"]) {
+  const own = fs[name];
+  fs[name] = (folder, ...more) => {
+    if (String(folder).includes("metamcp-release") && left-- > 0) {
+      throw Object.assign(new Error(`CODE: ${folder}`), { code: "CODE", syscall: "mkdir" });
+    }
+    return own(folder, ...more);
+  };
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("errno", "code"), [("ENOSPC", "disk_full"), ("EDQUOT", "disk_full"), ("EMFILE", "unpack_failed")]
+)
+def test_what_the_disk_refuses_is_tried_again(launch: Launch, tmp_path: Path, errno: str, code: str) -> None:
+    (tmp_path / "full.mjs").write_text(FULL.replace("CODE", errno))
+    app = launch(env={"NODE_OPTIONS": f"--import {tmp_path / 'full.mjs'}"})
+    body = app.away().json()
+    assert (body["step"], body["code"]) == ("unpack", code)
+    app.up()
+    assert "launcher_bug" not in app.log
 
 
 @pytest.mark.parametrize(
@@ -170,7 +253,7 @@ def test_a_release_that_is_not_whole(launch: Launch, change: Callable[[Path], ob
     app = launch(prepare=change)
     assert app.away().json()["code"] == code
     app.logged("Not tried again")
-    assert not list((app.scratch).glob("metamcp-release/*.partial-*"))
+    assert not list(app.scratch.glob("metamcp-release/*/*.new"))
 
 
 def edit(folder: Path, **fields: object) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import resource
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -88,7 +91,7 @@ def test_the_database_principals_secret_stays_with_the_launcher(launch: Launch) 
 
 def test_a_password_of_its_own_needs_no_credential(launch: Launch, workspace: FakeWorkspace) -> None:
     app = launch(env={"PGPASSWORD": "fixed-password-marked"}).up()
-    assert workspace.requests == []
+    assert not [r for r in workspace.requests if r[1].endswith("/credentials")]
     assert app.get("/api/ask?want=database-password").json() == {"value": "fixed-password-marked"}
     assert "fixed-password-marked" not in app.log
 
@@ -319,6 +322,58 @@ def test_a_service_that_dies_later_comes_back(launch: Launch) -> None:
     app.up()
     assert app.get("/die").status_code in (502, 503)
     app.until(lambda: app.get("/").status_code == 200)
+
+
+# The first call that would start the named program throws, as it does when memory is short.
+THROWING = """
+import children from "node:child_process";
+import { syncBuiltinESMExports } from "node:module";
+const { spawn } = children;
+let left = 1;
+children.spawn = (program, args, options) => {
+  if (args?.some((arg) => arg.endsWith("NAMED")) && left-- > 0) {
+    throw Object.assign(new Error("spawn ENOMEM"), { code: "ENOMEM" });
+  }
+  return spawn(program, args, options);
+};
+syncBuiltinESMExports();
+"""
+
+
+@pytest.mark.parametrize(
+    ("named", "code"),
+    [("index.mjs", "backend_died"), ("server.js", "frontend_died"), ("migrate.mjs", "migrate_died")],
+)
+def test_a_program_that_cannot_be_started_now_is_started_later(
+    launch: Launch, tmp_path: Path, named: str, code: str
+) -> None:
+    (tmp_path / "throwing.mjs").write_text(THROWING.replace("NAMED", named))
+    app = launch(env={"NODE_OPTIONS": f"--import {tmp_path / 'throwing.mjs'}"})
+    assert app.away().json()["code"] == code
+    app.logged("cannot be started: ENOMEM")
+    app.up()
+    app.until(lambda: app.get("/").status_code == 200)
+
+
+def test_a_service_comes_back_when_there_are_descriptors_again(launch: Launch) -> None:
+    app = launch().up()
+    pid = app.process.pid
+    usual = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    open_now = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    backend = below(pid, "index.mjs")
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_now - 2, usual[1]))
+    os.kill(backend, signal.SIGKILL)
+    app.logged("cannot be")
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
+    app.up()
+    assert "Unexpected error" not in app.log
+
+
+def below(parent: int, program: str) -> int:
+    """The child that runs a program."""
+    argv = ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(parent)]
+    lines = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
+    return next(int(line.split()[0]) for line in lines if line.endswith(program))
 
 
 def test_answers_503_while_it_starts(launch: Launch) -> None:

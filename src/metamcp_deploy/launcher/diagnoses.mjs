@@ -119,6 +119,16 @@ const DIAGNOSES = [
     fix: "metamcp-deploy bundle-deploy sends it again.",
   },
   {
+    code: "disk_full",
+    cause: "The app's temporary folder has no space left.",
+    fix: "It is tried again by itself. If that goes on, stop and start the app, which empties it, and see which MCP server fills it.",
+  },
+  {
+    code: "migrate_silent",
+    cause: "A migration waits for a lock that something else holds, or the connection to the database died silently.",
+    fix: "It is tried again by itself. If that goes on, end the session that blocks it (pg_blocking_pids).",
+  },
+  {
     text: /JavaScript heap out of memory|SIGKILL/,
     cause: "The service ran out of memory.",
     fix: "Set app.compute_size to LARGE, or have fewer MCP servers and sessions.",

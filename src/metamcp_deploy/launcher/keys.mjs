@@ -2,7 +2,7 @@
 // place, the same for everybody (see stages/build/reproducible.py); here each deployment gets keys of its own, derived
 // from its BETTER_AUTH_SECRET, so that they stay the same over restarts and tell nothing of that secret.
 
-import { createHash, hkdfSync } from "node:crypto";
+import { hkdfSync } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 
@@ -20,11 +20,6 @@ export function keysFrom(secret) {
     const key = hkdfSync("sha256", secret, "metamcp-deploy", `next ${name}`, length);
     return [placeholder, Buffer.from(key).toString(encoding)];
   });
-}
-
-/** Names these keys among others without telling them, for the folder that holds files with them. */
-export function nameOf(keys) {
-  return createHash("sha256").update(JSON.stringify(keys)).digest("hex");
 }
 
 /** Puts the keys for the placeholders into files below a folder. Throws when a file is missing. */

@@ -14,11 +14,15 @@ import { migrate } from "./migration.mjs";
 import { freePort, portOf } from "./ports.mjs";
 import { Programs } from "./programs.mjs";
 import { Proxy } from "./proxy.mjs";
-import { readRelease, unpack } from "./release.mjs";
+import { readRelease } from "./release.mjs";
 import { router } from "./routes.mjs";
+import { Services } from "./services.mjs";
+import { Unpacking } from "./unpacking.mjs";
 
 const STREAMS_MS = 5_000; // after SIGTERM: streams are cut
 const REQUESTS_MS = 6_500; // and requests; the services' own end takes up to 2.5 s, and 10 s is all there is
+const DRAIN_MS = 6_800;
+const STOP_MS = 9_700;
 const RETRY_MS = [1_000, 2_000, 5_000, 10_000, 20_000, 30_000];
 
 const DOING = {
@@ -32,10 +36,14 @@ const DOING = {
 
 export class Launcher {
   #state = { status: "starting", step: "release", code: "starting", message: DOING.release };
+  #release = null;
   #route = null;
-  #services = {};
+  #services = new Services();
+  #unpacking = null; // of the release
+  #failed = null; // what the last attempt ended with
   #started = false; // both services have answered once
   #stop = new AbortController();
+  #stopped = null; // promise of the end
   #access;
   #ports = null;
   #environment = []; // as it was logged, masked
@@ -69,15 +77,18 @@ export class Launcher {
   }
 
   /** Ends everything within 10 s: requests finish, streams are cut, services and what they started end. */
-  async stop(signal) {
-    if (this.#stop.signal.aborted) return;
+  stop(signal) {
+    return (this.#stopped ??= within(STOP_MS, this.#end(signal)));
+  }
+
+  async #end(signal) {
     say(`${signal}: stopping`);
     const began = performance.now();
     this.#stop.abort();
     this.#state = { status: "stopping", step: "stop", code: "stopping", message: "The app is being stopped." };
-    await this.proxy.drain(STREAMS_MS, REQUESTS_MS);
+    await within(DRAIN_MS, this.proxy.drain(STREAMS_MS, REQUESTS_MS));
     this.#access.stop();
-    await Promise.all(Object.values(this.#services).map((service) => service.stop()));
+    await this.#services.stop();
     this.proxy.close();
     say(`Stopped after ${Math.round(performance.now() - began)} ms`);
   }
@@ -92,7 +103,8 @@ export class Launcher {
       if (this.#stop.signal.aborted) return failure;
       const { step, code, message, detail, heals } = failure;
       complain(`Start failed at step ${step} (${code}): ${message}${detail ? ` ${detail}` : ""}`);
-      this.#state = { status: "failed", step, code, message, detail, heals };
+      this.#failed = { step, code, message, detail };
+      this.#state = { status: "failed", ...this.#failed, heals };
       return failure;
     }
   }
@@ -100,70 +112,54 @@ export class Launcher {
   /** What the launcher's own answers add: whom to ask, and for operators the evidence. */
   #telling(isOperator, contact) {
     return (request, away) => {
-      const evidence = away.status === "failed" && isOperator(request) ? evidenceOf(away, this.#environment) : null;
+      const failed = away.status === "failed" ? away : away.last;
+      const evidence = failed && isOperator(request) ? evidenceOf(failed, this.#environment) : null;
       return { contact, evidence };
     };
   }
 
   async #bringUp() {
     this.#enter("release");
-    const release = readRelease(this.root);
+    const release = (this.#release ??= readRelease(this.root));
     this.#route = router(release.routes);
     this.#enter("environment");
     requireSettings(this.env, this.secrets);
     const database = later(this.#access.database());
     const url = later(this.#access.appUrl());
     this.#enter("unpack");
-    const { folders, ready } = await unpack(this.root, release, keysFrom(this.secrets.BETTER_AUTH_SECRET));
-    Object.values(ready).forEach(later);
+    this.#unpacking ??= new Unpacking(this.root, release, keysFrom(this.secrets.BETTER_AUTH_SECRET));
+    const ready = await this.#unpacking.start();
     this.#ports ??= { backend: await freePort(), frontend: await freePort() };
     await ready.backend;
     const { env, secrets } = this;
-    const programs = url.then((appUrl) => new Programs({ env, secrets, release, folders, ports: this.#ports, appUrl }));
+    const known = { env, secrets, release, unpacking: this.#unpacking, ports: this.#ports };
+    const programs = url.then((appUrl) => new Programs({ ...known, appUrl }));
     // The front end takes longest, and needs no database.
-    const frontend = later(programs.then((known) => this.#run("frontend", (hold) => known.frontend(hold), ready.frontend)));
+    const frontend = later(programs.then((made) => this.#services.run("frontend", (hold) => made.frontend(hold), ready.frontend)));
     await ready.migrations;
     this.#enter("database");
-    const [known, target, appUrl] = await Promise.all([programs, database, url]);
+    const [made, target, appUrl] = await Promise.all([programs, database, url]);
     this.protocol = new URL(appUrl).protocol.slice(0, -1);
     this.#enter("migrate");
     const password = () => this.#access.password();
-    const migrated = migrate({ ...known.migration(target, password), signal: this.#stop.signal });
-    await this.#run("backend", (hold) => known.backend(target, password, hold), migrated);
+    const migrated = migrate({ ...made.migration(target, password), signal: this.#stop.signal });
+    await this.#services.run("backend", (hold) => made.backend(target, password, hold), migrated);
     await frontend;
     this.#enter("services");
     await this.#bothUp();
   }
 
-  /**
-   * Starts a service, once: it looks after itself from then on, also over failed attempts. Its process waits before its
-   * own first line until `hold` is done; when that fails it is ended.
-   */
-  async #run(name, make, hold) {
-    if (!this.#services[name] && !this.#stop.signal.aborted) {
-      this.#services[name] = make(hold);
-      this.#services[name].run();
-    }
-    try {
-      await hold;
-    } catch (error) {
-      await this.#services[name]?.stop();
-      delete this.#services[name];
-      throw error;
-    }
-  }
-
   #enter(step) {
     if (this.#stop.signal.aborted) throw new Failure(step, "stopping", "The app is being stopped.");
-    this.#state = { status: "starting", step, code: "starting", message: DOING[step] };
+    this.#state = { status: "starting", step, code: "starting", message: DOING[step], last: this.#failed };
   }
 
   async #bothUp() {
     while (!this.#stop.signal.aborted) {
-      if (Object.values(this.#services).every((service) => service.up)) {
+      if (this.#services.up) {
         this.#started = true;
         say(`MetaMCP is up, ${Math.round(performance.now())} ms after the launcher started`);
-        return;
+        return this.#unpacking.tidy();
       }
       await sleep(10);
     }
@@ -173,24 +169,23 @@ export class Launcher {
   #find(target) {
     if (this.#state.status === "stopping") return { away: this.#state };
     if (!this.#started) return { away: this.#awayWhileStarting() };
-    const { service: name, path: onward } = this.#route(target);
-    const service = this.#services[name];
-    return service.up ? { port: service.port, path: onward, protocol: this.protocol } : { away: awayOf(service) };
+    const { service, path } = this.#route(target);
+    const port = this.#services.portOf(service);
+    return port ? { port, path, protocol: this.protocol } : { away: this.#services.away(service) };
   }
 
   #awayWhileStarting() {
-    const { backend, frontend } = this.#services;
-    return this.#state.step === "services" ? awayOf(backend.up ? frontend : backend) : this.#state;
+    return this.#state.step === "services" ? { ...this.#services.away(), last: this.#failed } : this.#state;
   }
-}
-
-function awayOf(service) {
-  const { phase, code, message } = service.state;
-  return { status: phase === "failed" ? "failed" : "starting", step: service.name, code, message };
 }
 
 /** The promise, whose failure is told when it is waited for. */
 function later(promise) {
   promise.catch(() => {});
   return promise;
+}
+
+/** Done when the promise is, or after as many milliseconds. */
+function within(milliseconds, promise) {
+  return Promise.race([promise, sleep(milliseconds, undefined, { ref: false })]);
 }

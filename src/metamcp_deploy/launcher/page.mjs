@@ -12,13 +12,15 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:.3rem 1.2rem}dt{font-w
 pre{overflow:auto;padding:.8rem;border:1px solid;border-radius:.3rem;font-size:.85rem;white-space:pre-wrap;overflow-wrap:anywhere}`;
 
 /**
- * @param facts {status, step, code, message, request_id, contact?}
+ * @param facts {status, step, code, message, last_failure?, request_id, contact?}
  * @param evidence as in answers.mjs, or null
  * @param refresh seconds after which the page asks again; 0 never
  */
 export function render(facts, { evidence, refresh }) {
   const title = TITLES[facts.status] ?? TITLES.failed;
-  const rows = [["Step", facts.step], ["Code", facts.code], ["Request", facts.request_id], ["Contact", facts.contact]];
+  const { step, code } = facts.last_failure ?? {};
+  const last = code && `${code}, at the step ${step}`;
+  const rows = [["Step", facts.step], ["Code", facts.code], ["Last failure", last], ["Request", facts.request_id], ["Contact", facts.contact]];
   return `<!doctype html>
 <html lang="en">
 <head>

@@ -34,17 +34,39 @@ function read(pid) {
   }
 }
 
-/** The processes of one service: its descendants as far as they are known, and the sessions they lead. */
+/** When a process began, as text that tells it from another of the same number; "" when it is gone. */
+export function bornAt(pid) {
+  if (fs.existsSync("/proc/self/stat")) return read(pid)?.born ?? "";
+  return send({ pid }, 0) ? "running" : "";
+}
+
+/**
+ * The processes of one service: its descendants as far as they are known, and the sessions they lead. Who was seen once
+ * stays known when its parent is gone, so `members` is worth calling now and then.
+ */
 export class Family {
-  #sessions = new Set();
+  #sessions = new Map(); // number → when its leader was born; null when that was not seen
+  #seen = new Map(); // pid → when it was born
+  #apart;
+
+  /** @param apart a session that is not the family's, though members may be in it */
+  constructor({ apart } = {}) {
+    this.#apart = apart;
+  }
 
   /** `pid` leads a session: a service started detached, or an MCP server it reported. */
   leads(pid) {
     const one = read(pid);
-    if (!one || one.sid === pid) this.#sessions.add(pid);
+    if (!one || one.sid === pid) this.#sessions.set(pid, one?.born ?? null);
   }
 
-  /** Everything alive now; sessions of descendants are remembered, those without a member forgotten. */
+  /** `pid` is a member, whatever session it is in. */
+  holds(pid) {
+    const one = read(pid);
+    if (one) this.#seen.set(pid, one.born);
+  }
+
+  /** Everything alive now. Remembers whom it found and their sessions, and forgets what has ended. */
   members() {
     const all = table();
     if (!all.size) return this.#groups();
@@ -52,21 +74,28 @@ export class Family {
     const add = (one) => {
       if (one.pid === process.pid || found.has(one.pid)) return;
       found.set(one.pid, one);
-      this.#sessions.add(one.sid);
+      this.#remember(one.sid, all);
       for (const child of all.values()) if (child.ppid === one.pid) add(child);
     };
-    for (const sid of [...this.#sessions]) {
-      const inside = [...all.values()].filter((one) => one.sid === sid);
+    for (const [pid, born] of this.#seen) if (all.get(pid)?.born === born) add(all.get(pid));
+    for (const [sid, born] of [...this.#sessions]) {
+      // Its number is given out again only after its last member: another leader means another session.
+      const inside = all.has(sid) && all.get(sid).born !== born ? [] : [...all.values()].filter((one) => one.sid === sid);
       if (!inside.length) this.#sessions.delete(sid);
       inside.forEach(add);
     }
+    this.#seen = new Map(Array.from(found.values(), ({ pid, born }) => [pid, born]));
     return [...found.values()];
+  }
+
+  #remember(sid, all) {
+    if (sid !== this.#apart && !this.#sessions.has(sid)) this.#sessions.set(sid, all.get(sid)?.born ?? null);
   }
 
   /** Where there is no /proc: the process groups of the known sessions, as far as they are alive. */
   #groups() {
-    for (const sid of [...this.#sessions]) if (!send({ pid: -sid }, 0)) this.#sessions.delete(sid);
-    return [...this.#sessions].map((sid) => ({ pid: -sid }));
+    for (const sid of [...this.#sessions.keys()]) if (!send({ pid: -sid }, 0)) this.#sessions.delete(sid);
+    return Array.from(this.#sessions.keys(), (sid) => ({ pid: -sid }));
   }
 
   /** SIGTERM, and SIGKILL for what is left after `grace` ms. Returns how many had to be killed. */

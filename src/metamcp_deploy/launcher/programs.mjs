@@ -13,13 +13,14 @@ const KEPT = /^(DATABRICKS_|METAMCP_DATABASE_|PG|DATABASE_URL$)/;
 export class Programs {
   /**
    * @param env the launcher's own, without `secrets`
-   * @param release as readRelease gives it, its parts in `folders`
+   * @param release as readRelease gives it
+   * @param unpacking of its parts
    * @param ports of the services
    * @param appUrl origin
    */
-  constructor({ env, secrets, release, folders, ports, appUrl }) {
-    Object.assign(this, { env, secrets, release, folders, ports, appUrl });
-    this.preload = path.join(folders.backend, "preload.mjs");
+  constructor({ env, secrets, release, unpacking, ports, appUrl }) {
+    Object.assign(this, { env, secrets, release, unpacking, folders: unpacking.folders, ports, appUrl });
+    this.preload = path.join(this.folders.backend, "preload.mjs");
   }
 
   /** Options of `migrate`. `target` is where the database is, `password` gives one. */
@@ -61,7 +62,8 @@ export class Programs {
     if (this.release.source_maps) options.push("--enable-source-maps");
     const argv = [process.execPath, ...options, "--import", this.preload, entry];
     // The preload goes on to the entry's folder, which may not be there yet.
-    return new Service({ name, argv, cwd: this.folders.backend, port: this.ports[name], ready, hold, ...more });
+    const renew = () => this.unpacking.renew(name);
+    return new Service({ name, argv, cwd: this.folders.backend, port: this.ports[name], ready, hold, renew, ...more });
   }
 
   #environment(own) {

@@ -37,10 +37,11 @@ export class Service {
    * @param hold promise: its process waits for it before its own first line; when it fails, `stop` is expected
    * @param port where it listens on 127.0.0.1
    * @param ready path that answers below 500 when it is up
+   * @param renew puts its files back as they belong, before it starts again
    * @param answers what it may ask over IPC; `secret` only until it is up
    */
-  constructor({ name, argv, cwd, env, hold, port, ready, answers = {} }) {
-    Object.assign(this, { name, argv, cwd, env, hold, port, ready, answers, family: new Family() });
+  constructor({ name, argv, cwd, env, hold, port, ready, renew, answers = {} }) {
+    Object.assign(this, { name, argv, cwd, env, hold, port, ready, renew, answers, family: new Family() });
   }
 
   get up() {
@@ -49,9 +50,9 @@ export class Service {
 
   /** Keeps it running until `stop`. */
   async run() {
-    while (!this.#stopping) {
+    for (let again = false; !this.#stopping; again = true) {
       const began = performance.now();
-      const why = await this.#once();
+      const why = await this.#life(again);
       if (this.#stopping) return;
       const now = performance.now();
       if (now - began > CALM_MS) this.#deaths = [];
@@ -73,12 +74,22 @@ export class Service {
     await this.family.end(GRACE_MS);
   }
 
-  async #once() {
+  /** From one start to the death that it returns; what keeps it from starting counts as one. */
+  async #life(again) {
     this.#lines = [];
+    try {
+      if (again) await this.renew();
+      return this.#stopping ? null : await this.#once();
+    } catch (error) {
+      return error instanceof Failure ? error : this.#notStarted(error);
+    }
+  }
+
+  async #once() {
     say(`Starting ${this.name}`);
     const child = this.#spawn();
     const ended = new Promise((resolve) => {
-      child.once("error", (error) => resolve(new Failure(this.name, `${this.name}_died`, `The ${this.name} cannot be started: ${error.code}.`)));
+      child.once("error", (error) => resolve(this.#notStarted(error)));
       // "close", not "exit": its last lines have been read by then. Children that hold its pipes must not delay that for ever.
       child.once("close", (code, signal) => resolve(this.#death(code, signal)));
       child.once("exit", (code, signal) => setTimeout(() => resolve(this.#death(code, signal)), 500).unref());
@@ -102,7 +113,8 @@ export class Service {
       detached: true, // a session of its own, so that everything it leaves behind can be told
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
-    if (child.pid) this.family.leads(child.pid);
+    if (!child.pid) return child; // it has no pipes, or nobody writes to them
+    this.family.leads(child.pid);
     const sinks = [[child.stdout, process.stdout], [child.stderr, process.stderr]];
     for (const [stream, sink] of sinks) {
       eachLine(stream, (line) => {
@@ -123,6 +135,10 @@ export class Service {
       if (message.event === "listening" && message.port === this.port) child.emit("listening");
     });
     return child;
+  }
+
+  #notStarted(error) {
+    return new Failure(this.name, `${this.name}_died`, `The ${this.name} cannot be started: ${error.code ?? error.message}.`);
   }
 
   #death(code, signal) {
