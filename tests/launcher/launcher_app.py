@@ -84,6 +84,7 @@ class FakeWorkspace:
         self.requests: list[tuple[str, str, dict[str, str], str]] = []
         self.answers: dict[str, tuple[int, Any]] = {}
         self.breaks_off: set[str] = set()
+        self.silent = 0.0  # seconds before an answer
         self.ttl = 3600.0
         self.issued: list[str] = []
         fake = self
@@ -100,6 +101,7 @@ class FakeWorkspace:
                 if self.path in fake.breaks_off:
                     self.connection.close()
                     return
+                time.sleep(fake.silent)
                 status, value = fake.answers.get(self.path) or (200, fake.usual(self.path))
                 data = value.encode() if isinstance(value, str) else json.dumps(value).encode()
                 self.send_response(status)

@@ -30,7 +30,7 @@ export class Access {
     this.#credentials = this.#credentialsFor(target);
     await this.#credentials.renew(); // what an attempt before got may be what the database refused
     say(`Derived DATABASE_URL for host ${target.PGHOST}:${target.PGPORT}, database ${target.PGDATABASE}, user ${target.PGUSER} (${target.kind})`);
-    const instances = await this.#instances(target);
+    const instances = await this.#instances();
     if (instances > 1) throw manyInstances(instances);
     return target;
   }
@@ -45,7 +45,7 @@ export class Access {
     let found = this.env.APP_URL;
     if (!found) {
       say("APP_URL not set; asking the workspace for the app's URL");
-      found = await this.#workspace.appUrl(this.env.DATABRICKS_APP_NAME ?? "").catch(() => "");
+      found = await this.#workspace.appUrl(this.env.DATABRICKS_APP_NAME ?? "").catch(untold(""));
     }
     if (/^https?:\/\//.test(found) && URL.canParse(found)) return new URL(found).origin;
     const why = found ? `APP_URL is ${JSON.stringify(found)}, not an http(s) URL` : "APP_URL not set, and the workspace does not tell the app's URL";
@@ -78,14 +78,22 @@ export class Access {
   async #attachedDatabase() {
     if (!needsLakebase(this.env, this.secrets)) return {};
     say("Neither LAKEBASE_ENDPOINT nor LAKEBASE_INSTANCE_NAME set; asking the workspace for the app's database resource");
-    return this.#workspace.attachedDatabase(this.env.DATABRICKS_APP_NAME ?? "").catch(() => ({}));
+    return this.#workspace.attachedDatabase(this.env.DATABRICKS_APP_NAME ?? "").catch(untold({}));
   }
 
-  /** To how many instances the app is scaled, where the workspace is asked for credentials anyway, and tells. */
-  #instances({ password }) {
-    if (password !== undefined || this.env.METAMCP_ALLOW_INSTANCES) return 1;
+  /** To how many instances the app is scaled, where the workspace can be asked, and tells. */
+  #instances() {
+    if (!this.#workspace.known || this.env.METAMCP_ALLOW_INSTANCES) return 1;
     return this.#workspace.instances(this.env.DATABRICKS_APP_NAME ?? "");
   }
+}
+
+/** What stands for an answer that the workspace does not give; one that is away may give it later. */
+function untold(value) {
+  return (error) => {
+    if (error.code === "workspace_unreachable") throw error;
+    return value;
+  };
 }
 
 function manyInstances(count) {

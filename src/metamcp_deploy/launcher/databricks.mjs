@@ -2,6 +2,7 @@
 // Source of paths and fields: the platform's REST reference (OAuth M2M, Lakebase credentials, Apps).
 
 import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import { Failure, causeOf } from "./failure.mjs";
 import { complain, conceal, letGo, say } from "./log.mjs";
@@ -108,12 +109,21 @@ export class Workspace {
     return answer.body;
   }
 
+  /** Whether there is a workspace, and a login for it. */
+  get known() {
+    return Boolean(this.host && this.clientId && this.clientSecret);
+  }
+
   /** To how many instances an app may be scaled; 1 when the workspace does not tell (not every one lets an app read itself). */
   async instances(name) {
+    return Promise.race([this.#instances(name), sleep(ASIDE_MS, 1, { ref: false })]);
+  }
+
+  async #instances(name) {
     try {
       const headers = { authorization: `Bearer ${await this.token()}` };
       const url = `${this.host}/api/2.0/apps/${encodeURIComponent(name)}`;
-      const response = await fetch(url, { headers, redirect: "manual", signal: AbortSignal.timeout(ASIDE_MS) });
+      const response = await fetch(url, { headers, redirect: "manual", signal: AbortSignal.timeout(CALL_MS) });
       const app = response.ok ? await response.json() : {};
       return Number(app.compute_max_instances) || 1; // what runs at the moment may be two while one takes over
     } catch {
@@ -122,7 +132,6 @@ export class Workspace {
   }
 
   async #call(step, line, path, options) {
-    const code = `${step.replace("-", "_")}_refused`;
     let response, text;
     try {
       response = await fetch(this.host + path, { redirect: "manual", signal: AbortSignal.timeout(CALL_MS), ...options });
@@ -138,7 +147,10 @@ export class Workspace {
     if (response.status === 401) this.#forget(); // it was taken back before its end
     const evidence = text.replace(/\s+/g, " ").slice(0, EVIDENCE);
     complain(`${line}: HTTP ${response.status} ${evidence}`);
-    const message = `The workspace refused: HTTP ${response.status}${body?.error_code ? ` ${body.error_code}` : ""} (${step}).`;
+    const away = response.status === 429 || response.status >= 500; // a word about itself, none about the request
+    const code = away ? "workspace_unreachable" : `${step.replace("-", "_")}_refused`;
+    const verb = away ? "is not available" : "refused";
+    const message = `The workspace ${verb}: HTTP ${response.status}${body?.error_code ? ` ${body.error_code}` : ""} (${step}).`;
     throw new Failure(step, code, message, { detail: evidence, heals: true });
   }
 }
