@@ -26,6 +26,7 @@ LAUNCHER = PACKAGE / "launcher"
 CLIENT_SECRET = "client-secret-marked-1f0c"
 AUTH_SECRET = "auth-secret-marked-77aa"
 OIDC_SECRET = "oidc-secret-marked-93bd"
+PRELOAD = ("preload.mjs", "endings.mjs", "processes.mjs", "self-calls.mjs")
 ROUTES = [
     {"prefix": "/health", "to": "/health", "exact": True},
     {"prefix": "/api", "to": "/api", "exact": False},
@@ -56,7 +57,7 @@ def write_release(folder: Path, *, backend: str, frontend: str, migrate: str) ->
             "index.mjs",
             {
                 "index.mjs": backend,
-                **{n: (LAUNCHER / n).read_text() for n in ("preload.mjs", "processes.mjs", "self-calls.mjs")},
+                **{n: (LAUNCHER / n).read_text() for n in PRELOAD},
             },
         ),
         "frontend": ("apps/frontend/server.js", {"apps/frontend/server.js": frontend}),

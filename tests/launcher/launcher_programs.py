@@ -79,6 +79,15 @@ const routes = {
     child.unref();
     child.once("spawn", () => json(res, child.pid));
   },
+  // What MetaMCP does when a session ends; `alone` is a server in MetaMCP's own group, told to end by its number.
+  "/close": (req, res, url) => {
+    const pid = Number(url.searchParams.get("pid"));
+    json(res, process.kill(alone.has(pid) ? pid : -pid, "SIGTERM"));
+  },
+  "/alone": (req, res) => {
+    const child = spawn("sh", ["-c", "(trap '' TERM; while :; do sleep 1; done) & wait"], { stdio: "ignore" });
+    child.once("spawn", () => json(res, (alone.add(child.pid), child.pid)));
+  },
   "/fork": (req, res) => {
     const code = "import('node:process').then(({ env }) => { console.log(JSON.stringify(env)); process.exit(0); })";
     const child = spawn(process.execPath, [...process.execArgv, "-e", code], { stdio: ["ignore", "pipe", "inherit"] });
@@ -88,6 +97,7 @@ const routes = {
   },
 };
 
+const alone = new Set();
 let aborted = 0;
 const server = http.createServer((req, res) => {
   const url = new URL(req.url, "http://x");

@@ -170,6 +170,83 @@ def test_children_of_a_leader_that_is_gone_are_found_by_their_session(launch: La
     assert sessions_alive(sid) == []
 
 
+def children(pid: int) -> list[int]:
+    argv = ["ps", "-o", "pid=", "--ppid", str(pid)]
+    return [int(word) for word in subprocess.run(argv, capture_output=True, text=True).stdout.split()]
+
+
+def test_servers_of_a_session_that_was_closed_end_while_the_app_runs(launch: Launch) -> None:
+    app = launch().up()
+    closed, kept = app.get("/api/spawn").json(), app.get("/api/spawn").json()
+    app.until(lambda: len(below(closed)) >= 2 and len(below(kept)) >= 2)
+    sids, others = below(closed), below(kept)
+    began = time.monotonic()
+    assert app.get(f"/api/close?pid={closed}").json() is True
+    assert len(sessions_alive(*sids)) >= 3, "they ignore it"
+    app.until(lambda: not sessions_alive(*sids), 8)
+    assert time.monotonic() - began > 4, "they had time to end by themselves"
+    assert len(sessions_alive(*others)) >= 3
+    assert app.get("/health").status_code == 200
+
+
+def test_what_a_closed_server_left_in_the_services_own_session_ends(launch: Launch) -> None:
+    app = launch().up()
+    pid = app.get("/api/alone").json()
+    (left,) = app.until(lambda: children(pid))
+    app.get(f"/api/close?pid={pid}")
+    app.until(lambda: not Path(f"/proc/{pid}").exists())
+    assert Path(f"/proc/{left}").exists()
+    app.until(lambda: not Path(f"/proc/{left}").exists(), 8)
+    assert app.get("/health").status_code == 200
+    assert "backend was ended" not in app.log
+
+
+def test_a_grandchild_in_a_session_of_its_own_ends_with_the_service(launch: Launch) -> None:
+    app = launch().up()
+    sid = app.get("/api/spawn").json()
+    app.until(lambda: len(below(sid)) >= 2)
+    sids = below(sid)
+    time.sleep(6)  # until the launcher has seen it once
+    for pid in sessions_alive(sid):
+        os.kill(pid, signal.SIGKILL)
+    assert sessions_alive(*sids), "its parent is gone"
+    assert app.stop() < 5
+    assert sessions_alive(*sids) == []
+
+
+SESSIONS = """
+import {{ spawn }} from "node:child_process";
+import fs from "node:fs";
+import {{ setTimeout as sleep }} from "node:timers/promises";
+import {{ Family }} from {module};
+const family = new Family();
+const child = spawn("sleep", ["60"], {{ detached: true }});
+family.leads(child.pid);
+const before = family.members().length;
+// To /proc it looks as if the number had been given to another program since.
+const {{ readFileSync }} = fs;
+fs.readFileSync = (file, ...more) => {{
+  const text = readFileSync(file, ...more);
+  if (file !== `/proc/${{child.pid}}/stat`) return text;
+  const fields = text.split(" ");
+  fields[21] = String(Number(fields[21]) + 1);
+  return fields.join(" ");
+}};
+const after = family.members().length;
+const killed = await family.end(50);
+fs.readFileSync = readFileSync;
+console.log(JSON.stringify([before, after, killed, child.exitCode ?? child.signalCode]));
+child.kill();
+"""
+
+
+def test_a_session_whose_number_went_to_another_is_left_alone(node: Path) -> None:
+    code = SESSIONS.format(module=json.dumps((LAUNCHER / "processes.mjs").as_uri()))
+    argv = [node, "--input-type=module", "-e", code]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [1, 0, 0, None]
+
+
 def test_nothing_outlives_a_killed_launcher(launch: Launch) -> None:
     app = launch().up()
     sid = app.get("/api/spawn").json()

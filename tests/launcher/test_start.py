@@ -302,6 +302,30 @@ def test_a_migrator_without_a_result(launch: Launch) -> None:
     app.logged("without a result (exit code 7)")
 
 
+def test_a_migrator_that_never_ends_is_ended(node: Path, tmp_path: Path) -> None:
+    (tmp_path / "stuck.mjs").write_text("setInterval(() => {}, 1000);")
+    (tmp_path / "none.mjs").write_text("")
+    given = {
+        "folder": str(tmp_path),
+        "entry": "stuck.mjs",
+        "preload": str(tmp_path / "none.mjs"),
+        "env": {},
+        "deadline": 300,
+    }
+    code = f"""
+    import {{ migrate }} from {json.dumps((LAUNCHER / "migration.mjs").as_uri())};
+    const {{ signal }} = new AbortController();
+    const held = setInterval(() => {{}}, 1000);
+    await migrate({{ ...{json.dumps(given)}, signal }}).catch(({{ step, code, heals }}) => {{
+      console.log(JSON.stringify([step, code, heals]));
+    }});
+    clearInterval(held);
+    """
+    argv = [node, "--input-type=module", "-e", code]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=20)
+    assert json.loads(done.stdout.splitlines()[-1]) == ["migrate", "migrate_silent", True]
+
+
 def test_a_backend_that_dies_at_once_is_started_again(launch: Launch) -> None:
     app = launch(backend=programs.BACKEND_DYING)
     body = app.away().json()

@@ -159,7 +159,8 @@ export class Launcher {
       if (this.#services.up) {
         this.#started = true;
         say(`MetaMCP is up, ${Math.round(performance.now())} ms after the launcher started`);
-        return this.#unpacking.tidy();
+        this.#unpacking.tidy();
+        return;
       }
       await sleep(10);
     }

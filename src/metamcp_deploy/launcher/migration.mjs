@@ -65,7 +65,7 @@ function outcome(child) {
 
 async function late(deadline) {
   await sleep(deadline, undefined, { ref: false });
-  const message = `The migrations did not end within ${Math.round(deadline / 1000)} s; the database is as it was before.`;
+  const message = `The migrations did not end within ${Math.round(deadline / 1000)} s.`;
   return { ok: false, code: "migrate_silent", message, heals: true };
 }
 

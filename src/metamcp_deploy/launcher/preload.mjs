@@ -1,7 +1,7 @@
 // Runs in a service before its own code (node --import). It waits until the launcher lets the service start, fetches its
 // secrets from the launcher, lets them stand in process.env while the service starts, and takes them out before the first
-// client can reach it. It reports when the service listens and its detached children, keeps calls to the app's own URL
-// inside, and ends the service when the launcher is gone.
+// client can reach it. It reports when the service listens and its detached children, sees to it that those end which the
+// service tells to, keeps calls to the app's own URL inside, and ends the service when the launcher is gone.
 //
 // It is inert everywhere else: programs forked by the service, and worker threads, inherit --import but not the mark.
 
@@ -11,6 +11,7 @@ import path from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { seeToEnds } from "./endings.mjs";
 import { Family } from "./processes.mjs";
 import { keepInside } from "./self-calls.mjs";
 
@@ -29,6 +30,7 @@ if (marked && process.send && process.channel) {
   process.on("disconnect", gone);
   process.on("message", onMessage);
   channel.channel("child_process").subscribe(report);
+  seeToEnds(started);
   channel.channel("tracing:net.server.listen:asyncEnd").subscribe(listening);
   if (process.env.APP_URL && process.env.METAMCP_BACKEND_PORT) keepInside(process.env.APP_URL, process.env.METAMCP_BACKEND_PORT);
   const start = ask("start");

@@ -15,10 +15,9 @@ export function ownFolder() {
   return fs.mkdtempSync(ours(place) ? path.join(place, own) : `${place}-${own}`);
 }
 
-/** Removes the folders of launchers that run no longer. */
+/** Removes the folders of launchers that run no longer, as far as it can: nobody waits for it. */
 export async function removeAbandoned() {
   const place = common();
-  if (!ours(place)) return;
   for (const name of await fs.promises.readdir(place).catch(() => [])) {
     const [pid, born] = name.split("-");
     if (born === undefined || bornAt(Number(pid)) !== born) {

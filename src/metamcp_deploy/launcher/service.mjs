@@ -14,6 +14,7 @@ const PROBE_MS = 100;
 const FORGET_MS = 2_000;
 const LAST_LINES = 20;
 const GRACE_MS = 1_500;
+const LOOK_MS = 5_000; // its processes are looked up as often: whose parent is gone by then is known by their session
 const CALM_MS = 60_000; // up for as long: the next death counts as the first
 
 /** Milliseconds to wait before the next start. `deaths` are the times of the last deaths on the clock of `now`. */
@@ -30,6 +31,7 @@ export class Service {
   #deaths = [];
   #lines = [];
   #wake = new AbortController();
+  #look;
 
   /**
    * @param name backend or frontend: the mark of its lines and the step in a 503
@@ -50,6 +52,7 @@ export class Service {
 
   /** Keeps it running until `stop`. */
   async run() {
+    this.#look = setInterval(() => this.family.members(), LOOK_MS).unref();
     for (let again = false; !this.#stopping; again = true) {
       const began = performance.now();
       const why = await this.#life(again);
@@ -71,6 +74,7 @@ export class Service {
   async stop() {
     this.#stopping = true;
     this.#wake.abort();
+    clearInterval(this.#look);
     await this.family.end(GRACE_MS);
   }
 
