@@ -6,11 +6,13 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from tiny_app import with_app, write_databricks_yml
 
 from metamcp_deploy import pipeline
 from metamcp_deploy.config.project import Project
-from metamcp_deploy.stages import connection
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.stages import connection, deploy, rollout
 from metamcp_deploy.stages.rollback import act, way
 
 Deploy = Callable[..., pipeline.Facts]
@@ -55,6 +57,35 @@ def test_not_where_the_settings_have_changed(project: Project, deployed: Deploy)
     second = deployed(other)
     assert second["deployment"] != first["deployment"]
     assert {r["deployment"] for r in records(other, second)} == {first["deployment"], second["deployment"]}
+
+
+def test_the_run_that_goes_on_with_a_deployment_answers_for_it(
+    project: Project, deployed: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipeline's retry: what the first try began is its own, to record and to take back."""
+    good = deployed(project)
+    bad = with_app(project, env={"MODE": "missing"})
+
+    def ended(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(rollout, "follow", ended)
+        with pytest.raises(KeyboardInterrupt):
+            deployed(bad)
+
+    def again() -> None:
+        with connection.shared(), act.on_failure(bad):
+            deployed(bad)
+            deploy.healthy(bad, 1)
+
+    with pytest.raises(DeployError) as caught:
+        again()
+    assert caught.value.code is Code.UNHEALTHY
+    assert good["release"] in caught.value.message
+    assert "is healthy" in caught.value.message
+    outcomes = {str(r["kind"]): r["outcome"] for r in records(project, good)[1:]}
+    assert outcomes == {"deploy": "UNHEALTHY", "rollback": "SUCCEEDED"}
 
 
 def test_a_rollback_that_was_not_recorded_is_not_gone_back_from(project: Project, deployed: Deploy) -> None:

@@ -15,7 +15,7 @@ from metamcp_deploy import events, local, pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import connection, records
+from metamcp_deploy.stages import app_deploy, connection, records
 from metamcp_deploy.stages.connection import Site
 from metamcp_deploy.stages.converge import ledger
 from metamcp_deploy.stages.converge.plan import Action
@@ -96,6 +96,9 @@ def test_the_data_of_before_beside_those_of_now(
     assert caught.value.code is Code.CONFIG_CONFLICT
     assert "rollback" in caught.value.hint
     assert branch_of(site) == then
+    with pytest.raises(DeployError) as caught:  # … also without the bundle …
+        pipeline.execute(app_deploy.step(project, release=second["release"]), project.state)
+    assert caught.value.code is Code.CONFIG_CONFLICT
     # … stays with what the settings name …
     dump = project.settings.model_dump(by_alias=True)
     dump["database"] = {**dump["database"], "branch": then.rsplit("/", 1)[1]}

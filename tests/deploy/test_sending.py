@@ -89,9 +89,10 @@ def test_a_damaged_release_of_another_machine_is_not_to_be_started_while_it_is_r
     def killed(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(site.workspace.files, "send", killed)
-        sending.send(site.workspace, site.root, release, present.sizes)
+        with pytest.raises(KeyboardInterrupt):
+            sending.send(site.workspace, site.root, release, present.sizes)
     assert COMPLETE not in site.workspace.files.sizes(path)
     bundled(project)
     agree(site, release)

@@ -71,8 +71,12 @@ class FakeHost:
             handler.connection.close()
             return
         raw = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
-        handler.send_response(answer.status)
-        for name, value in {"Content-Type": "application/json", **answer.headers}.items():
+        handler.send_response_only(answer.status)
+        for name, value in {
+            "Date": handler.date_time_string(),
+            "Content-Type": "application/json",
+            **answer.headers,
+        }.items():
             handler.send_header(name, value)
         handler.send_header("Content-Length", str(len(raw)))
         handler.end_headers()

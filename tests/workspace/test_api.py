@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import socket
+import threading
+import time
 from pathlib import Path
 
 import pytest
+import requests
 from fake_host import Answer, Connect, FakeClock, FakeHost
 
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.workspace import ApiError
+from metamcp_deploy.workspace import ApiError, api
 
 APP = "/api/2.0/apps/x"
 HTML = {"Content-Type": "text/html"}
@@ -188,3 +191,28 @@ def test_a_failed_upload_ends_the_others(host: FakeHost, connect: Connect, tmp_p
         workspace.files.send("/Workspace/r", files)
     assert caught.value.code is Code.PERMISSION_DENIED
     assert len(host.asked("POST", "/api/2.0/workspace/import")) < 100
+
+
+def test_a_large_file_goes_through_a_slow_line(
+    connect: Connect, host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time to connect is also what the sending of a body may take."""
+    monkeypatch.setattr(api, "CONNECT_SECONDS", 0.2)
+    content = b"x" * 8_000_000
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = bytearray()
+
+        def slowly() -> None:
+            connection, _ = server.accept()
+            with connection:
+                time.sleep(1)
+                while b"\r\n--" not in taken[len(content) :]:  # the end of the form
+                    taken.extend(connection.recv(1_000_000))
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=slowly, daemon=True)
+        thread.start()
+        made = api.Api(f"http://127.0.0.1:{server.getsockname()[1]}", requests.Session, dict)
+        assert made.call("POST", "/upload", form={"path": "/x"}, content=content) == {}
+        thread.join(10)
+    assert content in taken

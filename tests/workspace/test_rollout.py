@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email.utils
+import time
 from typing import Any
 
 import pytest
@@ -9,7 +11,8 @@ from fake_host import Answer, Connect, FakeClock, FakeHost
 
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import rollout
+from metamcp_deploy.stages import asked, records, rollout
+from metamcp_deploy.stages.asked import Asked
 from metamcp_deploy.stages.records import Wanted
 from metamcp_deploy.workspace import poll
 
@@ -38,7 +41,7 @@ def test_a_refused_deploy_waits_for_the_other_one_and_tries_once_more(
     host.on("POST", f"{APP}/deployments", Answer(400, refusal), Answer(body=deployment("IN_PROGRESS")))
     busy = app(pending=deployment("IN_PROGRESS"))
     host.on("GET", APP, busy, busy, app(pending=deployment("SUCCEEDED")))
-    assert rollout.begin(workspace, "x", WANTED, 0.0).id == "d1"
+    assert rollout.begin(workspace, "x", WANTED, Asked(0.0)).id == "d1"
     assert len(host.asked("POST", f"{APP}/deployments")) == 2
     assert any("waits for deployment d1" in e.text for e in seen if isinstance(e, events.Progress))
 
@@ -52,7 +55,7 @@ def test_a_deploy_refused_for_another_reason_is_an_error(host: FakeHost, connect
     )
     host.on("GET", APP, app())
     with pytest.raises(DeployError) as caught:
-        rollout.begin(workspace, "x", WANTED, 0.0)
+        rollout.begin(workspace, "x", WANTED, Asked(0.0))
     assert "no such path" in caught.value.message
     assert len(host.asked("POST", f"{APP}/deployments")) == 1
 
@@ -76,8 +79,29 @@ def test_a_deployment_whose_answer_was_lost_is_found(host: FakeHost, connect: Co
     host.on("POST", f"{APP}/deployments", lost)
     others = [kept("other", AFTER, "/Workspace/other"), kept("before", BEFORE)]
     host.on("GET", f"{APP}/deployments", Answer(body={"app_deployments": [*others, kept("ours", AFTER)]}))
-    assert rollout.begin(workspace, "x", WANTED, SINCE).id == "ours"
+    assert rollout.begin(workspace, "x", WANTED, Asked(SINCE)).id == "ours"
     assert len(host.asked("POST", f"{APP}/deployments")) == 1
+
+
+def test_deployments_that_began_in_one_second_are_told_apart(host: FakeHost, connect: Connect) -> None:
+    workspace = connect()
+    listed = [kept("ours", AFTER), kept("last", AFTER), kept("before", BEFORE)]
+    host.on("GET", f"{APP}/deployments", Answer(body={"app_deployments": listed}))
+    path = WANTED.source_code_path
+    found = asked.begun(workspace, "x", path, Asked(SINCE, "last"))
+    assert found is not None
+    assert found.id == "ours"
+    assert asked.begun(workspace, "x", path, Asked(SINCE, "ours")) is None
+
+
+@pytest.mark.parametrize("ahead", [-3600.0, 3600.0])
+def test_records_are_ordered_by_the_workspaces_clock(host: FakeHost, connect: Connect, ahead: float) -> None:
+    workspace = connect()
+    assert abs(records.now(workspace) - time.time()) < 1  # nothing was asked yet
+    date = email.utils.formatdate(time.time() + ahead, usegmt=True)
+    host.on("GET", APP, Answer(body=app().body, headers={"Date": date}))
+    workspace.apps.get("x")
+    assert abs(records.now(workspace) - time.time() - ahead) < 3
 
 
 @pytest.mark.parametrize("lost", LOST)
@@ -88,7 +112,7 @@ def test_a_deployment_that_was_not_begun_is_asked_for_again(
     host.on("POST", f"{APP}/deployments", lost, Answer(body=deployment("IN_PROGRESS")))
     host.on("GET", f"{APP}/deployments", Answer(body={"app_deployments": [kept("before", BEFORE)]}))
     host.on("GET", APP, app())
-    assert rollout.begin(workspace, "x", WANTED, SINCE).id == "d1"
+    assert rollout.begin(workspace, "x", WANTED, Asked(SINCE)).id == "d1"
 
 
 def test_a_lost_deployment_that_shows_late(host: FakeHost, connect: Connect) -> None:
@@ -99,7 +123,7 @@ def test_a_lost_deployment_that_shows_late(host: FakeHost, connect: Connect) -> 
     listed = [Answer(body={}), Answer(body={"app_deployments": [kept("ours", AFTER)]})]
     host.on("GET", f"{APP}/deployments", *listed)
     host.on("GET", APP, app(), app(pending=deployment("IN_PROGRESS")))
-    assert rollout.begin(workspace, "x", WANTED, SINCE).id == "ours"
+    assert rollout.begin(workspace, "x", WANTED, Asked(SINCE)).id == "ours"
 
 
 def test_a_deploy_call_that_fails_for_ever(host: FakeHost, connect: Connect) -> None:
@@ -108,7 +132,7 @@ def test_a_deploy_call_that_fails_for_ever(host: FakeHost, connect: Connect) -> 
     host.on("GET", f"{APP}/deployments", Answer(body={}))
     host.on("GET", APP, app())
     with pytest.raises(DeployError) as caught:
-        rollout.begin(workspace, "x", WANTED, SINCE)
+        rollout.begin(workspace, "x", WANTED, Asked(SINCE))
     assert caught.value.code is Code.WORKSPACE_ANSWER
     assert len(host.asked("POST", f"{APP}/deployments")) == 3
 

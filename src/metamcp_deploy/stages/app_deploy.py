@@ -8,9 +8,11 @@ from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.stages import bundle_file, connection, protection, records, releases
 from metamcp_deploy.stages.connection import Site
+from metamcp_deploy.stages.converge import app_fields
 from metamcp_deploy.stages.converge.part import Context
 from metamcp_deploy.stages.converge.running import DeploymentPart
 from metamcp_deploy.stages.desired import Desired
+from metamcp_deploy.stages.rollback import staying
 
 
 def step(
@@ -102,7 +104,8 @@ def _looked(site: Site, desired: Desired, release: str) -> Context:
     """What a deployment builds on, asked of the workspace.
 
     Raises:
-        DeployError: STAGE_MISSING, where something of it is not (or no longer) there.
+        DeployError: STAGE_MISSING, where something of it is not (or no longer) there; CONFIG_CONFLICT, where a
+            rollback took the data back.
     """
     workspace, project, name = site.workspace, site.project, desired.app.name
     context = Context(site, desired)
@@ -111,6 +114,11 @@ def _looked(site: Site, desired: Desired, release: str) -> Context:
         raise _no_bundle(project, f"there is no app {name} in {workspace.host} (any more)")
     if not releases.is_complete(workspace, site.root, release):
         raise _no_bundle(project, f"release {release} is not (or no longer whole) in {site.root}")
+    staying.hold(workspace, site.root, app, desired.app.resources, desired.target)
+    if lacking := app_fields.unattached(app, desired.app):
+        raise _no_bundle(
+            project, f"the app has no resource {', no resource '.join(lacking)} as the settings say"
+        )
     if app.active is not None:
         context.record = records.find(workspace, site.root, app.active.id)
     return context

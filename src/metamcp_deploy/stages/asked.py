@@ -1,13 +1,16 @@
 """A deployment that is asked for, kept in the workspace before it is, so that it is known when the answer is lost.
 
 The deploy call takes no id of ours and answers nothing twice: a second call makes a second deployment. So the record is
-drafted in `<root>/state/deploying.json` first. A deployment of that source which began after it is the one.
+drafted in `<root>/state/deploying.json` first, with the newest deployment of that moment. The next one of that source
+is the one.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy.stages import records
@@ -20,27 +23,42 @@ if TYPE_CHECKING:
 NAME = "deploying.json"
 
 
-def keep(site: Site, draft: Mapping[str, Any]) -> float:
-    """Writes the draft of a record; gives the workspace's time, since when its deployment may have begun."""
-    since = site.workspace.files.time() or 0.0
-    content = {"format": 1, "since": since, "record": draft}
+_LATEST = 20  # deployments of an app that are looked through; nobody else deploys under the lock
+
+
+@dataclass(frozen=True)
+class Asked:
+    """When a deployment was asked for.
+
+    Attributes:
+        since: the workspace's time before that, in seconds since the epoch.
+        after: id of the app's newest deployment before that; empty where there was none.
+    """
+
+    since: float
+    after: str = ""
+
+
+def keep(site: Site, app: App, draft: Mapping[str, Any]) -> Asked:
+    """Writes the draft of a record; gives what tells its deployment from earlier ones."""
+    known = site.workspace.apps.deployments(app.name, 1) if app.deployed else []
+    since = Asked(site.workspace.files.time() or 0.0, known[0].id if known else "")
+    content = {"format": 1, "since": since.since, "after": since.after, "record": draft}
     # The lock is in the same folder, so that it is there.
     site.workspace.files.write(f"{site.root}/state/{NAME}", json.dumps(content, indent=1).encode())
     return since
 
 
-_LATEST = 20  # deployments of an app that are looked through; nobody else deploys under the lock
-
-
-def begun(workspace: Workspace, app: str, source_code_path: str, since: float) -> Deployment | None:
-    """The first deployment of a source since a time; None when there is none (yet)."""
-    # The workspace's clock is known to the second, its deployments' to the millisecond or the second.
-    later = [
+def begun(workspace: Workspace, app: str, source_code_path: str, asked: Asked) -> Deployment | None:
+    """The first deployment of a source since it was asked for; None when there is none (yet)."""
+    # The workspace's clock is known to the second, and several deployments may begin in one.
+    newer = takewhile(lambda d: d.id != asked.after, workspace.apps.deployments(app, _LATEST))
+    found = [
         d
-        for d in workspace.apps.deployments(app, _LATEST)
-        if d.source_code_path == source_code_path and (d.create_time or 0.0) >= int(since)
+        for d in newer
+        if d.source_code_path == source_code_path and (d.create_time or 0.0) >= int(asked.since)
     ]
-    return later[-1] if later else None
+    return found[-1] if found else None
 
 
 def unrecorded(site: Site, app: App) -> records.Record | None:
@@ -51,7 +69,7 @@ def unrecorded(site: Site, app: App) -> records.Record | None:
     content = site.workspace.files.read(f"{site.root}/state/{NAME}")
     try:
         kept: Any = json.loads(content or b"")
-        draft, since = dict(kept["record"]), float(kept["since"])
+        draft, since = dict(kept["record"]), Asked(float(kept["since"]), str(kept.get("after") or ""))
         path = draft["source_code_path"]
     except (ValueError, KeyError, TypeError):
         return None

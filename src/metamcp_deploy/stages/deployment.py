@@ -52,6 +52,7 @@ def deploy(
     app = rollout.active_compute(workspace, app)
     if app.pending is not None and not redeploy and (found := _ours(site, app, app.pending, wanted)):
         # An interrupted run began it: go on where that stopped.
+        _answers_for(app.pending.id)
         done = _finished(site, app.name, app.pending, *found)
         pruning.after_deployment(site)
         return done
@@ -59,8 +60,7 @@ def deploy(
     if not redeploy and (kept := running(site, app, wanted)):
         return kept
     about = releases.about(workspace, site.root, wanted.release)
-    first = not (app.active or app.raw.get("default_source_code_path"))
-    if kind == "deploy" and not first:  # a rollback has told it
+    if kind == "deploy" and app.deployed:  # a rollback has told it
         migrations.told(site, wanted, about)
     draft = records.new(
         site.project,
@@ -69,18 +69,18 @@ def deploy(
         "",
         wanted,
         message,
+        at=records.now(workspace),
         kind=kind,
         about=about,
         more=more,
     )
-    deployment = rollout.begin(workspace, app.name, wanted, asked.keep(site, draft))
-    with connection.shared() as session:
-        session.begun.append(deployment.id)
+    deployment = rollout.begin(workspace, app.name, wanted, asked.keep(site, app, draft))
+    _answers_for(deployment.id)
     events.emit(events.Changed("created", "deployment", deployment.id))
     record = records.of(draft, deployment.id, deployment.create_time)
     path = records.write(workspace, site.root, record)
     done = _finished(site, app.name, deployment, path, record)
-    if not first:
+    if app.deployed:
         pruning.after_deployment(site)
     return done
 
@@ -94,9 +94,16 @@ def running(site: Site, app: App, wanted: records.Wanted) -> Done | None:
         return None
     path, record = found
     if record.get("outcome") == "IN_PROGRESS":  # it succeeded after its run was interrupted
+        _answers_for(app.active.id)
         records.write(site.workspace, site.root, {**record, "outcome": "SUCCEEDED"}, again=True)
     events.emit(events.Changed("kept", "deployment", app.active.id))
     return Done(app.active.id, path, new=False)
+
+
+def _answers_for(deployment: str) -> None:
+    """This run began a deployment, or goes on for the one that did: how it ends is this run's to record and to undo."""
+    with connection.shared() as session:
+        session.begun.append(deployment)
 
 
 def _ours(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from metamcp_deploy.stages import provenance
 if TYPE_CHECKING:
     from metamcp_deploy.workspace import Workspace
 
+_AGREE_SECONDS = 2.0
 LOOKED_AT = 50  # of the newest records, where not all are needed
 
 
@@ -60,7 +62,7 @@ class Record:
 
     @property
     def at(self) -> str:
-        """When it began, as ISO 8601 on the clock of whoever deployed."""
+        """When it began, as ISO 8601 on the workspace's clock."""
         return str(self.raw["at"])
 
     @property
@@ -122,6 +124,7 @@ def new(
     wanted: Wanted,
     message: str | None,
     *,
+    at: float,
     kind: str = "deploy",
     about: Mapping[str, Any] | None = None,
     begun: float | None = None,
@@ -136,6 +139,7 @@ def new(
         deployment: id.
         wanted: what it runs.
         message: of the user.
+        at: seconds since the epoch, see `now`.
         kind: `deploy` or `rollback`.
         about: release.json of the release, which tells its pin and its migrations.
         begun: when the platform took the deployment on, in seconds on the workspace's clock: no migration of it ran
@@ -147,7 +151,7 @@ def new(
         "format": 1,
         "kind": kind,
         "deployment": deployment,
-        "at": stamp(datetime.now(UTC).timestamp()),
+        "at": stamp(at),
         "by": user,
         "tool": __version__,
         "host": host,
@@ -169,6 +173,15 @@ def journal(about: Mapping[str, Any]) -> list[str] | None:
     """Names of a release's migrations, by its release.json; None where that does not tell."""
     found: list[str] | None = about.get("parts", {}).get("migrations", {}).get("journal")
     return found
+
+
+def now(workspace: Workspace) -> float:
+    """Seconds since the epoch, on the clock that orders the records of several machines: the workspace's.
+
+    Its answers tell it to the second; this machine's is finer, and is taken where the two agree.
+    """
+    ours, theirs = time.time(), workspace.files.time()
+    return ours if theirs is None or abs(theirs - ours) <= _AGREE_SECONDS else theirs
 
 
 def stamp(seconds: float) -> str:

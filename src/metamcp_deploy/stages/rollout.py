@@ -86,7 +86,7 @@ def _busy(app: App) -> bool:
     return app.pending is not None and app.pending.state not in DEPLOYMENT_ENDED
 
 
-def begin(workspace: Workspace, name: str, wanted: Wanted, since: float) -> Deployment:
+def begin(workspace: Workspace, name: str, wanted: Wanted, since: asked.Asked) -> Deployment:
     """Sends the deploy call. Refused because somebody else's deployment is under way, it waits and sends it again.
 
     Where the answer is lost, the deployment is looked for, and asked for again only when there is none.
@@ -95,7 +95,7 @@ def begin(workspace: Workspace, name: str, wanted: Wanted, since: float) -> Depl
         workspace: of the app, whose lock is held.
         name: of the app.
         wanted: what is deployed.
-        since: the workspace's time before the call.
+        since: when it is asked for.
 
     Raises:
         DeployError: of the last of three calls.

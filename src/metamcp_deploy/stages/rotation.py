@@ -116,8 +116,8 @@ def rotate(
         written = site.workspace.secrets.written(found.kept.scope) or {}
         wanted = found.running.wanted
         wanted = replace(wanted, secrets={k: written[k] for k in wanted.secrets if k in written})
-        # What a rollback left (the database as of a moment) goes on.
-        more = {k: found.running.raw[k] for k in ("restored",) if found.running.raw.get(k)}
+        # What a rollback left (the database as of a moment) goes on, and so does what the settings stated.
+        more = {k: found.running.raw[k] for k in ("restored", "desired") if found.running.raw.get(k)}
         done = deployment.deploy(
             site, found.app, wanted, message=f"{found.name} rotated", redeploy=True, more=more
         )

@@ -24,6 +24,9 @@ from metamcp_deploy.workspace.clock import Clock
 from metamcp_deploy.workspace.tries import Tries
 
 CONNECT_SECONDS = 6.0  # a host that is not there is told from it well below 30 s
+# Sending counts as connecting (urllib3 gives sendall that time for the whole body): so much more for each byte, so that
+# a release goes through a line of 1 Mbit/s, all of its files at once.
+_SLOWEST_BYTES_PER_SECOND = 50_000
 
 # Called before each request with whether it writes; raises to refuse it.
 Guard = Callable[[bool], None]
@@ -118,7 +121,7 @@ class Api:
         request: dict[str, Any] = {"params": query, "json": body}
         if form is not None:
             request = {"data": dict(form), "files": {"content": ("content", content or b"")}}
-        response = self._tried(method, path, request, repeatable)
+        response = self._tried(method, path, request, repeatable, len(content or b""))
         if not response.ok or response.is_redirect:
             raise refusals.refusal(self.host, method, path, response)
         if raw:
@@ -126,13 +129,14 @@ class Api:
         return self._json(method, path, response)
 
     def _tried(
-        self, method: str, path: str, request: Mapping[str, Any], repeatable: bool
+        self, method: str, path: str, request: Mapping[str, Any], repeatable: bool, size: int
     ) -> requests.Response:
         tries, renewed = Tries(self.clock, self.waits, repeatable), False
+        connect = CONNECT_SECONDS + size / _SLOWEST_BYTES_PER_SECOND
         while True:
             tries.begin()
             try:
-                response = self._sent(method, path, request, tries.read_seconds)
+                response = self._sent(method, path, request, (connect, tries.read_seconds))
             except requests.exceptions.RequestException as e:
                 pause = tries.after_error(e)
                 if pause is None:
@@ -160,7 +164,7 @@ class Api:
                 renew()
 
     def _sent(
-        self, method: str, path: str, request: Mapping[str, Any], read_seconds: float
+        self, method: str, path: str, request: Mapping[str, Any], within: tuple[float, float]
     ) -> requests.Response:
         if not hasattr(self._threads, "session"):
             self._threads.session = self._make_session()
@@ -179,7 +183,7 @@ class Api:
             self.host + path,
             auth=signed,
             allow_redirects=False,
-            timeout=(CONNECT_SECONDS, read_seconds),
+            timeout=within,
             **request,
         )
         took = 1000 * (self.clock.now() - began)

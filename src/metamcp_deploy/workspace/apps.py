@@ -98,6 +98,11 @@ class App:
         return Deployment(found) if found else None
 
     @property
+    def deployed(self) -> bool:
+        """Whether anything was ever deployed to it, as far as it tells."""
+        return bool(self.active or self.raw.get("default_source_code_path"))
+
+    @property
     def pending(self) -> Deployment | None:
         """The deployment under way."""
         found = self.raw.get("pending_deployment")

@@ -92,13 +92,13 @@ class Lakebase:
         role = self.role(branch, user) or self._owner(branch, within)
         return self.create(name, {"postgres_database": postgres_name, "role": role}, within)
 
-    def branch_at(self, name: str, source: str, at: str) -> bool:
+    def branch_at(self, name: str, source: str, at: str, within: float = _WITHIN_SECONDS) -> bool:
         """Makes a branch with the data that another had at a moment (RFC 3339); True when it was made.
 
         It needs CAN MANAGE on the project, and takes with it databases and roles; its endpoint may come by itself.
         """
         spec = {"source_branch": source, "source_branch_time": at, "no_expiry": True}
-        return self._ensure(name, spec)
+        return self._ensure(name, spec, within)
 
     def delete(self, name: str, within: float = _WITHIN_SECONDS) -> None:
         """Deletes a thing with all that is in it, and waits until it is gone; one that is not there is fine.
@@ -131,9 +131,9 @@ class Lakebase:
                 return found
             query = {"page_token": token}
 
-    def ensure_endpoint(self, name: str) -> bool:
+    def ensure_endpoint(self, name: str, within: float = _WITHIN_SECONDS) -> bool:
         """Makes a read-write endpoint; True when it was made."""
-        return self._ensure(name, {"endpoint_type": "ENDPOINT_TYPE_READ_WRITE"})
+        return self._ensure(name, {"endpoint_type": "ENDPOINT_TYPE_READ_WRITE"}, within)
 
     def role(self, branch: str, user: str) -> str | None:
         """The name of the branch's role of a user or client id; None when there is none that can be seen."""
@@ -154,8 +154,8 @@ class Lakebase:
         self.create(name, {"postgres_role": _OWNER.replace("-", "_"), "auth_method": "NO_LOGIN"}, within)
         return name
 
-    def _ensure(self, name: str, spec: Mapping[str, Any]) -> bool:
-        return self.find(name) is None and self.create(name, spec)
+    def _ensure(self, name: str, spec: Mapping[str, Any], within: float) -> bool:
+        return self.find(name) is None and self.create(name, spec, within)
 
     def _visible(self, name: str, within: float) -> None:
         """Waits for a thing that somebody is making, or made a moment ago."""

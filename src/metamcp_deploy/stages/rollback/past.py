@@ -125,17 +125,16 @@ def kept_seconds(project: dict[str, Any] | None) -> float | None:
 
 
 def make(site: Site, past: Past) -> None:
-    """Makes the branch with an endpoint, and claims it in the ledger before; what is there is kept."""
-    workspace = site.workspace
-    if not past.there:
-        claimed = ledger.read(workspace.files, site.root)
-        ledger.write(workspace.files, site.root, claimed.plus({"branches": [past.branch]}))
-    events.emit(events.Progress(f"makes a branch of {past.source} as of {past.at}"))
-    made = workspace.lakebase.branch_at(past.branch, past.source, past.at)
+    """Makes the branch with an endpoint, which the ledger claims; what is there is kept."""
+    workspace, within = site.workspace, site.project.settings.waits.database
+    ours = not past.there or ledger.read(workspace.files, site.root).intends("branches", past.branch)
+    with ledger.claiming(site, {"branches": [past.branch] if ours else []}):
+        events.emit(events.Progress(f"makes a branch of {past.source} as of {past.at}"))
+        made = workspace.lakebase.branch_at(past.branch, past.source, past.at, within)
     events.emit(events.Changed("created" if made else "kept", "Lakebase branch", past.branch))
     endpoint = f"{past.branch}/endpoints/{site.project.settings.database.endpoint}"
     if not workspace.lakebase.children(past.branch, "endpoints"):
-        workspace.lakebase.ensure_endpoint(endpoint)
+        workspace.lakebase.ensure_endpoint(endpoint, within)
     names = [str(one["name"]) for one in workspace.lakebase.children(past.branch, "databases")]
     if past.database not in names:
         raise DeployError(
