@@ -42,7 +42,7 @@ def settled(project: Project) -> bool:
     return not found.plan.differs
 
 
-def test_what_is_made_is_claimed_before(
+def test_what_is_made_is_named_before_and_claimed_after(
     project: Project, bundled: Deploy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace, root = reach(project)
@@ -54,15 +54,18 @@ def test_what_is_made_is_claimed_before(
         patch.setattr(Apps, "create", interrupted)
         with pytest.raises(KeyboardInterrupt):
             bundled(project)
-    made = ledger.read(workspace.files, root)
+    before = ledger.read(workspace.files, root)
     name = project.settings.app.name
-    assert made.has("app", name)
-    assert made.has("project", f"projects/{name}")
-    assert made.has("scope", name)
-    assert made.has("secrets", "BETTER_AUTH_SECRET")
+    assert before.intends("app", name)
+    assert not before.has("app", name)
+    assert before.has("project", f"projects/{name}")
+    assert before.has("scope", name)
+    assert before.has("secrets", f"{name}/BETTER_AUTH_SECRET")
     assert workspace.files.read(f"{root}/state/deploy.lock") is None
     assert bundled(project)["app"] == name
-    assert ledger.read(workspace.files, root) == made
+    made = ledger.read(workspace.files, root)
+    assert made.has("app", name)
+    assert not made.intended
 
 
 def test_half_of_it_is_there(project: Project, deployed: Deploy, seen: Seen) -> None:
@@ -85,7 +88,7 @@ def test_an_app_that_a_failed_creation_left_is_made_again(project: Project, bund
     before = workspace.apps.get(name)
     left = {**before.raw, "url": "", "compute_status": {"state": "ERROR"}, "description": ""}
     context = Context(
-        site, desired.of(project.settings, site.root), ledger=Ledger({"app": name}), app=App(left)
+        site, desired.of(project.settings, site.root), ledger=Ledger({"app": (name,)}), app=App(left)
     )
     part = AppPart(context)
     part.look()
@@ -116,7 +119,7 @@ def test_a_renamed_app_leaves_one_behind_and_that_is_told(
     assert any(f"The app {name}, which this target made under that name, is still there." in t for t in told)
     workspace, root = reach(second)
     assert workspace.apps.get(name).state == "RUNNING"
-    assert ledger.read(workspace.files, root).made["former"] == [name]
+    assert ledger.read(workspace.files, root).names("app") == (name, f"{name}-new")
     assert settled(second)
 
 

@@ -120,10 +120,10 @@ def test_what_others_made_stays(project: Project, deployed: Deploy) -> None:
     assert not destroy.run(site, ALL).plan.differs
     assert left(site) >= {"app", "project", "scope", "releases"}
     # A database of ours in a project of theirs, made for an app of theirs.
-    made = {"database": f"projects/{name}/branches/production/databases/metamcp-app"}
-    ledger.write(site.workspace.files, site.root, ledger.Ledger(made))
+    made = f"projects/{name}/branches/production/databases/metamcp-app"
+    ledger.write(site.workspace.files, site.root, ledger.Ledger({"database": (made,)}))
     destroy.run(site, ALL)
-    assert site.workspace.lakebase.find(made["database"]) is None
+    assert site.workspace.lakebase.find(made) is None
     assert left(site) >= {"app", "project", "scope", "releases", "deployments"}
 
 

@@ -90,7 +90,8 @@ def test_made_once_from_strong_randomness_and_never_shown(
     assert value(project) == first
     assert first not in "".join(map(str, seen))
     assert ("created", "secret") in changed(seen)
-    assert ledger.read(connection.connect(project).files, connection.site(project).root).has("secrets", KEY)
+    made = ledger.read(connection.connect(project).files, connection.site(project).root)
+    assert made.has("secrets", f"{project.settings.secret_scope}/{KEY}")
 
 
 def test_one_that_is_given_is_stored_and_another_is_an_error(project: Project, deployed: Deploy) -> None:
@@ -208,7 +209,7 @@ def test_set_makes_scope_and_key_and_claims_them(project: Project, site: Site, s
     assert value(project, "API_KEY") == "first"
     made = ledger.read(site.workspace.files, site.root)
     assert made.has("scope", scope)
-    assert made.has("secrets", "API_KEY")
+    assert made.has("secrets", f"{scope}/API_KEY")
     secrets.store(site, "API_KEY", Secret("second"))
     assert value(project, "API_KEY") == "second"
     assert changed(seen)[-1] == ("changed", "secret")

@@ -131,7 +131,7 @@ class Instances:
             "capacity": capacity,
             "state": "STARTING",
             "made": False,
-            "creator": self.user,
+            "creator": request["principal"].name,
             "creation_time": stamp(time.time()),
         }
         self.store.save()

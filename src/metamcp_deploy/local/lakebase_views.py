@@ -20,7 +20,7 @@ def shown(databases: Databases, name: str) -> dict[str, Any]:
 def _status(databases: Databases, record: dict[str, Any]) -> dict[str, Any]:
     if "project_id" in record:
         known = ("project_id", "display_name", "pg_version", "default_branch")
-        return {**record["settings"], **{k: record[k] for k in known}, "owner": databases.user}
+        return {**record["settings"], **{k: record[k] for k in known}, "owner": _owner(databases, record)}
     if "branch_id" in record:
         return _branch_status(databases, record)
     if "endpoint_id" in record:
@@ -31,6 +31,12 @@ def _status(databases: Databases, record: dict[str, Any]) -> dict[str, Any]:
         return {k: record[k] for k in ("database_id", "postgres_database", "role")}
     of_role = ("role_id", "postgres_role", "identity_type", "auth_method", "attributes", "membership_roles")
     return {k: record[k] for k in of_role if k in record}
+
+
+def _owner(databases: Databases, project: dict[str, Any]) -> str:
+    """Whoever made a project stands first in its access list; an administrator's has none."""
+    holders = databases.store.family("acls").get(f"database-{project['name']}") or {}
+    return next(iter(holders), "").partition(":")[2] or databases.user
 
 
 def _branch_status(databases: Databases, record: dict[str, Any]) -> dict[str, Any]:

@@ -141,7 +141,7 @@ class Rights:
 
     def made(self, principal: Principal, request: web.Request, response: web.Response) -> None:
         """After a call that worked: whoever made a project or an instance manages it."""
-        if principal.admin or request.method != "POST":
+        if request.method != "POST":
             return
         if request.path == f"{_API}postgres/projects":
             self.lists.made("database-projects", request.query["project_id"], principal.name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy import __version__, events
@@ -69,7 +68,7 @@ def _begun(site: Site) -> dict[str, Any]:
         "format": 1,
         "kind": "destroy",
         "deployment": uuid.uuid4().hex,
-        "at": records.stamp(datetime.now(UTC).timestamp()),
+        "at": records.stamp(records.now(site.workspace)),
         "by": site.workspace.me,
         "tool": __version__,
         "host": site.workspace.host,
@@ -88,11 +87,8 @@ def _deleted(site: Site, found: Doomed) -> None:
         events.emit(events.Progress(f"deletes {thing.name}"))
         _delete(site, thing)
         events.emit(events.Changed("deleted", thing.what, thing.name))
-        left = left.less(thing.what, thing.name.rsplit("/", 1)[-1] if thing.what == "secrets" else thing.name)
-        if thing.what in ("project", "branch"):
-            left = left.without(*DATABASE)
-        elif thing.what == "scope":
-            left = left.without("secrets")
+        for what, name in [(thing.what, thing.name), *left.inside(thing.what, thing.name)]:
+            left = left.less(what, name)
         ledger.write(site.workspace.files, site.root, left)
 
 

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from metamcp_deploy.stages import records
+from metamcp_deploy.stages import desired, records
 from metamcp_deploy.stages.connection import Site
-from metamcp_deploy.stages.converge import ledger
+from metamcp_deploy.stages.converge import claims, ledger
 from metamcp_deploy.stages.converge.ledger import Ledger
 from metamcp_deploy.stages.converge.plan import ELSEWHERE, OURS, Action, Change, Plan
+from metamcp_deploy.stages.databases import Instance, Lakebase
 from metamcp_deploy.stages.records import Record
 
 if TYPE_CHECKING:
     from metamcp_deploy.workspace.apps import App
 
 # Ledger's names by what is asked for together, in the order of deleting: a branch before the one it came from.
-APPS = ("app", "former")
+APPS = ("app",)
 DATABASE = ("branches", "database", "role", "branch", "endpoint", "project", "instance")
 SECRETS = ("secrets", "scope")
 _KINDS = {
     "app": "app",
-    "former": "app",
     "branches": "Lakebase branch",
     "database": "Lakebase database",
     "role": "Lakebase role",
@@ -45,10 +45,16 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Thing:
-    """One thing that the target made: its name in the ledger (`what`), and in the workspace."""
+    """One thing that the target made: its kind in the ledger, its name, whether the settings name another by now."""
 
     what: str
     name: str
+    former: bool = False
+
+    @property
+    def told(self) -> str:
+        """What a plan says about it."""
+        return "of before: the settings name another" if self.former else ""
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,7 @@ class Doomed:
     @property
     def plan(self) -> Plan:
         """All of it, with what stays."""
-        changes = [Change(Action.DELETE, _KINDS[t.what], t.name, OURS) for t in self.going]
+        changes = [Change(Action.DELETE, _KINDS[t.what], t.name, OURS, t.told) for t in self.going]
         changes += [Change(Action.KEEP, _KINDS[t.what], t.name, OURS, _asked_for(t)) for t in self.staying]
         changes += self.others
         if self.releases and self.files_go:
@@ -108,7 +114,8 @@ class Doomed:
 
 
 def _asked_for(thing: Thing) -> str:
-    return "--with-database deletes it" if thing.what in DATABASE else "--with-secrets deletes it"
+    asked = "--with-database deletes it" if thing.what in DATABASE else "--with-secrets deletes it"
+    return "; ".join(filter(None, (thing.told, asked)))
 
 
 def look(site: Site, wishes: Wishes) -> Doomed:
@@ -118,9 +125,10 @@ def look(site: Site, wishes: Wishes) -> Doomed:
         DeployError: those of the login and the ledger.
     """
     workspace, name = site.workspace, site.project.settings.app.name
-    made = ledger.read(workspace.files, site.root)
+    made = claims.recognised(workspace, ledger.read(workspace.files, site.root))
     app = workspace.apps.find(name)
-    things = [*_apps(site, made, app), *_database(site, made), *_secrets(site, made)]
+    found = [*_apps(site, made, app), *_database(site, made), *_secrets(site, made)]
+    things = [replace(thing, former=_is_former(site, thing)) for thing in found]
     asked = {*APPS, *(DATABASE if wishes.database else ()), *(SECRETS if wishes.secrets else ())}
     handed = _handed_over(site)
     kept, newest = records.counted(workspace, site.root)
@@ -131,6 +139,7 @@ def look(site: Site, wishes: Wishes) -> Doomed:
         others=(
             *(() if app is None or made.has("app", name) else (_not_ours(app),)),
             *(Change(Action.CHECK, _KINDS[t.what], t.name, ELSEWHERE) for t in things if t.what in handed),
+            *_unclear(site, made),
         ),
         principal=app.principal if app else "",
         releases=sum(entry.folder for entry in workspace.files.entries(f"{site.root}/releases").values()),
@@ -152,42 +161,51 @@ def _not_ours(app: App) -> Change:
     return Change(Action.CHECK, "app", app.name, creator, "this target did not make it")
 
 
-def _things(made: Ledger, whats: tuple[str, ...]) -> Iterator[Thing]:
-    for what in whats:
-        names = made.made.get(what) or []
-        yield from (Thing(what, str(name)) for name in (names if isinstance(names, list) else [names]))
+def _unclear(site: Site, made: Ledger) -> Iterator[Change]:
+    """What a run was about to make when it was killed, and what does not tell who made it."""
+    why = "whether this target made it is not known"
+    for what, names in made.intended.items():
+        for name in names:
+            if what != "endpoint" and claims.there(site.workspace, what, name):
+                yield Change(Action.CHECK, _KINDS[what], name, "", why)
+
+
+def _is_former(site: Site, thing: Thing) -> bool:
+    wanted = desired.of(site.project.settings, site.root)
+    now = {wanted.app.name} if thing.what in APPS else {wanted.secrets.scope}
+    if isinstance(wanted.database, Instance) and thing.what in DATABASE:
+        now = {wanted.database.name}
+    elif thing.what in DATABASE:
+        now = {wanted.database.project} if isinstance(wanted.database, Lakebase) else set()
+    return not any(f"{thing.name}/".startswith(f"{name}/") for name in now)
 
 
 def _apps(site: Site, made: Ledger, app: App | None) -> Iterator[Thing]:
     """The app, and those that the target made under other names, where they are there."""
-    for thing in _things(made, APPS):
-        known = app if app is not None and app.name == thing.name else None
-        if known or (thing.name != site.project.settings.app.name and site.workspace.apps.find(thing.name)):
-            yield thing
+    for name in made.names("app"):
+        known = app if app is not None and app.name == name else None
+        if known or (name != site.project.settings.app.name and site.workspace.apps.find(name)):
+            yield Thing("app", name)
 
 
 def _database(site: Site, made: Ledger) -> Iterator[Thing]:
     """What of the database is there and has to be named: a project takes all with it, a branch what is on it."""
-    inner = () if made.made.get("branch") else ("database", "role")
-    whats = (
-        ("project", "instance") if made.made.get("project") else ("branches", *inner, "branch", "instance")
-    )
-    for thing in _things(made, whats):
-        look = site.workspace.instances.find if thing.what == "instance" else site.workspace.lakebase.find
-        if look(thing.name) is not None:
-            yield thing
+    with_others = {pair for what in DATABASE for name in made.names(what) for pair in made.inside(what, name)}
+    for what in DATABASE:
+        for name in made.names(what):
+            alone = (what, name) not in with_others and what != "endpoint"
+            if alone and claims.there(site.workspace, what, name):
+                yield Thing(what, name)
 
 
 def _secrets(site: Site, made: Ledger) -> Iterator[Thing]:
-    """The scope, if it holds nothing of others; else the keys that this target made."""
-    scope, keys = made.made.get("scope"), set(made.made.get("secrets") or [])
-    if not (scope or keys):
-        return
-    in_scope = str(scope or site.project.settings.secret_scope)
-    written = site.workspace.secrets.written(in_scope)
-    if written is None:
-        return
-    if scope and set(written) <= keys:
-        yield Thing("scope", in_scope)
-    else:
-        yield from (Thing("secrets", f"{in_scope}/{key}") for key in sorted(keys & set(written)))
+    """Each scope, if it holds nothing of others; else the keys that this target made."""
+    for scope in sorted({*made.names("scope"), *(name.partition("/")[0] for name in made.names("secrets"))}):
+        written = site.workspace.secrets.written(scope)
+        if written is None:
+            continue
+        names = {f"{scope}/{key}" for key in written}
+        if made.has("scope", scope) and names <= set(made.names("secrets")):
+            yield Thing("scope", scope)
+        else:
+            yield from (Thing("secrets", name) for name in sorted(names & set(made.names("secrets"))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from metamcp_deploy import events
 from metamcp_deploy.config.secret import Secret
@@ -151,7 +151,7 @@ def plan(site: Site, kept: Kept, name: str) -> Plan:
         made.owner("scope", kept.scope),
     )
     if there:
-        owner = made.owner("secrets", name)
+        owner = made.owner("secrets", f"{kept.scope}/{name}")
         return Plan((scope, Change(Action.CHANGE, "secret", f"{kept.scope}/{name}", owner, "another value")))
     return Plan((scope, Change(Action.CREATE, "secret", f"{kept.scope}/{name}")))
 
@@ -174,17 +174,17 @@ def store(site: Site, name: str, value: Secret, *, force_lock: bool = False) -> 
 
 
 def write(site: Site, kept: Kept, name: str, value: Secret) -> None:
-    """Writes a key; the lock is held. What is new is claimed in the ledger first."""
+    """Writes a key; the lock is held. The ledger claims what is new."""
     store, there = site.workspace.secrets, kept.key(name).written is not None
-    made: dict[str, Any] = {} if kept.there else {"scope": kept.scope}
-    made |= {} if there else {"secrets": [name]}
-    if made:
-        files = site.workspace.files
-        ledger.write(files, site.root, ledger.read(files, site.root).plus(made))
-    if not kept.there:
-        store.create_scope(kept.scope)
-        events.emit(events.Changed("created", "secret scope", kept.scope))
-    store.put(kept.scope, name, value)
+    new = {
+        "scope": [] if kept.there else [kept.scope],
+        "secrets": [] if there else [f"{kept.scope}/{name}"],
+    }
+    with ledger.claiming(site, new):
+        if not kept.there:
+            store.create_scope(kept.scope)
+            events.emit(events.Changed("created", "secret scope", kept.scope))
+        store.put(kept.scope, name, value)
     events.emit(events.Changed("changed" if there else "created", "secret", f"{kept.scope}/{name}"))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.stages.converge import app_fields, app_waits
+from metamcp_deploy.stages.converge.ledger import Things
 from metamcp_deploy.stages.converge.part import Part
 from metamcp_deploy.stages.converge.plan import ELSEWHERE, OURS, Action, Change, Difference
 from metamcp_deploy.stages.desired import MARK
@@ -84,7 +85,7 @@ class AppPart(Part):
         found = self.found
         if found is None or found.compute != "ERROR" or (found.url and found.principal):
             return False
-        return self._owner == OURS and not (found.active or found.raw.get("default_source_code_path"))
+        return self._owner == OURS and not found.deployed
 
     @property
     def differences(self) -> tuple[Difference, ...]:
@@ -121,17 +122,15 @@ class AppPart(Part):
         return Change(Action.KEEP, "app", name, OURS)
 
     def _former(self) -> tuple[Change, ...]:
-        names = [*self.context.ledger.made.get("former", []), self.context.ledger.made.get("app")]
-        others = sorted({n for n in names if n and n != self.context.desired.app.name})
+        others = [n for n in self.context.ledger.names("app") if n != self.context.desired.app.name]
         why = "the target's former app: it stays, and costs, until somebody deletes it"
         return tuple(Change(Action.KEEP, "app", name, OURS, why) for name in others)
 
-    def makes(self) -> dict[str, Any]:
-        """The app, where it is missing or taken over; a former one is remembered."""
+    def makes(self) -> Things:
+        """The app, where it is missing or taken over."""
         if self._change().action not in (Action.CREATE, Action.RECREATE, Action.ADOPT):
             return {}
-        former = [change.name for change in self._former()]
-        return {"app": self.context.desired.app.name, **({"former": former} if former else {})}
+        return {"app": [self.context.desired.app.name]}
 
     def apply(self) -> None:
         """Makes the app, or changes it."""
@@ -147,13 +146,17 @@ class AppPart(Part):
         if self._deleting or change.action is Action.RECREATE:
             app_waits.gone(self.context.workspace, name, self.context.settings.waits.deletion)
         if change.action in (Action.CREATE, Action.RECREATE):
-            self.context.app = self._created()
+            made = self._created()
+            self.claim("app", [name])
+            self.context.app = self._whole(made)
             return
         if moved := app_fields.moved(change.differences):
             events.emit(events.Warned(f"The app {name}: {moved}."))
         if change.differences:
             apps.update(name, app_fields.body(change.differences, self.found, self.context.desired.app))
             app_waits.changed(self.context.workspace, name, self.context.settings.waits.change)
+        if change.action is Action.ADOPT:
+            self.claim("app", [name])
         fields = ", ".join(sorted({d.field.partition(".")[0] for d in change.differences}))
         done = "changed" if fields else "kept"
         events.emit(events.Changed(done, "app", f"{name} ({fields})" if fields else name))
@@ -174,13 +177,13 @@ class AppPart(Part):
         except DeployError as e:
             if e.code is not Code.ALREADY_EXISTS:
                 raise
-            # An earlier answer was lost; nobody else works here: the lock is held and the ledger claims the name.
+            # An earlier answer was lost, or somebody was faster.
             made = self.context.workspace.apps.get(wanted.name)
             if made.raw.get("creator") != self.context.workspace.me:
                 self.found = made
                 self._may_be_changed()
         events.emit(events.Changed("created", "app", wanted.name))
-        return self._whole(made)
+        return made
 
     def _whole(self, seen: App | None) -> App:
         """The app once it has its URL and its principal."""

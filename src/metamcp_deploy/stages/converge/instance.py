@@ -6,6 +6,8 @@ from typing import Any
 
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.stages.converge import claims
+from metamcp_deploy.stages.converge.ledger import Things
 from metamcp_deploy.stages.converge.part import Context, Part
 from metamcp_deploy.stages.converge.plan import ELSEWHERE, OURS, Action, Change, Difference
 from metamcp_deploy.stages.databases import Instance
@@ -72,9 +74,9 @@ class InstancePart(Part):
         differences = self._resized if managed else ()
         return (Change(action, _KIND, name, owner if managed else ELSEWHERE, reason, differences),)
 
-    def makes(self) -> dict[str, Any]:
+    def makes(self) -> Things:
         """The instance, where it is missing."""
-        return {"instance": self.wanted.name} if self.found is None else {}
+        return {"instance": [self.wanted.name]} if self.found is None else {}
 
     def apply(self) -> None:
         """Makes, starts or resizes it, and waits for it."""
@@ -87,6 +89,10 @@ class InstancePart(Part):
         if change.action is Action.CREATE:
             events.emit(events.Warned(f"The database instance {name} is {_LEGACY}."))
             done = "created" if instances.create(name, self.wanted.capacity) else "kept"
+            workspace = self.context.workspace
+            # One that was there suddenly is ours where an answer was lost.
+            if done == "created" or claims.maker(workspace, "instance", name) == workspace.me:
+                self.claim("instance", [name])
         elif change.action is Action.START:
             instances.change(name, {"stopped": False})
         if change.differs:

@@ -8,6 +8,8 @@ from typing import Any
 
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.stages.converge import claims
+from metamcp_deploy.stages.converge.ledger import Things
 from metamcp_deploy.stages.converge.part import Context, Part
 from metamcp_deploy.stages.converge.plan import ELSEWHERE, OURS, Action, Change, Difference
 from metamcp_deploy.stages.databases import Lakebase
@@ -31,6 +33,7 @@ class LakebasePart(Part):
         own = {what: str(getattr(wanted, what)) for what in ("project", "branch", "endpoint", "database")}
         self.names = {what: name for what in _WORDS if (name := (own | role).get(what))}
         self.there: dict[str, dict[str, Any] | None] = {}
+        self.ours = False  # the project, once `apply` has made it
 
     def look(self) -> None:
         """One request where nothing is there, three where all is; one more for a principal's role."""
@@ -108,11 +111,11 @@ class LakebasePart(Part):
         missing = any(found is None for found in self.there.values())
         return missing or any(bool(self.differences(what)) for what in ("project", "endpoint"))
 
-    def makes(self) -> dict[str, Any]:
+    def makes(self) -> Things:
         """What is missing. What comes with a project is its."""
         if not self.wanted.managed:
             return {}
-        return {what: self.names[what] for what, found in self.there.items() if found is None}
+        return {what: [self.names[what]] for what, found in self.there.items() if found is None}
 
     def apply(self) -> None:
         """In their order: each is in the one before."""
@@ -120,7 +123,17 @@ class LakebasePart(Part):
             return
         for what in self.names:
             done = self._made(what) if self.there[what] is None else self._changed(what)
+            if self.there[what] is None and self._is_ours(what, done):
+                self.claim(what, [self.names[what]])
             events.emit(events.Changed(done, _WORDS[what], self.names[what]))
+
+    def _is_ours(self, what: str, done: str) -> bool:
+        """Whether this run made what was missing: one that is there suddenly is ours, too, where an answer was lost."""
+        if what == "project":
+            workspace = self.context.workspace
+            self.ours = done == "created" or claims.maker(workspace, what, self.names[what]) == workspace.me
+            return self.ours
+        return self.ours or not self._comes_with_project(what)
 
     def _made(self, what: str) -> str:
         lakebase, wanted = self.context.workspace.lakebase, self.wanted

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.stages.connection import Site
-from metamcp_deploy.stages.converge.ledger import Ledger
+from metamcp_deploy.stages.converge.ledger import Ledger, Things
 from metamcp_deploy.stages.converge.plan import Change
 from metamcp_deploy.stages.desired import Desired
 
@@ -26,7 +26,9 @@ class Context:
         site: the target's place in its workspace.
         desired: how it should be.
         adopt: `--adopt`: take over an app of somebody else.
-        ledger: what the target made so far.
+        ledger: what the target made so far, as `claims` recognises it.
+        kept: the ledger as it is in the workspace.
+        made: what parts have made since, for the ledger: (kind, name).
         record: path and content of the running deployment's record; None without one.
         app: the app as it was seen or made last; None while there is none.
         written: key of the secret scope → when it was last written; None where that is not known (any more).
@@ -36,6 +38,8 @@ class Context:
     desired: Desired
     adopt: bool = False
     ledger: Ledger = field(default_factory=Ledger)
+    kept: Ledger = field(default_factory=Ledger)
+    made: list[tuple[str, str]] = field(default_factory=list)
     record: tuple[str, dict[str, Any]] | None = None
     app: App | None = None
     written: dict[str, int] | None = None
@@ -74,9 +78,13 @@ class Part(ABC):
     def changes(self) -> tuple[Change, ...]:
         """What would be done, kept things included; from what `look` saw, without a request."""
 
-    def makes(self) -> dict[str, Any]:
-        """What of `changes` is to be claimed in the ledger before it is made."""
+    def makes(self) -> Things:
+        """What of `changes` the ledger is to name before it is made; `apply` claims each once it is."""
         return {}
+
+    def claim(self, what: str, names: Iterable[str]) -> None:
+        """Notes what is made, for the ledger; from any thread."""
+        self.context.made.extend((what, name) for name in names)
 
     @abstractmethod
     def apply(self) -> None:

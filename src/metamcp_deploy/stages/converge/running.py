@@ -39,13 +39,17 @@ class DeploymentPart(Part):
     @property
     def wanted(self) -> records.Wanted | None:
         """What should run; None before the app has an address, or without a release."""
+        return None if self.release is None else self._with(self.release)
+
+    def _with(self, release: str) -> records.Wanted | None:
+        """These settings with a release; None before the app has an address."""
         app, desired = self.context.app, self.context.desired
-        if app is None or not app.url or self.release is None:
+        if app is None or not app.url:
             return None
         written = self.context.written or {}
         return records.Wanted(
-            release=self.release,
-            source_code_path=releases.path_of(self.context.site.root, self.release),
+            release=release,
+            source_code_path=releases.path_of(self.context.site.root, release),
             env=desired.app.environment(app.url),
             resources=[dict(r) for r in desired.app.resources],
             # Another value needs another start.
@@ -61,19 +65,20 @@ class DeploymentPart(Part):
         return (*started, self._deployment())
 
     def _deployment(self) -> Change:
-        app, wanted, name = (
-            self.context.app,
-            self.wanted,
-            f"of release {self.release or 'that is not built yet'}",
-        )
+        app, deployed = self.context.app, self.context.deployed
+        name = f"of release {self.release or 'that is not built yet'}"
+        wanted = self._with(self.release or str(deployed.get("release") or ""))
         if app is None or wanted is None or (app.active is None and app.pending is None):
             return Change(Action.DEPLOY, "deployment", name, OURS, "nothing runs")
         if app.active is None or self.context.record is None:
             return Change(Action.DEPLOY, "deployment", name, OURS, "what runs was not deployed by this tool")
-        if records.matches(self.context.deployed, wanted):
+        if self.release is None:
+            differing = tuple(differences(deployed, wanted))
+            return Change(Action.DEPLOY, "deployment", name, OURS, "once it is built", differing)
+        if records.matches(deployed, wanted):
             if self.redeploy:
                 return Change(Action.DEPLOY, "deployment", name, OURS, "--redeploy")
-            if app.state == "RUNNING" and self.context.deployed.get("outcome") == "IN_PROGRESS":
+            if app.state == "RUNNING" and deployed.get("outcome") == "IN_PROGRESS":
                 why = "it ran to its end without the run that began it: its record is completed"
                 return Change(Action.WAIT, "deployment", app.active.id, OURS, why)
             if app.state == "RUNNING":
@@ -81,9 +86,7 @@ class DeploymentPart(Part):
             return Change(
                 Action.DEPLOY, "deployment", name, OURS, f"the app is {app.state or 'in no known state'}"
             )
-        return Change(
-            Action.DEPLOY, "deployment", name, OURS, "", tuple(differences(self.context.deployed, wanted))
-        )
+        return Change(Action.DEPLOY, "deployment", name, OURS, "", tuple(differences(deployed, wanted)))
 
     @property
     def app(self) -> App:

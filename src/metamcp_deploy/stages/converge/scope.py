@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from metamcp_deploy import events
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.stages.converge import claims
+from metamcp_deploy.stages.converge.ledger import Things
 from metamcp_deploy.stages.converge.part import Part
 from metamcp_deploy.stages.converge.plan import ELSEWHERE, OURS, Action, Change
 from metamcp_deploy.stages.environment import AUTH_SECRET
@@ -119,28 +121,31 @@ class Scope(Part):
         if key not in (self.written or {}):
             how = f"the {AUTH_SECRET} given here" if self.given else "a random value"
             return Change(Action.CREATE, "secret", name, OURS, how)
-        owner = self.context.ledger.owner("secrets", key) if managed else ELSEWHERE
+        owner = self.context.ledger.owner("secrets", name) if managed else ELSEWHERE
         return Change(Action.KEEP if managed else Action.CHECK, "secret", name, owner)
 
-    def makes(self) -> dict[str, Any]:
+    def makes(self) -> Things:
         """The scope and the key, where they are missing."""
-        made: dict[str, Any] = {}
-        if self.written is None:
-            made["scope"] = self.context.desired.secrets.scope
-        if self.auth not in (self.written or {}):
-            made["secrets"] = [self.auth]
-        return made
+        return {
+            "scope": [self.context.desired.secrets.scope] if self.written is None else [],
+            "secrets": [self._name] if self.auth not in (self.written or {}) else [],
+        }
 
     def apply(self) -> None:
         """Makes what is missing."""
         store, wanted = self.context.workspace.secrets, self.context.desired.secrets
         new = self.written is None and store.create_scope(wanted.scope)
         if self.written is None:
+            workspace = self.context.workspace
+            # One that was there suddenly is ours where an answer was lost.
+            if new or claims.maker(workspace, "scope", wanted.scope) == workspace.me:
+                self.claim("scope", [wanted.scope])
             events.emit(events.Changed("created", "secret scope", wanted.scope))
         # Asked again, and of the value itself: a list may lag behind, and nothing brings back what is written over.
         missing = self.auth not in (self.written or {})
         if missing and (new or store.get(wanted.scope, self.auth) is None):
             store.put(wanted.scope, self.auth, self.given or random_value())
+            self.claim("secrets", [self._name])
             self.context.written = None
             events.emit(events.Changed("created", "secret", self._name))
         else:

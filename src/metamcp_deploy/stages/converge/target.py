@@ -10,11 +10,12 @@ from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.stages import records, releases
 from metamcp_deploy.stages.connection import Site
-from metamcp_deploy.stages.converge import ledger, together
+from metamcp_deploy.stages.converge import claims, ledger, together
 from metamcp_deploy.stages.converge.app import AppPart
 from metamcp_deploy.stages.converge.grants import Grants
 from metamcp_deploy.stages.converge.instance import InstancePart
 from metamcp_deploy.stages.converge.lakebase import LakebasePart
+from metamcp_deploy.stages.converge.ledger import Ledger
 from metamcp_deploy.stages.converge.part import Context, Part
 from metamcp_deploy.stages.converge.plan import Change, Plan
 from metamcp_deploy.stages.converge.scope import Scope
@@ -23,6 +24,10 @@ from metamcp_deploy.stages.databases import Instance, Lakebase
 from metamcp_deploy.stages.desired import Desired
 
 _OFFICIAL = ("terraform.tfstate", "resources.json")
+# Failures after which the workspace still answers: what was made beside them is written down.
+_ANSWERED = frozenset(
+    {Code.PERMISSION_DENIED, Code.REQUEST_REFUSED, Code.ALREADY_EXISTS, Code.FEATURE_MISSING}
+)
 # An action as events word it.
 _KEPT = "kept"
 
@@ -47,7 +52,7 @@ def converged(
     """
     found = Target(Context(site, desired, adopt), release)
     found.context.app = site.workspace.apps.find(desired.app.name)
-    if found.context.app is not None and not found.looked(before_writing=False).differs:
+    if found.context.app is not None and not found.looked(before_writing=False).differs and found.recorded:
         found.keep()
         return found.context
     with site.locked(force_lock):
@@ -98,18 +103,40 @@ class Target:
         return Plan(tuple(change for part in self.parts for change in part.changes()))
 
     def apply(self) -> None:
-        """Carries the plan out: claims what it makes, then group after group."""
-        claimed = self.context.ledger
+        """Carries the plan out, group after group; the ledger tells before what is to be made, and after what was."""
+        wanted = self.context.ledger
         for part in self.parts:
-            claimed = claimed.plus(part.makes())
-        if claimed != self.context.ledger:
-            ledger.write(self.context.workspace.files, self.context.site.root, claimed)
-            self.context.ledger = claimed
+            wanted = wanted.intending(part.makes(), self.context.workspace.me)
+        self._write(wanted)
         for group in self.groups:
             for part in group:
                 if not _differs(part):
                     _keep(part.changes())
-            together.run([part.apply for part in group if _differs(part)], self.context.workspace.clock)
+            try:
+                together.run([part.apply for part in group if _differs(part)], self.context.workspace.clock)
+            except DeployError as e:
+                if e.code in _ANSWERED:
+                    self._claim()
+                raise
+            self._claim()
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the ledger in the workspace says what is known."""
+        return self.context.ledger == self.context.kept
+
+    def _claim(self) -> None:
+        """Writes down what was made since."""
+        made = self.context.ledger
+        for what, name in self.context.made:
+            made = made.plus({what: [name]})
+        self._write(made)
+
+    def _write(self, new: Ledger) -> None:
+        self.context.ledger = new
+        if not self.recorded:
+            ledger.write(self.context.workspace.files, self.context.site.root, new)
+            self.context.kept = new
 
     def keep(self) -> None:
         """Tells that everything is as it should be."""
@@ -120,7 +147,7 @@ class Target:
         files, root = self.context.workspace.files, self.context.site.root
         names = set(files.entries(f"{root}/state"))
         if ledger.NAME in names:
-            self.context.ledger = ledger.read(files, root)
+            self._ledger()
         for name in names & set(_OFFICIAL):
             content = files.read(f"{root}/state/{name}")
             if content is not None and _manages(content, self.context.desired.app.name):
@@ -133,7 +160,8 @@ class Target:
                 )
 
     def _ledger(self) -> None:
-        self.context.ledger = ledger.read(self.context.workspace.files, self.context.site.root)
+        self.context.kept = ledger.read(self.context.workspace.files, self.context.site.root)
+        self.context.ledger = claims.recognised(self.context.workspace, self.context.kept)
 
     def _record(self) -> None:
         app = self.context.app

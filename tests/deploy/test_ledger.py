@@ -1,0 +1,270 @@
+"""What a target made is known whatever became of the run that made it, and what others made is never taken for that."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from embedded_people import grant, grant_scope, machine, person
+from others import elsewhere
+from tiny_app import with_app, with_settings, write_databricks_yml
+
+from metamcp_deploy import local, pipeline
+from metamcp_deploy.config.project import Project
+from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.local import faults
+from metamcp_deploy.stages import connection, destroy, doomed, outlook
+from metamcp_deploy.stages.connection import Site
+from metamcp_deploy.stages.converge import ledger
+from metamcp_deploy.stages.converge.ledger import Intent, Ledger
+from metamcp_deploy.stages.converge.plan import Action, Plan
+from metamcp_deploy.stages.deploy import Wishes as DeployWishes
+from metamcp_deploy.stages.doomed import Wishes
+from metamcp_deploy.workspace import Workspace
+from metamcp_deploy.workspace.apps import App, Apps
+from metamcp_deploy.workspace.lakebase import Lakebase
+from metamcp_deploy.workspace.secrets import Secrets
+
+ADA, DEVELOPER = "ada@example.com", "developer@example.com"
+ALL = Wishes(database=True, secrets=True)
+KEY = "BETTER_AUTH_SECRET"
+Deploy = Callable[..., pipeline.Facts]
+
+
+@pytest.fixture
+def running(base: Project) -> local.Running:
+    return local.up(base)
+
+
+@pytest.fixture
+def hers(project: Project, running: local.Running, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The target as somebody deploys it who is no administrator, and logged in as her."""
+    for variable, value in machine(person(running, ADA)).items():
+        monkeypatch.setenv(variable, value)
+    return elsewhere(project, running.url, f"/Workspace/Shared/{project.settings.app.name}")
+
+
+def kept(project: Project) -> Ledger:
+    site = connection.site(project)
+    return ledger.read(site.workspace.files, site.root)
+
+
+def planned(project: Project, **wishes: Any) -> Plan:
+    found = outlook.look(project, outlook.REMOTE, DeployWishes(**wishes))
+    assert found.plan is not None
+    return found.plan
+
+
+def going(site: Site) -> set[tuple[str, str]]:
+    return {(thing.what, thing.name) for thing in doomed.look(site, ALL).going}
+
+
+@contextmanager
+def killed(*calls: tuple[type, str]) -> Iterator[None]:
+    """A run that ends as soon as one of these has done its work, and before anybody knows."""
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name in calls:
+            patch.setattr(owner, name, _ending(getattr(owner, name)))
+        with pytest.raises(KeyboardInterrupt):
+            yield
+
+
+def _ending(real: Callable[..., Any]) -> Callable[..., Any]:
+    def done(*given: Any, **named: Any) -> None:
+        real(*given, **named)
+        raise KeyboardInterrupt
+
+    return done
+
+
+def test_an_older_ledger_is_read(project: Project) -> None:
+    site = connection.site(project)
+    files = site.workspace.files
+    files.make_folder(f"{site.root}/state")
+    older = {
+        "app": "b",
+        "former": ["a"],
+        "project": "projects/p",
+        "branches": ["projects/p/branches/r"],
+        "scope": "s",
+        "secrets": ["K", "L"],
+    }
+    files.write(f"{site.root}/state/{ledger.NAME}", json.dumps({"format": 1, "made": older}).encode())
+    assert kept(project).made == {
+        "app": ("a", "b"),
+        "project": ("projects/p",),
+        "branches": ("projects/p/branches/r",),
+        "scope": ("s",),
+        "secrets": ("s/K", "s/L"),
+    }
+    files.write(f"{site.root}/state/{ledger.NAME}", b'{"format": 1, "made": {"secrets": ["K"]}}')
+    assert kept(project) == Ledger()  # in a scope of others: which one, nobody knows
+
+
+def test_it_is_written_and_read(project: Project) -> None:
+    site = connection.site(project)
+    site.workspace.files.make_folder(f"{site.root}/state")
+    written = Ledger({"app": ("a",)}).intending({"app": ["a", "b"], "scope": ["s"]}, ADA)
+    ledger.write(site.workspace.files, site.root, written)
+    assert kept(project) == written
+    assert set(written.intended["app"]) == {"b"}
+    assert written.plus({"app": ["b"]}).less("app", "a").less("scope", "s") == Ledger({"app": ("b",)})
+
+
+def test_what_an_administrator_makes_after_a_refusal_is_not_ours(
+    project: Project, hers: Project, running: local.Running, bundled: Deploy
+) -> None:
+    name = project.settings.app.name
+    refusals = ("postgres/projects", "secrets/scopes/create", "apps")
+    for path in refusals:
+        faults.add(running, faults.Fault("403", f"POST /api/2.0/{path}"))
+    try:
+        with pytest.raises(DeployError) as caught:
+            bundled(hers)
+    finally:
+        faults.clear(running)
+    assert caught.value.code is Code.PERMISSION_DENIED
+    assert kept(hers).made == {}
+    workspace = connection.connect(project)
+    workspace.lakebase.create(f"projects/{name}", {"display_name": name})
+    workspace.secrets.create_scope(name)
+    workspace.secrets.put(name, KEY, Secret("x" * 40))
+    workspace.apps.create(name, {"description": "made by hand"})
+    grant(running, "database-projects", name, "CAN_MANAGE", user_name=ADA)
+    grant(running, "apps", name, "CAN_MANAGE", user_name=ADA)
+    grant_scope(running, name, "MANAGE", ADA)
+    with pytest.raises(DeployError, match=f"made by {DEVELOPER}") as caught:
+        planned(hers)
+    assert caught.value.code is Code.ALREADY_EXISTS
+    plan = planned(hers, adopt=True)
+    assert plan.of("Lakebase project")[0].owner == DEVELOPER
+    assert plan.of("secret scope")[0].owner == ""
+    assert plan.of("app")[0].owner == DEVELOPER
+    site = connection.site(hers)
+    assert going(site) == set()
+    destroy.run(site, ALL)
+    assert workspace.lakebase.find(f"projects/{name}")
+    assert workspace.secrets.written(name)
+    assert workspace.apps.find(name)
+
+
+@pytest.mark.parametrize("call", [(Apps, "create"), (Lakebase, "create"), (Secrets, "create_scope")])
+def test_what_a_killed_run_made_is_ours(
+    project: Project, hers: Project, bundled: Deploy, call: tuple[type, str]
+) -> None:
+    with killed(call):
+        bundled(hers)
+    name = project.settings.app.name
+    thing = {Apps: ("app", name), Lakebase: ("project", f"projects/{name}"), Secrets: ("scope", name)}[
+        call[0]
+    ]
+    before = kept(hers)
+    assert before.intends(*thing)
+    assert before.intended[thing[0]][thing[1]].by == ADA
+    assert thing in going(connection.site(hers))
+    bundled(hers)
+    after = kept(hers)
+    assert after.has(*thing)
+    assert not after.intended
+    assert not planned(hers).of("app")[0].differs
+
+
+def test_an_answer_that_was_lost(hers: Project, running: local.Running, bundled: Deploy) -> None:
+    lost = ("postgres/projects", "secrets/scopes/create", "secrets/put", "apps")
+    for path in lost:
+        faults.add(running, faults.Fault("lost", f"POST /api/2.0/{path}", calls="1"))
+    try:
+        bundled(hers)
+    finally:
+        faults.clear(running)
+    made = kept(hers)
+    assert not made.intended
+    for what in ("app", "project", "scope", "secrets"):
+        assert made.names(what), what
+
+
+def test_an_app_that_somebody_else_made_meanwhile(
+    project: Project, hers: Project, running: local.Running, bundled: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, real, theirs = project.settings.app.name, Apps.create, connection.connect(project).apps
+
+    def slower(self: Apps, *given: Any) -> App:
+        if self is not theirs:
+            theirs.create(name, {"description": "faster"})
+            grant(running, "apps", name, "CAN_MANAGE", user_name=ADA)
+        return real(self, *given)
+
+    monkeypatch.setattr(Apps, "create", slower)
+    with pytest.raises(DeployError, match=f"made by {DEVELOPER}") as caught:
+        bundled(hers)
+    assert caught.value.code is Code.ALREADY_EXISTS
+    assert not kept(hers).has("app", name)
+    assert kept(hers).has("project", f"projects/{name}")
+    assert ("app", name) not in going(connection.site(hers))
+
+
+def test_what_is_intended_and_does_not_tell_stays(project: Project, deployed: Deploy) -> None:
+    deployed(project)
+    site = connection.site(project)
+    name = project.settings.app.name
+    database = f"projects/{name}/branches/production/databases/metamcp-app"
+    intended = {"database": {database: Intent(site.workspace.me, "2026-01-01T00:00:00Z")}}
+    ledger.write(site.workspace.files, site.root, Ledger({"app": (name,)}, intended))
+    found = doomed.look(site, ALL)
+    (change,) = found.plan.of("Lakebase database")
+    assert (change.action, change.reason) == (Action.CHECK, "whether this target made it is not known")
+    assert {thing.what for thing in found.going} == {"app"}
+
+
+def test_a_scope_of_before_and_one_of_others(project: Project, deployed: Deploy) -> None:
+    name = project.settings.app.name
+    deployed(project)
+    site = connection.site(project)
+    workspace: Workspace = site.workspace
+    workspace.secrets.create_scope(f"{name}-theirs")
+    workspace.secrets.put(f"{name}-theirs", KEY, Secret("theirs" * 8))
+    moved = with_settings(project, secrets={"scope": f"{name}-theirs"})
+    deployed(moved)
+    found = doomed.look(connection.site(moved), ALL)
+    (change,) = found.plan.of("secret scope")
+    assert (change.action, change.name) == (Action.DELETE, name)
+    assert change.reason == "of before: the settings name another"
+    assert not found.plan.of("secret")
+    destroy.run(connection.site(moved), ALL)
+    assert workspace.secrets.written(name) is None
+    assert set(workspace.secrets.written(f"{name}-theirs") or {}) == {KEY}
+
+
+def test_a_project_of_before(project: Project, deployed: Deploy) -> None:
+    name = project.settings.app.name
+    deployed(project)
+    moved = with_settings(project, database={"project": f"{name}-two"})
+    deployed(moved)
+    site = connection.site(moved)
+    plan = doomed.look(site, Wishes()).plan
+    assert {(c.name, c.reason) for c in plan.of("Lakebase project")} == {
+        (f"projects/{name}", "of before: the settings name another; --with-database deletes it"),
+        (f"projects/{name}-two", "--with-database deletes it"),
+    }
+    assert {n for what, n in going(site) if what == "project"} == {f"projects/{name}", f"projects/{name}-two"}
+    destroy.run(site, ALL)
+    assert site.workspace.lakebase.find(f"projects/{name}") is None
+    assert site.workspace.lakebase.find(f"projects/{name}-two") is None
+
+
+def test_an_app_that_has_its_old_name_again(project: Project, bundled: Deploy) -> None:
+    name = project.settings.app.name
+    kept_names = {"database": {"project": name}, "secrets": {"scope": name}}
+    kept_names["workspace"] = {"root_path": f"/Workspace/Shared/{name}"}
+    first = with_settings(project, **kept_names)
+    for target in (first, with_app(first, name=f"{name}-b"), first):
+        write_databricks_yml(target)
+        bundled(target)
+    site = connection.site(first)
+    assert doomed.look(site, ALL).others == ()
+    destroy.run(site, ALL)
+    assert [a for a in (name, f"{name}-b") if site.workspace.apps.find(a)] == []
