@@ -363,6 +363,27 @@ def test_a_database_that_is_ahead_is_told_and_left_alone(
     assert "deploy the newer release again" in result["stderr"]
 
 
+def keepalive_timers(port: int) -> list[str]:
+    """The running timer of each connection to a port of 127.0.0.1 ("02" is keep-alive), as proc(5) tells of tcp."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [row[5].partition(":")[0] for row in rows if row[2] == f"0100007F:{port:04X}" and row[3] == "01"]
+
+
+def test_a_server_that_vanishes_is_noticed(migrate: Migrate, database: Database) -> None:
+    key = "hashtextextended('metamcp-deploy migrate metamcp_app', 0)"
+    seen: list[str] = []
+    with database.session() as session:
+        session.execute(f"SELECT pg_advisory_lock({key})")
+
+        def look() -> None:
+            seen.extend(keepalive_timers(int(database.env["PGPORT"])))
+            session.execute(f"SELECT pg_advisory_unlock({key})")
+
+        threading.Timer(2, look).start()
+        assert migrate(database)["ok"]
+    assert "02" in seen
+
+
 def test_one_that_waits_says_so(database: Database, migrate: Migrate) -> None:
     database.fresh()
     key = "hashtextextended('metamcp-deploy migrate metamcp_app', 0)"

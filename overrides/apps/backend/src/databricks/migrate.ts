@@ -18,6 +18,7 @@ import { plan } from "./plan";
 import { type Problem, type Stage, Refused, problemOf } from "./refused";
 
 const CONNECT_MS = 15_000;
+const KEEPALIVE_MS = 30_000;
 const LOCK_WAIT = "60s";
 
 async function apply(client: Client, schema: string, migration: Migration): Promise<void> {
@@ -76,6 +77,8 @@ async function main(): Promise<void> {
       password: databasePassword,
       ssl: databaseSsl(),
       connectionTimeoutMillis: CONNECT_MS,
+      keepAlive: true, // a server that vanished is noticed also while a statement is waited for
+      keepAliveInitialDelayMillis: KEEPALIVE_MS,
       application_name: "metamcp-migrate",
     });
     client.on("error", () => {}); // the query under way rejects with it
