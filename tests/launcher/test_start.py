@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -346,6 +347,33 @@ def test_a_service_that_dies_later_comes_back(launch: Launch) -> None:
     app.up()
     assert app.get("/die").status_code in (502, 503)
     app.until(lambda: app.get("/").status_code == 200)
+
+
+def taken(own: socket.socket, port: int) -> bool:
+    try:
+        own.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("path", "name"), [("/api/die", "backend"), ("/die", "frontend")])
+def test_a_port_that_another_program_took_is_given_up(launch: Launch, path: str, name: str) -> None:
+    app = launch().up()
+    env = app.get("/").json()["env"]
+    port = int(env["METAMCP_BACKEND_PORT" if name == "backend" else "PORT"])
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        app.get(path)
+        app.until(lambda: taken(other, port))
+        other.listen()
+        app.logged(f"Another program has taken the port of the {name}")
+        app.until(lambda: app.log.count(f"{name} is up after") == 2)
+        app.until(lambda: app.get("/").status_code == 200 and app.get("/health").status_code == 200)
+    now = app.get("/").json()["env"]
+    backend = app.get("/api/env").json()["now"]
+    assert now["METAMCP_BACKEND_PORT"] == backend["METAMCP_BACKEND_PORT"]
+    assert str(port) not in (backend["METAMCP_BACKEND_PORT"], now["PORT"])
 
 
 # The first call that would start the named program throws, as it does when memory is short.

@@ -136,7 +136,7 @@ const DIAGNOSES = [
   {
     text: /EADDRINUSE/,
     cause: "Another program in the app's container took the service's port.",
-    fix: "Stop and start the app.",
+    fix: "It is started again on another port by itself.",
   },
 ];
 

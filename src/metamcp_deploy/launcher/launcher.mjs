@@ -11,7 +11,7 @@ import { gate } from "./gate.mjs";
 import { keysFrom } from "./keys.mjs";
 import { complain, conceal, say } from "./log.mjs";
 import { migrate } from "./migration.mjs";
-import { freePort, portOf } from "./ports.mjs";
+import { Ports, portOf } from "./ports.mjs";
 import { Programs } from "./programs.mjs";
 import { Proxy } from "./proxy.mjs";
 import { readRelease } from "./release.mjs";
@@ -129,7 +129,7 @@ export class Launcher {
     this.#enter("unpack");
     this.#unpacking ??= new Unpacking(this.root, release, keysFrom(this.secrets.BETTER_AUTH_SECRET));
     const ready = await this.#unpacking.start();
-    this.#ports ??= { backend: await freePort(), frontend: await freePort() };
+    this.#ports ??= await Ports.choose();
     await ready.backend;
     const { env, secrets } = this;
     const known = { env, secrets, release, unpacking: this.#unpacking, ports: this.#ports };
@@ -170,7 +170,8 @@ export class Launcher {
   #find(target) {
     if (this.#state.status === "stopping") return { away: this.#state };
     if (!this.#started) return { away: this.#awayWhileStarting() };
-    const { service, path } = this.#route(target);
+    const { service, path, away } = this.#route(target);
+    if (away) return { away };
     const port = this.#services.portOf(service);
     return port ? { port, path, protocol: this.protocol } : { away: this.#services.away(service) };
   }

@@ -35,7 +35,7 @@ export class Programs {
     const names = Object.keys(this.secrets).filter((name) => !KEPT.test(name));
     const extras = backendExtras(this.env, this.secrets);
     return this.#service("backend", "/health", hold, {
-      env: this.#environment({ ...this.#database(target), ...extras, METAMCP_SERVICE_SECRETS: names.join(",") }),
+      env: () => this.#environment({ ...this.#database(target), ...extras, METAMCP_SERVICE_SECRETS: names.join(",") }),
       answers: {
         "database-password": password,
         secret: (name) => {
@@ -47,13 +47,13 @@ export class Programs {
   }
 
   frontend(hold) {
-    const own = {
+    const own = () => ({
       PORT: String(this.ports.frontend),
       HOSTNAME: "127.0.0.1",
       METAMCP_SERVICE_SECRETS: "",
       NEXT_PUBLIC_APP_URL: this.appUrl, // before v2.4.0 no page renders without it, on the server or in the browser
-    };
-    return this.#service("frontend", "/", hold, { env: this.#environment(own) });
+    });
+    return this.#service("frontend", "/", hold, { env: () => this.#environment(own()) });
   }
 
   #service(name, ready, hold, more) {
@@ -63,7 +63,7 @@ export class Programs {
     const argv = [process.execPath, ...options, "--import", this.preload, entry];
     // The preload goes on to the entry's folder, which may not be there yet.
     const renew = () => this.unpacking.renew(name);
-    return new Service({ name, argv, cwd: this.folders.backend, port: this.ports[name], ready, hold, renew, ...more });
+    return new Service({ name, argv, cwd: this.folders.backend, ports: this.ports, ready, hold, renew, ...more });
   }
 
   #environment(own) {

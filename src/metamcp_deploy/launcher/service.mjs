@@ -1,12 +1,13 @@
 // One service: started with its environment and IPC channel, watched until it answers, started again when it ends.
 
 import { spawn } from "node:child_process";
-import http from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { backoff } from "./backoff.mjs";
 import { Failure } from "./failure.mjs";
 import { serve, tell } from "./ipc.mjs";
 import { complain, eachLine, passOn, say } from "./log.mjs";
+import { probe } from "./probe.mjs";
 import { Family } from "./processes.mjs";
 
 const READY_MS = 60_000;
@@ -16,13 +17,6 @@ const LAST_LINES = 20;
 const GRACE_MS = 1_500;
 const LOOK_MS = 5_000; // its processes are looked up as often: whose parent is gone by then is known by their session
 const CALM_MS = 60_000; // up for as long: the next death counts as the first
-
-/** Milliseconds to wait before the next start. `deaths` are the times of the last deaths on the clock of `now`. */
-export function backoff(deaths, now) {
-  const recent = deaths.filter((time) => now - time < 300_000).length;
-  if (recent >= 5) return 60_000;
-  return Math.min(1_000 * 2 ** Math.max(0, recent - 1), 16_000);
-}
 
 export class Service {
   /** What a 503 says: {phase: "starting" | "failed" | "up", code, message}. */
@@ -37,17 +31,30 @@ export class Service {
    * @param name backend or frontend: the mark of its lines and the step in a 503
    * @param argv program and arguments
    * @param hold promise: its process waits for it before its own first line; when it fails, `stop` is expected
-   * @param port where it listens on 127.0.0.1
+   * @param env function that gives its environment of now
+   * @param ports where it listens on 127.0.0.1, by name; looked at again before it starts again
    * @param ready path that answers below 500 when it is up
    * @param renew puts its files back as they belong, before it starts again
    * @param answers what it may ask over IPC; `secret` only until it is up
    */
-  constructor({ name, argv, cwd, env, hold, port, ready, renew, answers = {} }) {
-    Object.assign(this, { name, argv, cwd, env, hold, port, ready, renew, answers, family: new Family() });
+  constructor({ name, argv, cwd, env, hold, ports, ready, renew, answers = {} }) {
+    Object.assign(this, { name, argv, cwd, env, hold, ports, ready, renew, answers, family: new Family() });
   }
 
   get up() {
     return this.state.phase === "up";
+  }
+
+  get port() {
+    return this.ports[this.name];
+  }
+
+  /** Called when it got another port. */
+  moved = () => {};
+
+  /** Ends the process that runs; `run` starts another. */
+  restart() {
+    return this.family.end(GRACE_MS);
   }
 
   /** Keeps it running until `stop`. */
@@ -82,11 +89,18 @@ export class Service {
   async #life(again) {
     this.#lines = [];
     try {
-      if (again) await this.renew();
+      if (again) await this.#prepare();
       return this.#stopping ? null : await this.#once();
     } catch (error) {
       return error instanceof Failure ? error : this.#notStarted(error);
     }
+  }
+
+  async #prepare() {
+    await this.renew();
+    if (!(await this.ports.renew(this.name))) return;
+    say(`Another program has taken the port of the ${this.name}: it gets another`);
+    this.moved();
   }
 
   async #once() {
@@ -113,7 +127,7 @@ export class Service {
     const [program, ...args] = this.argv;
     const child = spawn(program, args, {
       cwd: this.cwd,
-      env: this.env,
+      env: this.env(),
       detached: true, // a session of its own, so that everything it leaves behind can be told
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
@@ -181,15 +195,4 @@ export class Service {
 
 function never() {
   return new Promise(() => {});
-}
-
-function probe(port, path) {
-  return new Promise((resolve) => {
-    const request = http.get({ host: "127.0.0.1", port, path, agent: false, timeout: 5_000 }, (response) => {
-      response.resume();
-      resolve(response.statusCode);
-    });
-    request.on("timeout", () => request.destroy());
-    request.on("error", () => resolve(0));
-  });
 }

@@ -48,6 +48,8 @@ export class Services {
   #start(name, service) {
     this.#kept[name] = service;
     this.#all.add(service);
+    // The front end is told where the backend is when it starts.
+    if (name === "backend") service.moved = () => this.#kept.frontend?.restart();
     service.run();
     return service;
   }

@@ -1,0 +1,8 @@
+// How long to wait before a service that died is started again.
+
+/** Milliseconds to wait before the next start. `deaths` are the times of the last deaths on the clock of `now`. */
+export function backoff(deaths, now) {
+  const recent = deaths.filter((time) => now - time < 300_000).length;
+  if (recent >= 5) return 60_000;
+  return Math.min(1_000 * 2 ** Math.max(0, recent - 1), 16_000);
+}

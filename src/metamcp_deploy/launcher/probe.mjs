@@ -1,0 +1,15 @@
+// Whether a service answers.
+
+import http from "node:http";
+
+/** The status of its answer; 0 when there is none. */
+export function probe(port, path) {
+  return new Promise((resolve) => {
+    const request = http.get({ host: "127.0.0.1", port, path, agent: false, timeout: 5_000 }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    });
+    request.on("timeout", () => request.destroy());
+    request.on("error", () => resolve(0));
+  });
+}
