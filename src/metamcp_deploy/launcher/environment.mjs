@@ -10,6 +10,11 @@ const PRINTABLE =
 const PASSED =
   /^(PATH|HOME|USER|LOGNAME|SHELL|TERM|TMPDIR|LANG|LC_[A-Z]+|TZ|(HTTPS?|NO|ALL)_PROXY|(https?|no|all)_proxy|NODE_EXTRA_CA_CERTS|SSL_CERT_(FILE|DIR)|XDG_[A-Z_]+)$/;
 
+// As databaseSsl() of the overrides takes them: none that may fall back to plain text.
+const SSL_MODES = ["disable", "require", "verify-ca", "verify-full"];
+// Parameters of a database's URL that would change where and how one connects.
+const NOT_FOLLOWED = /^(host|hostaddr|port|user|password|dbname|options|ssl(rootcert|cert|key|crl|password))$/;
+
 /** Names of the settings that the deploy call sends for the services. */
 function settingNames(env) {
   return (env.METAMCP_APP_ENV ?? "").split(",").map((name) => name.trim());
@@ -91,22 +96,47 @@ export function database(env, secrets) {
   );
 }
 
-/** A URL may leave its password out, for PGPASSWORD. */
+/**
+ * A URL may leave its password out, for PGPASSWORD. What it says and nobody would follow is refused: a connection that is
+ * not what it asks for is worse than none.
+ */
 function external(text, password = "") {
-  const bad = (what) => new Failure("database", "database_url_invalid", `DATABASE_URL ${what}.`);
-  if (!URL.canParse(text)) throw bad("is not a URL; postgresql://user:password@host:port/database is expected");
+  if (!URL.canParse(text)) throw badUrl("is not a URL; postgresql://user:password@host:port/database is expected");
   const url = new URL(text);
-  if (!/^postgres(ql)?:$/.test(url.protocol)) throw bad("does not begin with postgresql://");
-  if (!url.hostname || !url.username || url.pathname.length < 2) throw bad("needs a user, a host and a database");
+  if (!/^postgres(ql)?:$/.test(url.protocol)) throw badUrl("does not begin with postgresql://");
+  if (!url.hostname || !url.username || url.pathname.length < 2) throw badUrl("needs a user, a host and a database");
   return {
     kind: "external",
     PGHOST: url.hostname.replace(/^\[|\]$/g, ""),
     PGPORT: url.port || "5432",
-    PGDATABASE: decodeURIComponent(url.pathname.slice(1)),
-    PGUSER: decodeURIComponent(url.username),
-    PGSSLMODE: url.searchParams.get("sslmode") ?? "require",
-    password: decodeURIComponent(url.password) || password,
+    PGDATABASE: decoded("database", url.pathname.slice(1)),
+    PGUSER: decoded("user", url.username),
+    PGSSLMODE: sslModeOf(url.searchParams),
+    password: decoded("password", url.password) || password,
   };
+}
+
+function badUrl(what) {
+  return new Failure("database", "database_url_invalid", `DATABASE_URL ${what}.`);
+}
+
+function decoded(part, text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw badUrl(`has a % in its ${part} that begins no code: write it as %25`);
+  }
+}
+
+function sslModeOf(parameters) {
+  const usual = (name) => name === "sslrootcert" && parameters.get(name) === "system";
+  const odd = [...new Set(parameters.keys())].filter((name) => NOT_FOLLOWED.test(name) && !usual(name));
+  if (odd.length) {
+    throw badUrl(`has parameters that are not followed: ${odd.join(", ")}. Take them out; an authority of one's own goes into network.ca_bundle`);
+  }
+  const mode = parameters.get("sslmode") ?? "require";
+  if (SSL_MODES.includes(mode)) return mode;
+  throw badUrl(`has sslmode=${mode}; disable, require, verify-ca or verify-full is expected`);
 }
 
 /** Settings that upstream cannot start without, checked here because its own failure would leave a silent process. */
