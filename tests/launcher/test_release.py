@@ -159,6 +159,17 @@ def test_each_start_unpacks_anew_and_removes_what_the_ones_before_left(launch: L
     assert second.get("/health").status_code == 200
 
 
+def test_a_link_in_place_of_the_common_folder_is_not_followed(launch: Launch, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere" / "kept").mkdir(parents=True)
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "scratch" / "metamcp-release").symlink_to(tmp_path / "elsewhere")
+    app = launch().up()
+    app.logged("MetaMCP is up")
+    time.sleep(0.2)
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["kept"]
+    assert list(app.scratch.glob(f"metamcp-release-{app.process.pid}-*"))
+
+
 def test_a_service_starts_again_from_the_files_of_the_release(launch: Launch) -> None:
     app = launch().up()
     backend = folder_of(app) / "backend"

@@ -12,12 +12,14 @@ import { bornAt } from "./processes.mjs";
 export function ownFolder() {
   const place = common();
   const own = `${process.pid}-${bornAt(process.pid)}-`;
+  fs.mkdirSync(place, { recursive: true, mode: 0o700 });
   return fs.mkdtempSync(ours(place) ? path.join(place, own) : `${place}-${own}`);
 }
 
 /** Removes the folders of launchers that run no longer, as far as it can: nobody waits for it. */
 export async function removeAbandoned() {
   const place = common();
+  if (!ours(place)) return;
   for (const name of await fs.promises.readdir(place).catch(() => [])) {
     const [pid, born] = name.split("-");
     if (born === undefined || bornAt(Number(pid)) !== born) {
@@ -30,9 +32,8 @@ function common() {
   return path.join(os.tmpdir(), "metamcp-release");
 }
 
-/** Whether it is a folder, nobody else's, and no link; it is made when it is missing. */
+/** Whether it is a folder, nobody else's, and no link. */
 function ours(place) {
-  fs.mkdirSync(place, { recursive: true, mode: 0o700 });
-  const stat = fs.lstatSync(place);
-  return stat.isDirectory() && (!process.getuid || stat.uid === process.getuid());
+  const stat = fs.lstatSync(place, { throwIfNoEntry: false });
+  return Boolean(stat?.isDirectory()) && (!process.getuid || stat.uid === process.getuid());
 }
