@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from embedded_people import grant, grant_scope, machine, person
 from others import elsewhere
-from tiny_app import with_app
+from tiny_app import with_app, with_settings
 
 from metamcp_deploy import local, pipeline
 from metamcp_deploy.config.project import Project
@@ -86,9 +86,10 @@ def test_somebody_else_learns_what_to_ask(
 def test_what_is_granted_is_had(
     project: Project, running: local.Running, ada: dict[str, str], deployed: Callable[..., pipeline.Facts]
 ) -> None:
-    deployed(project)
     name = project.settings.app.name
-    there = elsewhere(project, running.url, f"/Workspace/Shared/{name}")
+    root = f"/Workspace/Shared/{name}"
+    deployed(with_settings(project, workspace={"root_path": root}))
+    there = elsewhere(project, running.url, root)
     grant(running, "apps", name, "CAN_MANAGE", user_name="ada@example.com")
     grant_scope(running, name, "READ", "ada@example.com")
     found = states(preflight.look(there))
@@ -132,12 +133,50 @@ def test_what_is_managed_elsewhere_must_be_there(
         assert found[need].ask.startswith("Please "), found[need].ask
 
 
-def test_a_name_that_somebody_else_took(project: Project) -> None:
+def test_a_name_that_is_taken(project: Project, running: local.Running, ada: dict[str, str]) -> None:
     connection.connect(project).apps.create(project.settings.app.name, {"description": "not ours"})
-    check = by_id(preflight.look(project))["name"]
+    grant(running, "apps", project.settings.app.name, "CAN_MANAGE", user_name="ada@example.com")
+    check = by_id(preflight.look(elsewhere(project, running.url)))["name"]
     assert check.state is State.MISSING
     assert "--adopt" in check.ask
     assert "developer@example.com made the app" in check.ask
+    mine = by_id(preflight.look(project))["name"]  # a deployment adopts what the same login made
+    assert (mine.state, mine.detail) == (State.HAD, "you made the app, and it is adopted")
+
+
+def test_the_platform_may_say_more_of_a_resource(
+    project: Project, deployed: Callable[..., pipeline.Facts]
+) -> None:
+    deployed(project)
+    scene = scene_of(project)
+    found = connection.connect(project).apps.get(project.settings.app.name)
+    more = [{**resource, "description": "told by the platform"} for resource in found.resources]
+    assert replace(scene, app=App({**found.raw, "resources": more})).attached
+    assert not replace(scene, app=App({**found.raw, "resources": more[1:]})).attached
+
+
+def test_permissions_that_the_settings_state_must_be_readable(
+    project: Project, running: local.Running, ada: dict[str, str], deployed: Callable[..., pipeline.Facts]
+) -> None:
+    deployed(project)
+    name, reader = project.settings.app.name, {"user_name": "bea@example.com"}
+    grant(running, "apps", name, "CAN_MANAGE", user_name="ada@example.com")
+    grant_scope(running, name, "READ", "ada@example.com")
+    there = elsewhere(
+        project,
+        running.url,
+        f"/Workspace/Shared/{name}",
+        database={"permissions": [{"level": "CAN_USE", **reader}]},
+        secrets={"permissions": [{"level": "READ", **reader}]},
+    )
+    found = by_id(preflight.look(there))
+    for need in ("database", "scope"):
+        assert found[need].state is State.MISSING, need
+        assert "Please give ada@example.com" in found[need].ask
+    grant(running, "database-projects", name, "CAN_MANAGE", user_name="ada@example.com")
+    grant_scope(running, name, "MANAGE", "ada@example.com")
+    found = by_id(preflight.look(there))
+    assert {found[need].state for need in ("database", "scope")} == {State.HAD}
 
 
 def scene_of(project: Project, **compute: str) -> Scene:

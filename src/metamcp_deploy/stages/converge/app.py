@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages.converge import app_fields, app_waits
+from metamcp_deploy.stages.converge import app_fields, app_waits, whose
 from metamcp_deploy.stages.converge.ledger import Things
 from metamcp_deploy.stages.converge.part import Part
 from metamcp_deploy.stages.converge.plan import ELSEWHERE, OURS, Action, Change, Difference
-from metamcp_deploy.stages.desired import MARK
+from metamcp_deploy.stages.converge.whose import Whose
 from metamcp_deploy.stages.rollback import staying
 
 if TYPE_CHECKING:
@@ -56,28 +56,31 @@ class AppPart(Part):
         return self.found is not None and self.found.compute == "DELETING"
 
     def _may_be_changed(self) -> None:
-        if self.found is None or self._deleting or self._owner == OURS or self.context.adopt:
+        found = self._whose
+        if self._deleting or self.context.adopt or found.usable(self.context.workspace.me):
             return
-        if self._owner == self.context.workspace.me:
-            return
+        name, host = self.context.desired.app.name, self.context.workspace.host
+        if found.root:
+            raise DeployError(
+                Code.ALREADY_EXISTS,
+                f"The app {name} of {host} is another target's: it runs what was deployed from {found.root}, and this "
+                f"target's root is {self.context.site.root}. Each would know nothing of the other's lock and history.",
+                hint=f"To be the same target, both need the same place: workspace.root_path: {found.root} (or one that "
+                "both may write to). Else choose another app.name; or take the app over with --adopt, once "
+                f"{found.creator or 'its owner'} agrees.",
+            )
         raise DeployError(
             Code.ALREADY_EXISTS,
-            f"There is an app {self.found.name} in {self.context.workspace.host} already, made by "
-            f"{self._owner or 'somebody else'} and not by this tool.",
+            f"There is an app {name} in {host} already, made by {found.creator or 'somebody else'} and not by this "
+            "tool.",
             hint="Choose another app.name; or take that app over with --adopt, once its owner agrees.",
         )
 
     @property
-    def _owner(self) -> str:
-        """Whose an app is: ours by the ledger, by its description, or by what was deployed to it last."""
+    def _whose(self) -> Whose:
         if self.found is None:
-            return OURS
-        raw, root = self.found.raw, self.context.site.root
-        source = str(raw.get("default_source_code_path") or "")
-        ours = MARK in str(raw.get("description") or "") or source.startswith(f"{root}/")
-        return (
-            OURS if ours else self.context.ledger.owner("app", self.found.name, str(raw.get("creator") or ""))
-        )
+            return Whose(True, "")
+        return whose.of_app(self.found, self.context.site.root, self.context.ledger)
 
     @property
     def _never_was(self) -> bool:
@@ -85,7 +88,7 @@ class AppPart(Part):
         found = self.found
         if found is None or found.compute != "ERROR" or (found.url and found.principal):
             return False
-        return self._owner == OURS and not found.deployed
+        return self._whose.ours and not found.deployed
 
     @property
     def differences(self) -> tuple[Difference, ...]:
@@ -112,8 +115,9 @@ class AppPart(Part):
                 Action.RECREATE, "app", name, OURS, "a creation failed and left it without an address"
             )
         differences = self.differences
-        if self._owner != OURS:
-            return Change(Action.ADOPT, "app", name, self._owner, "made by hand", differences)
+        if not (known := self._whose).ours:
+            why = f"deployed from {known.root} until now" if known.root else "made by hand"
+            return Change(Action.ADOPT, "app", name, known.owner, why, differences)
         if self.found is not None and not (self.found.url and self.found.principal):
             return Change(Action.WAIT, "app", name, OURS, "it has no address yet", differences)
         if differences:

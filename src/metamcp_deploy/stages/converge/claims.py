@@ -17,8 +17,8 @@ _TELLING = ("app", "project", "instance", "scope")
 def recognised(workspace: Workspace, ledger: Ledger) -> Ledger:
     """The ledger once what was intended is judged; no request where nothing is.
 
-    A thing counts as made where its maker is the login that intended it, or where it is in a thing that the target made. One
-    of another maker is claimed no more. What is not there, or does not tell, stays intended.
+    A thing counts as made where its maker is the login that intended it, or where it is in something the target made.
+    One of another maker is claimed no more. What is not there, or does not tell, stays intended.
     """
     for what in _TELLING:
         for name, intent in ledger.intended.get(what, {}).items():

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.stages import standing
-from metamcp_deploy.stages.converge import ledger
+from metamcp_deploy.stages.converge import claims, ledger, whose
+from metamcp_deploy.stages.converge.whose import Whose
 from metamcp_deploy.stages.desired import MARK
 from metamcp_deploy.stages.preflight.access import Seen, granting, judged, readable
 from metamcp_deploy.stages.preflight.needs import Check, State
@@ -99,17 +100,20 @@ def _name(scene: Scene, app: App) -> Seen:
     desired = scene.desired
     if not desired.app.managed:
         return Seen(State.HAD, "the app is managed elsewhere, and only deployed to")
-    source = str(app.raw.get("default_source_code_path") or "")
-    ours = MARK in str(app.raw.get("description") or "")
     if scene.project.bare:
-        ours = ours or bool(standing.root_of(app))
-    elif not ours and not source.startswith(f"{desired.root}/"):
-        ours = ledger.read(scene.workspace.files, desired.root).has("app", app.name)
+        found = Whose(bool(standing.root_of(app)) or MARK in str(app.raw.get("description") or ""), "")
     else:
-        ours = True
-    if ours:
+        made = ledger.read(scene.workspace.files, desired.root)
+        found = whose.of_app(app, desired.root, claims.recognised(scene.workspace, made))
+    if found.ours:
         return Seen(State.HAD, "the app is ours")
-    creator = app.raw.get("creator") or "Somebody"
+    if found.usable(scene.person.name):
+        return Seen(State.HAD, "you made the app, and it is adopted")
+    creator = found.creator or "Somebody"
+    if found.root:
+        return Seen(
+            State.MISSING, f"{creator} deploys it from {found.root}, this target's root is {desired.root}."
+        )
     return Seen(State.MISSING, f"{creator} made the app, and not with metamcp-deploy.")
 
 

@@ -62,7 +62,10 @@ def _seen(scene: Scene, found: dict[str, Any] | None, kind: str, name: str) -> S
     if found.get("state") == "DELETING":
         text = "it is being deleted"
         return Seen(State.MISSING, text, "Wait until it is gone, or name another one in the settings.")
-    if scene.attached:
+    grants = bool(scene.desired.database.permissions)
+    if scene.attached and not grants:
         return Seen(State.HAD, "there, and attached to the app")
     granted = readable(scene.person, lambda: scene.workspace.permissions.granted(kind, name))
+    if grants and granted is None and not scene.person.admin:
+        return Seen(State.MISSING, "you may not read its access list, as `database.permissions` needs")
     return judged(scene.person, granted, "CAN_MANAGE")

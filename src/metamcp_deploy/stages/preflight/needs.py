@@ -110,14 +110,15 @@ NEEDS: Mapping[str, Need] = {
     "database": Need(
         "database",
         "CAN MANAGE on the Lakebase project or instance",
-        "its access list; nothing is needed where it is there and attached to the app",
+        "its access list; nothing is needed where it is attached to the app and `database.permissions` is empty",
         "whoever manages it, or " + ADMIN,
         "Please give {me} CAN MANAGE on {thing} of {host}, to attach {app} to its database:\n{command}",
     ),
     "scope": Need(
         "secrets",
         "MANAGE on the secret scope",
-        "whether its access list may be read; READ is enough where it is attached to the app",
+        "whether its access list may be read; READ is enough where it is attached to the app and "
+        "`secrets.permissions` is empty",
         "whoever manages the scope, or " + ADMIN,
         "Please give {me} MANAGE on the secret scope {thing} of {host}, to attach {app} to its secrets:\n{command}",
     ),
@@ -145,7 +146,7 @@ NEEDS: Mapping[str, Need] = {
     "name": Need(
         "app",
         "a name that is free or ours",
-        "the app's description, the path of its code, and what the target recorded",
+        "who made the app, the path of its code, and what the target recorded",
         "whoever made the app",
         "May metamcp-deploy take over the app {app} of {host}? {detail} If so, I deploy with --adopt; else I choose "
         "another app.name.",

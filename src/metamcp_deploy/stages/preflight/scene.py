@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.stages import connection, desired, standing
+from metamcp_deploy.stages.converge import app_fields
 from metamcp_deploy.stages.databases import Database, External, Instance, Lakebase
 from metamcp_deploy.stages.desired import Desired, Secrets
 from metamcp_deploy.stages.preflight.access import Person, Seen
@@ -40,8 +41,7 @@ class Scene:
     @property
     def attached(self) -> bool:
         """Whether the app's resources are as they should be: then what they lead to is there."""
-        held = self.app.resources if self.app else []
-        return all(resource in held for resource in self.desired.app.resources)
+        return self.app is not None and not app_fields.unattached(self.app, self.desired.app)
 
     def check(self, need: str, seen: Seen, *, thing: str = "", command: str = "") -> Check:
         """A row about this target.

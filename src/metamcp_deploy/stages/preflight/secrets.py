@@ -54,7 +54,7 @@ def _absent(scene: Scene) -> Seen:
 
 
 def _manages(scene: Scene, lacking: Collection[str], vault: str | None) -> Seen:
-    if scene.attached and not lacking:
+    if scene.attached and not lacking and not scene.desired.secrets.permissions:
         return Seen(State.HAD, "there, and attached to the app")
     if scene.person.admin:
         return Seen(State.HAD, "you are a workspace admin")
