@@ -46,6 +46,15 @@ class Lakebase:
         return self.database.rsplit("/", 1)[1]
 
     @property
+    def stated(self) -> dict[str, dict[str, Any]]:
+        """What the settings state of project and endpoint, each with its name: kept in records, to tell drift."""
+        project = {field: self.project_spec[field] for field in sorted(self.held)}
+        return {
+            "project": {"name": self.project, **project},
+            "endpoint": {"name": self.endpoint, **self.endpoint_spec},
+        }
+
+    @property
     def role(self) -> tuple[str, dict[str, str]] | None:
         """Id and spec of the role that `principal` logs in with; None where the app's own does.
 
@@ -77,6 +86,11 @@ class Instance:
     held: bool = False
     permissions: tuple[dict[str, str], ...] = ()
 
+    @property
+    def stated(self) -> dict[str, dict[str, Any]]:
+        """As of `Lakebase`."""
+        return {"instance": {"name": self.name, **({"capacity": self.capacity} if self.held else {})}}
+
 
 @dataclass(frozen=True)
 class External:
@@ -85,6 +99,11 @@ class External:
     kind: ClassVar[str] = "external"
     managed: bool = False
     permissions: tuple[dict[str, str], ...] = ()
+
+    @property
+    def stated(self) -> dict[str, dict[str, Any]]:
+        """Nothing."""
+        return {}
 
 
 Database = Lakebase | Instance | External

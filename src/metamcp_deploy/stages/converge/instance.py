@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
@@ -56,7 +56,9 @@ class InstancePart(Part):
         before = (self.found or {}).get("capacity")
         if not self.wanted.held or before in (None, self.wanted.capacity):
             return ()
-        return (Difference("capacity", before, self.wanted.capacity),)
+        told = self.context.stated("instance", self.wanted.name).get("capacity")
+        by: Literal["hand", "settings"] = "hand" if told == self.wanted.capacity else "settings"
+        return (Difference("capacity", before, self.wanted.capacity, by),)
 
     def changes(self) -> tuple[Change, ...]:
         """The instance."""
@@ -72,6 +74,9 @@ class InstancePart(Part):
         elif self._state != "AVAILABLE":
             action, reason = Action.WAIT, f"it is {self._state}"
         differences = self._resized if managed else ()
+        if owner != OURS and action in (Action.START, Action.CHANGE):
+            done = "started" if action is Action.START else "resized"
+            action, reason = Action.ADOPT, f"made by somebody else, and {done}"
         return (Change(action, _KIND, name, owner if managed else ELSEWHERE, reason, differences),)
 
     def makes(self) -> Things:
@@ -83,21 +88,20 @@ class InstancePart(Part):
         instances, name = self.context.workspace.instances, self.wanted.name
         within = self.context.settings.waits.database
         (change,) = self.changes()
-        done = {Action.CREATE: "created", Action.START: "started", Action.CHANGE: "changed"}.get(
-            change.action, "kept"
-        )
-        if change.action is Action.CREATE:
+        starting = self._state == "STOPPED"
+        done = "started" if starting else "changed" if change.differences else "kept"
+        if self.found is None:
             events.emit(events.Warned(f"The database instance {name} is {_LEGACY}."))
             done = "created" if instances.create(name, self.wanted.capacity) else "kept"
             workspace = self.context.workspace
             # One that was there suddenly is ours where an answer was lost.
             if done == "created" or claims.maker(workspace, "instance", name) == workspace.me:
                 self.claim("instance", [name])
-        elif change.action is Action.START:
+        elif starting:
             instances.change(name, {"stopped": False})
         if change.differs:
             events.emit(events.Progress(f"waits for the database instance {name} (minutes)"))
-            self._available(within, starting=change.action is Action.START)
+            self._available(within, starting)
         if change.differences:
             instances.change(name, {"capacity": self.wanted.capacity})
             self._available(within)

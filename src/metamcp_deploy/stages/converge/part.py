@@ -54,6 +54,11 @@ class Context:
         """What runs, by its record: tells what was changed by hand since from what the settings changed."""
         return self.record[1] if self.record else {}
 
+    def stated(self, what: str, name: str) -> Mapping[str, Any]:
+        """What the settings stated of a thing of the database when what runs was deployed, by its record."""
+        told = ((self.deployed.get("desired") or {}).get("database") or {}).get(what) or {}
+        return told if told.get("name") == name else {}
+
     @property
     def settings(self) -> Settings:
         """Of the target."""

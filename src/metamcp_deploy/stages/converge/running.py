@@ -107,13 +107,14 @@ class DeploymentPart(Part):
         """Deploys, and follows it to its end; `done` tells which."""
         if (wanted := self.wanted) is None:
             raise RuntimeError("a deployment without a release")
+        desired = self.context.desired
         self.done = deployment.deploy(
             self.context.site,
             self.app,
             wanted,
             message=self.message,
             redeploy=self.redeploy,
-            more={"desired": app_fields.fields(self.context.desired.app)},
+            more={"desired": app_fields.fields(desired.app) | {"database": desired.database.stated}},
         )
 
 
