@@ -16,6 +16,7 @@ A = "a" * 40
 NEWEST = "32b6e9813acfc13d1013eb2452be1899d6654bb9"
 SIDE = "83506672f355625d00bf3e0d10cd821f1ba955e4"
 CVES = ["CVE-2026-79538", "CVE-2026-79537"]
+HOLES = [*CVES, "outside-search"]
 
 
 def ids(ref: str, commit: str = A, package: str | None = "metamcp") -> list[str]:
@@ -27,7 +28,7 @@ def ids(ref: str, commit: str = A, package: str | None = "metamcp") -> list[str]
     [("v2.4.22", NEWEST), (NEWEST, NEWEST), ("v2.0.4", A), ("main", A), (A, A), ("v2.5.0", SIDE)],
 )
 def test_holes_that_no_release_fixes_apply_to_every_pin(ref: str, commit: str) -> None:
-    assert ids(ref, commit) == CVES
+    assert ids(ref, commit) == HOLES
 
 
 @pytest.mark.parametrize("package", ["metamcp-sample", None])
@@ -38,7 +39,7 @@ def test_another_program_has_none_of_them(package: str | None) -> None:
 def test_a_tree_without_a_package_json_is_another_program(tmp_path: Path) -> None:
     assert advisories.of_tree(tmp_path, "v2.4.22", NEWEST) == []
     (tmp_path / "package.json").write_text('{"name": "metamcp"}')
-    assert [hole.id for hole in advisories.of_tree(tmp_path, "v2.4.22", NEWEST)] == CVES
+    assert [hole.id for hole in advisories.of_tree(tmp_path, "v2.4.22", NEWEST)] == HOLES
 
 
 @pytest.fixture
@@ -89,10 +90,12 @@ def test_what_is_told_names_every_hole_and_what_is_done() -> None:
     assert warned is not None
     assert warned.text.startswith("v2.4.22 has known holes. CVE-2026-79538 (9.8) and CVE-2026-79537: any")
     assert "(no fixed release known)" in warned.text
-    assert warned.text.count("Here ") == 1
+    assert warned.text.count("Here ") == 2
     noted = advisories.note(advisories.as_facts(found), "v2.4.22")
     assert noted is not None
-    assert noted.text.startswith("known holes of v2.4.22: CVE-2026-79538, CVE-2026-79537. Here the launcher")
+    assert noted.text.startswith(
+        "known holes of v2.4.22: CVE-2026-79538, CVE-2026-79537, outside-search. Here the"
+    )
     assert advisories.warning([], "v2.4.22") is None
     assert advisories.note([], "v2.4.22") is None
 

@@ -2,6 +2,7 @@
 // it is asked to. A request is judged by every reading of its path that some program behind might have.
 
 import { emailOf } from "./caller.mjs";
+import { plainPath } from "./paths.mjs";
 
 const MAX_BODY = 16 * 1024; // a sign-up is some hundred bytes
 const REMOTE = new Set(["SSE", "STREAMABLE_HTTP"]);
@@ -27,17 +28,6 @@ export function gate(env, isOperator) {
     if (!SIGN_UP.test(plain) || signUp === "open" || request.method === "OPTIONS") return null;
     return judgeSignUp(request, signUp, isOperator);
   };
-}
-
-/** In lower case, decoded as often as there is something to decode, without empty parts; null when it holds dot parts. */
-function plainPath(path) {
-  let text = path;
-  for (let i = 0; /%[0-9a-f]{2}/i.test(text); i++) {
-    if (i === 5) return null;
-    text = text.replace(/%([0-9a-f]{2})/gi, (_, digits) => String.fromCharCode(parseInt(digits, 16)));
-  }
-  const parts = text.toLowerCase().split(/[/\\]+/);
-  return parts.includes(".") || parts.includes("..") ? null : parts.join("/");
 }
 
 function startsCommand(plain, query) {

@@ -1,8 +1,14 @@
 // Which service a request goes to, and under which path.
 
-/** `routes` as in release.json, in order. Returns a function of a request target: {service, path}. */
+import { plainPath } from "./paths.mjs";
+
+/**
+ * `routes` as in release.json, in order. Returns a function of a request target: {service, path}, or {away} where the front
+ * end would hand it, cookies and all, to somebody outside.
+ */
 export function router(routes) {
-  const table = routes.map(({ prefix, to, exact }) => ({ prefix, to, exact: Boolean(exact) }));
+  const table = routes.filter((route) => !route.closed).map(({ prefix, to, exact }) => ({ prefix, to, exact: Boolean(exact) }));
+  const outside = routes.filter((route) => route.closed).map((route) => ({ ...route, prefix: route.prefix.toLowerCase() }));
   return (target) => {
     const end = target.search(/[?#]/);
     const path = end < 0 ? target : target.slice(0, end);
@@ -10,6 +16,18 @@ export function router(routes) {
       if (path === prefix) return { service: "backend", path: to + target.slice(prefix.length) };
       if (!exact && path.startsWith(`${prefix}/`)) return { service: "backend", path: to + target.slice(prefix.length) };
     }
-    return { service: "frontend", path: target };
+    const found = outside.length ? leadsTo(outside, path) : undefined;
+    return found ? { away: closed(found) } : { service: "frontend", path: target };
   };
+}
+
+function leadsTo(outside, path) {
+  // Next takes the data of a page, /_next/data/<build>/<page>.json, for the page.
+  const plain = (plainPath(path) ?? "").replace(/^\/_next\/data\/[^/]*/, "").replace(/(\.json)?\/?$/, "");
+  return outside.find(({ prefix, exact }) => plain === prefix || (!exact && plain.startsWith(`${prefix}/`)));
+}
+
+function closed({ prefix, closed: host }) {
+  const message = `Closed here: ${prefix} is answered by ${host}, a service outside, which would be sent the caller's session.`;
+  return { http: 404, status: "refused", step: "access", code: "outside_closed", message };
 }

@@ -1,4 +1,4 @@
-"""What the launcher sends straight to the backend: Next's own rewrites, from its routes manifest."""
+"""What the launcher sends straight to the backend, or to nobody: Next's own rewrites, from its routes manifest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _PLAIN = re.compile(r"^(/[A-Za-z0-9._~-]+)*/?$")
 
 
 def of_manifest(manifest: Path) -> list[dict[str, Any]]:
-    """`{"prefix", "to", "exact"}` for each rewrite to the backend, in Next's order.
+    """What the launcher needs to know of Next's rewrites, in Next's order.
+
+    `{"prefix", "to", "exact"}` for each to the backend; `{"prefix", "exact", "closed": host}` for each to somebody
+    outside, to whom Next would send the caller's cookies.
 
     Raises:
         DeployError: BUNDLE_INVALID for a rewrite of a form that cannot be followed, or when there is none.
@@ -24,14 +27,18 @@ def of_manifest(manifest: Path) -> list[dict[str, Any]]:
     rewrites = json.loads(manifest.read_text())["rewrites"]
     if isinstance(rewrites, dict):
         rewrites = [r for when in ("beforeFiles", "afterFiles", "fallback") for r in rewrites.get(when, [])]
-    found = [_route(manifest, r) for r in rewrites if urlsplit(r["destination"]).hostname in _LOCAL]
-    if not found:
+    hosts = [urlsplit(r["destination"]).hostname for r in rewrites]
+    if not _LOCAL.intersection(hosts):
         raise DeployError(
             Code.BUNDLE_INVALID,
             f"{manifest} holds no rewrite to the backend on this machine.",
             hint="next.config.js must rewrite the backend's paths to http://127.0.0.1:<port>; see your overrides.",
         )
-    return found
+    return [
+        _route(manifest, rewrite) if host in _LOCAL else _closed(manifest, rewrite, host)
+        for rewrite, host in zip(rewrites, hosts, strict=True)
+        if host  # without one it stays within the front end
+    ]
 
 
 def _route(manifest: Path, rewrite: dict[str, Any]) -> dict[str, Any]:
@@ -46,3 +53,16 @@ def _route(manifest: Path, rewrite: dict[str, Any]) -> dict[str, Any]:
             hint="Write it in one of these forms in next.config.js, by an override or a patch.",
         )
     return {"prefix": prefix, "to": to, "exact": exact}
+
+
+def _closed(manifest: Path, rewrite: dict[str, Any], host: str) -> dict[str, Any]:
+    source = rewrite["source"]
+    prefix = source.removesuffix(_REST)
+    if not prefix.strip("/") or not _PLAIN.match(prefix):
+        raise DeployError(
+            Code.BUNDLE_INVALID,
+            f"The rewrite {source} → {rewrite['destination']} in {manifest} leads outside, and is of a form that the "
+            "launcher cannot close; expected /name or /name/:path*.",
+            hint="Take it out of next.config.js, by an override or a patch: it would send callers' cookies there.",
+        )
+    return {"prefix": prefix, "exact": prefix == source, "closed": host}

@@ -43,5 +43,5 @@ export async function middleware(request: NextRequest) {
 }
 
 export const config = {
-  matcher: ["/((?!_next|api/|trpc|metamcp|health|.*\\..*).*)"],
+  matcher: ["/((?!_next|api/|trpc|metamcp|service|health|.*\\..*).*)"],
 };

@@ -28,6 +28,11 @@ const nextConfig = {
         source: "/metamcp/:path*",
         destination: `${backendUrl}/metamcp/:path*`,
       },
+      // A service of somebody else, which a deployment is expected to close.
+      {
+        source: "/service/:path*",
+        destination: "https://service.example.com/:path*",
+      },
     ];
   },
 };
