@@ -16,7 +16,7 @@ import pytest
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import artifact, deploy, releases
+from metamcp_deploy.stages import artifact, deploy, outlook, releases
 from metamcp_deploy.stages.build.cache import digests
 
 Files = dict[str, bytes]
@@ -72,6 +72,19 @@ def test_taken_elsewhere_it_is_the_same_release(
     assert not take(elsewhere, archived).ran
     (elsewhere.bundle / "app/start.mjs").write_text("edited")
     assert take(elsewhere, archived).reason == "app/start.mjs in bundle was changed by hand"
+
+
+def test_a_plan_knows_the_release_of_a_file_and_takes_nothing(
+    built_sample: Project, archived: Path, elsewhere: Project, tmp_path: Path
+) -> None:
+    (folder := tmp_path / "plan").mkdir()
+    found = artifact.release(elsewhere, archived, folder)
+    built = releases.built(built_sample)
+    assert (found.id, found.sizes) == (built.id, built.sizes)
+    assert not elsewhere.folder.exists()
+    with outlook._release(elsewhere, deploy.Wishes(source=archived), building=True) as planned:
+        assert planned is not None
+        assert (planned.id, planned.sizes) == (built.id, built.sizes)
 
 
 def test_archiving_what_was_taken_gives_the_same_file(

@@ -224,6 +224,22 @@ def test_before_anything_is_built(project: Project) -> None:
     write_bundle(project)
 
 
+def test_in_a_fresh_checkout_what_runs_is_compared_with_the_settings(
+    project: Project, deployed: Deploy
+) -> None:
+    deployed(project)
+    for path in project.state.glob("*"):
+        path.unlink()
+    other = with_app(project, env={"LOG_LEVEL": "debug"})
+    found = outlook.look(other, ["prepare", "patch", "build", *outlook.REMOTE], Wishes())
+    assert found.plan is not None
+    change = only_of(found.plan, "deployment")
+    assert change.reason == "once it is built"
+    assert "env.LOG_LEVEL" in [d.field for d in change.differences]
+    assert "release" not in [d.field for d in change.differences]
+    write_bundle(project)
+
+
 def test_an_embedded_workspace_that_does_not_run_is_not_started(tmp_path: Path) -> None:
     settings = Settings.model_validate({"target": "local", "embedded": True})
     found = outlook.look(Project(tmp_path, settings), outlook.REMOTE, Wishes())

@@ -20,6 +20,7 @@ from metamcp_deploy.stages.build import archive, bundle, manifests
 from metamcp_deploy.stages.build.archive import Entry
 from metamcp_deploy.stages.build.cache import digests
 from metamcp_deploy.stages.build.placing import placed
+from metamcp_deploy.stages.releases import Release
 
 
 def write(project: Project, to: Path) -> dict[str, Any]:
@@ -111,6 +112,22 @@ def take(project: Project, source: Path) -> pipeline.Facts:
         "contents": contents,
         "verified": found.release.get("verified"),
     }
+
+
+def release(project: Project, source: Path, folder: Path) -> Release:
+    """The release of a file, for a plan: unpacked into an empty folder, after all checks that `take` makes.
+
+    Raises:
+        DeployError: as `take`.
+    """
+    found = read(source)
+    _check_settings(project, source, found.about, found.release)
+    files = {}
+    for name, content in found.files.items():
+        if name.startswith("app/"):
+            files[name.removeprefix("app/")] = path = folder / Path(name).name
+            path.write_bytes(content)
+    return Release(str(found.release["id"]), files)
 
 
 def _check_settings(project: Project, source: Path, about: dict[str, Any], release: dict[str, Any]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from metamcp_deploy import events, pipeline
@@ -67,7 +70,8 @@ def look(project: Project, stages: Sequence[str], wishes: Wishes) -> Outlook:
             planned,
             why="The embedded workspace does not run: what is in it is not known. `local up` starts it.",
         )
-    return Outlook(planned, _remote(project, remote, wishes, any(p.reason for p in planned)))
+    with _release(project, wishes, any(p.reason for p in planned)) as release:
+        return Outlook(planned, _remote(project, remote, wishes, release))
 
 
 def _runs(project: Project) -> bool:
@@ -76,8 +80,21 @@ def _runs(project: Project) -> bool:
     return local.running(project) is not None
 
 
-def _remote(project: Project, stages: Sequence[str], wishes: Wishes, building: bool) -> Plan:
-    release = None if building or not _is_built(project) else releases.built(project)
+@contextmanager
+def _release(project: Project, wishes: Wishes, building: bool) -> Iterator[releases.Release | None]:
+    """The release that would be sent: the built one, or that of a file; None where it has to be built first."""
+    if wishes.source:
+        from metamcp_deploy.stages import artifact
+
+        with tempfile.TemporaryDirectory(prefix="metamcp-plan-") as folder:
+            yield artifact.release(project, wishes.source, Path(folder))
+        return
+    yield None if building or pipeline.recorded(project.state, "build") is None else releases.built(project)
+
+
+def _remote(
+    project: Project, stages: Sequence[str], wishes: Wishes, release: releases.Release | None
+) -> Plan:
     with connection.shared():
         site = connection.site(project)
         desired = bundle_file.rendered(project, site.workspace.me)
@@ -95,7 +112,3 @@ def _remote(project: Project, stages: Sequence[str], wishes: Wishes, building: b
         if "app-deploy" in stages:
             parts.append(deployment)
     return Plan(tuple(change for part in parts for change in part.changes()))
-
-
-def _is_built(project: Project) -> bool:
-    return pipeline.recorded(project.state, "build") is not None
