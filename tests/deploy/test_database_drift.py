@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tiny_app import changed, with_settings
+from tiny_app import changed, with_app, with_settings
 
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.stages import connection, outlook
 from metamcp_deploy.stages.converge.plan import OURS, Action, Change, Difference
 from metamcp_deploy.stages.deploy import Wishes
+from metamcp_deploy.stages.rollback import act, way
 from metamcp_deploy.workspace import Workspace, poll
 
 Deploy = Callable[..., pipeline.Facts]
@@ -47,6 +48,12 @@ def test_a_project_and_an_endpoint_changed_by_hand(project: Project, deployed: D
     assert only(other, "Lakebase endpoint").differences == (Difference("autoscaling_limit_max_cu", 8, 2),)
     deployed(sized)
     assert not only(sized, "Lakebase endpoint").differs
+    # A rollback does not change sizes, and they are compared with the same as before.
+    deployed(with_app(sized, env={"LOG_LEVEL": "debug"}))
+    with connection.shared():
+        act.run(connection.site(sized), way.Wishes())
+    workspace.lakebase.change(endpoint, {"autoscaling_limit_max_cu": 8})
+    assert only(sized, "Lakebase endpoint").differences[0].by == "hand"
 
 
 def test_an_instance_changed_by_hand(project: Project, deployed: Deploy) -> None:

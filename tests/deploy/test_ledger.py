@@ -108,11 +108,12 @@ def test_an_older_ledger_is_read(project: Project) -> None:
 def test_it_is_written_and_read(project: Project) -> None:
     site = connection.site(project)
     site.workspace.files.make_folder(f"{site.root}/state")
-    written = Ledger({"app": ("a",)}).intending({"app": ["a", "b"], "scope": ["s"]}, ADA)
+    written = Ledger({"app": ("a", "c")}).intending({"app": ["b", "c"], "scope": ["s"]}, ADA)
     ledger.write(site.workspace.files, site.root, written)
     assert kept(project) == written
-    assert set(written.intended["app"]) == {"b"}
-    assert written.plus({"app": ["b"]}).less("app", "a").less("scope", "s") == Ledger({"app": ("b",)})
+    assert written.made == {"app": ("a",)}  # c is to be made again: it is gone
+    assert set(written.intended["app"]) == {"b", "c"}
+    assert written.plus({"app": ["b"]}).less("app", "a", "c").less("scope", "s") == Ledger({"app": ("b",)})
 
 
 def test_what_an_administrator_makes_after_a_refusal_is_not_ours(

@@ -71,13 +71,15 @@ class Ledger:
         return OURS if self.has(what, name) else otherwise
 
     def intending(self, things: Things, by: str) -> Ledger:
-        """With these things as intended, but for those that are made."""
-        intent = Intent(by, datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"))
-        intended = {what: dict(names) for what, names in self.intended.items()}
+        """With these things, which are not there, as intended; one that the target made before is gone by now."""
+        left = self
         for what, names in things.items():
-            new = {name: intent for name in names if not self.has(what, name)}
-            intended[what] = {**intended.get(what, {}), **new}
-        return replace(self, intended=_filled(intended))
+            left = left.less(what, *names)
+        intent = Intent(by, datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"))
+        intended = {what: dict(names) for what, names in left.intended.items()}
+        for what, names in things.items():
+            intended[what] = {**intended.get(what, {}), **dict.fromkeys(names, intent)}
+        return replace(left, intended=_filled(intended))
 
     def plus(self, things: Things) -> Ledger:
         """With these things as made."""

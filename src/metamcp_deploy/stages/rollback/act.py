@@ -87,7 +87,10 @@ def run(
 def _repeats(found: Way) -> dict[str, Any]:
     """What the record says beyond a deployment's: which one it repeats, whose target and configuration are its own."""
     repeated = {name: found.target.raw.get(name) for name in ("target", "configuration")}
-    return {"of": found.target.deployment, "desired": app_fields.fields(found.desired), **repeated}
+    # What the settings stated of the database goes on: a rollback does not change its sizes.
+    told = (found.running.raw.get("desired") or {} if found.running else {}).get("database") or {}
+    stated = app_fields.fields(found.desired) | {"database": told}
+    return {"of": found.target.deployment, "desired": stated, **repeated}
 
 
 def _told(found: Way) -> None:
