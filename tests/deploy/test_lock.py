@@ -314,3 +314,24 @@ def test_a_deployment_that_changes_nothing_leaves_no_dead_lock(project: Project)
     (project.state / f"lock-{project.settings.target}").write_text("killed")
     deploy.run(project, remote)
     assert site.workspace.files.read(path) is None
+
+
+def test_a_run_that_fails_before_it_has_the_lock_forgets_no_dead_one(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hold: Hold
+) -> None:
+    memory = tmp_path / "here" / "lock"
+    memory.parent.mkdir()
+    memory.write_text("killed")
+    workspace.files.write(PATH, json.dumps({"ID": "killed", "RenewedEverySeconds": 60}).encode())
+
+    def fails(*_: Any) -> None:
+        raise DeployError(Code.WORKSPACE_UNREACHABLE, "away", hint="")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lock._Lock, "take", fails)
+        with pytest.raises(DeployError, match="away"), hold():
+            pytest.fail("the lock is held")
+    assert memory.read_text() == "killed"
+    with hold():
+        assert (content(workspace) or {})["ID"] in memory.read_text()
+    assert memory.read_text() == ""

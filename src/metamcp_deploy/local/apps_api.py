@@ -70,6 +70,10 @@ class AppsApi:
         for key in ("active", "pending"):
             if made := record["deployments"].get(record.get(key)):
                 result[f"{key}_deployment"] = _deployment(made)
+        if hosted.restarting and (made := record["deployments"].get(record.get("last"))):
+            status = {"state": "IN_PROGRESS", "message": "Starting app."}
+            # The official command line waits for this after a start; unsure.
+            result["active_deployment"] = _deployment(made) | {"status": status}
         if made := record["deployments"].get(record.get("last")):
             result["default_source_code_path"] = made["source_code_path"]
         return result

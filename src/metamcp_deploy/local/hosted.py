@@ -36,6 +36,7 @@ class Hosted:
         self._next: Runtime | None = None
         self.proxy = Proxy(site, record, self.log, self.runtime)
         self.state = ("UNAVAILABLE", "App has not been deployed yet. Run your app by deploying source code")
+        self.restarting = False  # what was deployed last starts again, and answers show it as active
         self._changing = asyncio.Lock()
         self._closed = False
 
@@ -83,7 +84,7 @@ class Hosted:
                 f"Cannot deploy app {self.name} as its compute is in {self.record['compute']} state. "
                 "Start the app first."
             )
-        if self.record.get("pending"):
+        if self.record.get("pending") or self.restarting:
             raise ApiError(
                 409,
                 "RESOURCE_CONFLICT",
@@ -219,13 +220,16 @@ class Hosted:
         last = self.record.get("last")
         if last is None:
             return
-        async with self._changing:
-            try:
+        self.restarting = True
+        try:
+            async with self._changing:
                 await self._run(self.record["deployments"][last])
                 self.record["active"] = last
-            except (FailedDeploymentError, ApiError, DeployError) as e:
-                self.log.add("SYSTEM", f"App could not be started: {e}")
-                self.state = ("CRASHED", str(e))
+        except (FailedDeploymentError, ApiError, DeployError) as e:
+            self.log.add("SYSTEM", f"App could not be started: {e}")
+            self.state = ("CRASHED", str(e))
+        finally:
+            self.restarting = False
         self.site.store.save()
 
     async def start_compute(self) -> None:

@@ -67,8 +67,12 @@ def idle(workspace: Workspace, name: str) -> App:
         seen = workspace.apps.get(name)
         if not _busy(seen):
             return seen
-        pending = seen.pending.id if seen.pending else "another"
-        events.emit(events.Progress(f"waits for deployment {pending} that is under way"))
+        under_way = seen.pending or seen.active
+        events.emit(
+            events.Progress(
+                f"waits for deployment {under_way.id if under_way else 'another'} that is under way"
+            )
+        )
         return None
 
     return poll(
@@ -81,9 +85,11 @@ def idle(workspace: Workspace, name: str) -> App:
 
 
 def _busy(app: App) -> bool:
+    """Whether a deployment is under way; after a start the official command line waits for the active one, too."""
     from metamcp_deploy.workspace.apps import DEPLOYMENT_ENDED
 
-    return app.pending is not None and app.pending.state not in DEPLOYMENT_ENDED
+    starting = app.active is not None and app.active.state == "IN_PROGRESS"
+    return starting or (app.pending is not None and app.pending.state not in DEPLOYMENT_ENDED)
 
 
 def begin(workspace: Workspace, name: str, wanted: Wanted, since: asked.Asked) -> Deployment:

@@ -48,7 +48,7 @@ def held(
         files: of the workspace.
         root: of the target.
         user: who holds it.
-        memory: local file that remembers the id of the lock held from this folder.
+        memory: local file that remembers the ids of locks held from this folder.
         force: take it although somebody holds it.
         wall: seconds of a clock that goes on while the machine sleeps.
         renew_seconds: how often it is renewed.
@@ -60,17 +60,18 @@ def held(
     with memory.open("a+") as mine:
         _alone(mine)
         mine.seek(0)
-        before = mine.read().strip()
+        before = frozenset(mine.read().split())
         lock = _Lock(files.unguarded(), f"{root}/state/deploy.lock", user, force, wall, renew_seconds)
-        _remember(mine, lock.me.id)
+        _remember(mine, lock.me.id, *before)  # until it is taken, an earlier one may be there yet
         try:
             lock.take(before)
+            _remember(mine, lock.me.id)
             with files.guarded(lock.guard), lock.renewing():
                 yield
         finally:
             # Also after an interrupt in the middle of taking it: the lock may be there, and is ours if the id says so.
             if lock.release():
-                _remember(mine, "")
+                _remember(mine, *(() if lock.taken else before))
 
 
 def sweep(files: Files, root: str, memory: Path) -> None:
@@ -85,9 +86,9 @@ def sweep(files: Files, root: str, memory: Path) -> None:
         _alone(mine)
         mine.seek(0)
         found = _look_at_id(files, path := f"{root}/state/deploy.lock")
-        if found is not None and found.id == mine.read().strip():
+        if found is not None and found.id in mine.read().split():
             files.delete(path, repeatable=False)
-        _remember(mine, "")
+        _remember(mine)
 
 
 def holder(files: Files, root: str) -> str | None:
@@ -107,9 +108,9 @@ def _alone(mine: IO[str]) -> None:
         ) from None
 
 
-def _remember(mine: IO[str], lock_id: str) -> None:
+def _remember(mine: IO[str], *lock_ids: str) -> None:
     mine.truncate(0)
-    mine.write(lock_id)
+    mine.write("\n".join(lock_ids))
     mine.flush()
 
 
@@ -133,12 +134,13 @@ class _Lock:
         self.files, self.path, self.force, self.wall = files, path, force, wall
         self.me = Holder(str(uuid.uuid4()), user, files.time() or wall(), None, renew_seconds)
         self.content = self.me.written(force)
+        self.taken = False
         self.seen = 0.0  # when the lock was last seen to be ours, by `wall`
         self.lost: DeployError | None = None
         self._looking = threading.Lock()
 
-    def take(self, before: str) -> None:
-        """Takes it; `before` is the id of the lock that this folder's last run held."""
+    def take(self, before: frozenset[str]) -> None:
+        """Takes it; `before` are the ids of the locks that this folder's last runs held."""
         for _ in range(3):
             if self._created():
                 break
@@ -151,7 +153,7 @@ class _Lock:
         found = _look_at_id(self.files, self.path)
         if found is None or found.id != self.me.id:
             raise self._held(found or Holder(""))
-        self.seen = self.wall()
+        self.seen, self.taken = self.wall(), True
 
     def _created(self) -> bool:
         try:
@@ -162,11 +164,11 @@ class _Lock:
         self.files.make_folder(self.path.rsplit("/", 1)[0])
         return self.files.create(self.path, self.content)
 
-    def _wrest(self, found: Holder, before: str) -> None:
+    def _wrest(self, found: Holder, before: frozenset[str]) -> None:
         """Takes the lock from a holder that is dead, or by force."""
         now, every = self.files.time(), found.renewed_every or 0
         silent = found.silent(now)
-        if before and found.id == before:
+        if found.id in before:
             events.emit(events.Note("Took over the lock of a run that was killed in this folder."))
             self.files.write(self.path, self.content)
             return
