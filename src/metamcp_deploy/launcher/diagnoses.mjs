@@ -84,6 +84,31 @@ const DIAGNOSES = [
     fix: "It is tried again by itself. If that goes on, look whether the Lakebase endpoint is running.",
   },
   {
+    code: "database_read_only",
+    cause: "The database takes no writes: its disk is nearly full, it is a replica, or it is being moved.",
+    fix: "It is tried again by itself. If that goes on, look whether database.endpoint names a read-write endpoint.",
+  },
+  {
+    code: "database_full",
+    cause: "The database's disk, or the project's storage limit, is used up.",
+    fix: "Raise the limit or delete data. It is tried again by itself.",
+  },
+  {
+    code: "database_busy",
+    cause: "The database has no connection or memory left, or another transaction is in the way.",
+    fix: "It is tried again by itself. If that goes on, raise database.max_cu, or end what uses it (pg_stat_activity).",
+  },
+  {
+    code: "migrator_broken",
+    cause: "The migrator failed before the database had a say: a file of the release, or a setting of the connection.",
+    fix: "Read the message; then build again (metamcp-deploy build --clean), or correct the setting, and deploy.",
+  },
+  {
+    code: "unpack_failed",
+    cause: "The app's container refuses what unpacking needs: its disk fails, or too many files are open.",
+    fix: "It is tried again by itself. If that goes on, stop and start the app.",
+  },
+  {
     code: "migrations_locked",
     cause: "Another instance of the app is migrating.",
     fix: "It is tried again by itself. If that goes on, end the session that holds the lock (pg_locks, locktype advisory).",
