@@ -34,7 +34,7 @@ def _status(databases: Databases, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _owner(databases: Databases, project: dict[str, Any]) -> str:
-    """Whoever made a project stands first in its access list; an administrator's has none."""
+    """Whoever made a project stands first in its access list, where it has one."""
     holders = databases.store.family("acls").get(f"database-{project['name']}") or {}
     return next(iter(holders), "").partition(":")[2] or databases.user
 
