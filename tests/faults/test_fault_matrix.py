@@ -10,7 +10,7 @@ from fault_acts import ACTS
 from fault_cases import KILLS, KINDS, OUTAGES, Case, Row, part, table
 from fault_run import run
 
-SECONDS = 60.0  # and what the cases take that are always run
+SECONDS = 30.0  # and what the cases take that are always run
 
 
 def commit() -> str:

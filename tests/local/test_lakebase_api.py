@@ -189,10 +189,10 @@ def test_the_superuser_looks_inside(world):
 
 def test_deleting_takes_the_data(world, project):
     database(world, project, "gone", "gone_now").wait()
-    world.client.postgres.delete_database(f"{project}/branches/production/databases/gone")
+    world.client.postgres.delete_database(f"{project}/branches/production/databases/gone").wait()
     with pytest.raises(NotFound):
         world.client.postgres.get_database(f"{project}/branches/production/databases/gone")
-    world.client.postgres.delete_project(project)
+    world.client.postgres.delete_project(project).wait()
     with pytest.raises(NotFound):
         world.client.postgres.get_project(project)
 
