@@ -33,6 +33,7 @@ class Apps:
         self.records = site.store.family("apps")
         self.attachments = Attachments(site)
         self.hosted: dict[str, Hosted] = {}
+        self.updating: set[str] = set()  # names of apps whose change is under way
         self._tasks: set[asyncio.Task[None]] = set()
 
     def record(self, name: str) -> dict[str, Any]:
@@ -142,6 +143,7 @@ class Apps:
     async def updated(self, name: str) -> None:
         """The end of a change that `update_mask` asked for."""
         await self.site.pace.passes("app.update")
+        self.updating.discard(name)
         if record := self.records.get(name):
             record["update"]["status"] = {"state": "SUCCEEDED", "message": "Update is complete."}
             self.site.store.save()

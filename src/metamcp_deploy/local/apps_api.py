@@ -8,7 +8,7 @@ from aiohttp import web
 
 from metamcp_deploy.local import access_lists
 from metamcp_deploy.local.access_lists import holder
-from metamcp_deploy.local.answers import answer, body, flag, invalid, missing, page, text
+from metamcp_deploy.local.answers import ApiError, answer, body, flag, invalid, missing, page, text
 from metamcp_deploy.local.app_fields import DEFAULT_SCOPES, SETTABLE, check_deployment, settable
 from metamcp_deploy.local.apps import Apps
 from metamcp_deploy.local.identity import Principal
@@ -109,6 +109,8 @@ class AppsApi:
         fields = SETTABLE if mask == "*" else mask.split(",")
         if unknown := [f for f in fields if f not in SETTABLE]:
             raise invalid(f"update_mask names {', '.join(unknown)}, which cannot be changed")
+        if name in self.apps.updating:
+            raise ApiError(409, "RESOURCE_CONFLICT", f"An update of app {name} is in progress.")  # unsure
         wanted = settable(data.get("app") or {})
         spec = dict(self.apps.record(name)["spec"])
         for field in fields:
@@ -118,6 +120,7 @@ class AppsApi:
         await self.apps.update(name, spec, request["principal"].name)
         record = self.apps.record(name)
         record["update"] = spec | {"status": {"state": "IN_PROGRESS", "message": "Update is in progress."}}
+        self.apps.updating.add(name)
         begun = answer(record["update"])
         self.apps.background(self.apps.updated(name))
         return begun

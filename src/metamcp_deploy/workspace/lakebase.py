@@ -157,6 +157,16 @@ class Lakebase:
     def _ensure(self, name: str, spec: Mapping[str, Any], within: float) -> bool:
         return self.find(name) is None and self.create(name, spec, within)
 
+    def appears(self, name: str, within: float) -> bool:
+        """Whether a thing that another brings with it is there within so many seconds."""
+        try:
+            self._visible(name, within)
+        except DeployError as e:
+            if e.code is Code.DEADLINE:
+                return False
+            raise
+        return True
+
     def _visible(self, name: str, within: float) -> None:
         """Waits for a thing that somebody is making, or made a moment ago."""
         poll(

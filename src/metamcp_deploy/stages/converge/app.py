@@ -157,13 +157,13 @@ class AppPart(Part):
         if moved := app_fields.moved(change.differences):
             events.emit(events.Warned(f"The app {name}: {moved}."))
         if change.differences:
-            apps.update(name, app_fields.body(change.differences, self.found, self.context.desired.app))
-            app_waits.changed(self.context.workspace, name, self.context.settings.waits.change)
+            fields = app_fields.body(change.differences, self.found, self.context.desired.app)
+            app_waits.change(self.context.workspace, name, fields, self.context.settings.waits.change)
         if change.action is Action.ADOPT:
             self.claim("app", [name])
-        fields = ", ".join(sorted({d.field.partition(".")[0] for d in change.differences}))
-        done = "changed" if fields else "kept"
-        events.emit(events.Changed(done, "app", f"{name} ({fields})" if fields else name))
+        named = ", ".join(sorted({d.field.partition(".")[0] for d in change.differences}))
+        done = "changed" if named else "kept"
+        events.emit(events.Changed(done, "app", f"{name} ({named})" if named else name))
         self.context.app = self._whole(self.found)
 
     def _created(self) -> App:

@@ -2,13 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
 
 if TYPE_CHECKING:
     from metamcp_deploy.workspace import Workspace
+
+
+def change(workspace: Workspace, name: str, fields: Mapping[str, Any], within: float) -> None:
+    """Changes fields of an app and waits until that is done; where another change is under way, after that one.
+
+    Args:
+        workspace: of the app.
+        name: of the app.
+        fields: with their new values, as `Apps.update` takes them.
+        within: seconds to wait for each.
+
+    Raises:
+        DeployError: as `changed`; those of the call.
+    """
+    try:
+        workspace.apps.update(name, fields)
+    except DeployError as e:
+        # Begun by a run that was killed, by one whose answer was lost, or by hand.
+        if e.code not in (Code.REQUEST_REFUSED, Code.ALREADY_EXISTS) or not _under_way(workspace, name):
+            raise
+        changed(workspace, name, within)
+        workspace.apps.update(name, fields)
+    changed(workspace, name, within)
+
+
+def _under_way(workspace: Workspace, name: str) -> bool:
+    try:
+        return workspace.apps.update_state(name)[0] == "IN_PROGRESS"
+    except DeployError as e:
+        if e.code is Code.NOT_FOUND:
+            return False
+        raise
 
 
 def changed(workspace: Workspace, name: str, within: float) -> None:

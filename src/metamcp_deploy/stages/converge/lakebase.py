@@ -21,6 +21,7 @@ _WORDS = {
     "role": "Lakebase role",
     "database": "Lakebase database",
 }
+_LATE_SECONDS = 60.0  # for what comes with a project that is there
 
 
 class LakebasePart(Part):
@@ -145,6 +146,8 @@ class LakebasePart(Part):
         within, name = self.context.settings.waits.database, self.names[what]
         if self._comes_with_project(what):
             return "created"
+        if name in self._implicit and lakebase.appears(name, min(within, _LATE_SECONDS)):
+            return "kept"
         events.emit(events.Progress(f"makes the {_WORDS[what]} {name}"))
         if what == "database":
             owner = wanted.principal or self.context.workspace.me
@@ -169,11 +172,13 @@ class LakebasePart(Part):
         events.emit(events.Warned(text, f"As the database's owner: {grant}"))
 
     def _comes_with_project(self, what: str) -> bool:
-        parts: dict[str, str] = {"branch": self.wanted.branch, "endpoint": self.wanted.endpoint}
-        if self.there["project"] is not None or what not in parts:
-            return False
-        implicit = f"{self.wanted.project}/branches/production"
-        return parts[what] in (implicit, f"{implicit}/endpoints/primary")
+        return self.there["project"] is None and self.names[what] in self._implicit
+
+    @property
+    def _implicit(self) -> tuple[str, str]:
+        """What every project has; unsure whether a project that is being made shows before them."""
+        branch = f"{self.wanted.project}/branches/production"
+        return branch, f"{branch}/endpoints/primary"
 
     def _changed(self, what: str) -> str:
         differences = self.differences(what)

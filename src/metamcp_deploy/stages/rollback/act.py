@@ -112,8 +112,8 @@ def _changed(site: Site, found: Way) -> App:
     workspace, name = site.workspace, found.app.name
     if not found.changes:
         return found.app
-    workspace.apps.update(name, app_fields.body(found.changes, found.app, found.desired))
-    app_waits.changed(workspace, name, site.project.settings.waits.change)
+    body = app_fields.body(found.changes, found.app, found.desired)
+    app_waits.change(workspace, name, body, site.project.settings.waits.change)
     fields = ", ".join(sorted({d.field.partition(".")[0] for d in found.changes}))
     events.emit(events.Changed("changed", "app", f"{name} ({fields})"))
     return workspace.apps.get(name)
