@@ -35,6 +35,11 @@ _FOREIGN = (
 _NPMRC = Path.home() / ".npmrc"
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """For `-n auto`, one more than there are cores: much of the time, tests wait for programs they started."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(scope="session")
 def test_upstream() -> Path:
     """The clone of the real upstream that METAMCP_TEST_UPSTREAM names; left out, and saying so, without."""
