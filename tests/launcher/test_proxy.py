@@ -191,8 +191,14 @@ def test_nonsense_is_refused_and_the_port_lives_on(app: App) -> None:
     assert "Unexpected error" not in app.log
 
 
-def test_a_service_that_is_away_refuses_upgrades_in_json(app: App) -> None:
+def killed(app: App) -> None:
+    """The backend is dead, and the launcher has noticed."""
     app.get("/api/die")
+    app.until(lambda: app.get("/api/x").json().get("code") == "backend_died")
+
+
+def test_a_service_that_is_away_refuses_upgrades_in_json(app: App) -> None:
+    killed(app)
     answer = raw(app, f"GET /api/socket HTTP/1.1\nHost: x\n{HANDSHAKE}\n")
     assert answer.startswith(b"HTTP/1.1 503 Service Unavailable")
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "backend_died"
@@ -203,8 +209,7 @@ def test_a_connection_that_was_used_before_is_told_of_a_refused_upgrade_too(app:
         s.sendall(b"GET /api/x HTTP/1.1\r\nHost: x\r\n\r\n")
         seen = s.recv(65536)
         assert seen.startswith(b"HTTP/1.1 200")
-        app.get("/api/die")
-        app.away_at("/api/x")
+        killed(app)
         s.sendall(f"GET /api/socket HTTP/1.1\nHost: x\n{HANDSHAKE}\n".replace("\n", "\r\n").encode())
         answer = b"".join(iter(lambda: s.recv(65536), b""))
     assert answer.startswith(b"HTTP/1.1 503 Service Unavailable")
