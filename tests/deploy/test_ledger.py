@@ -17,10 +17,12 @@ from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local import faults
-from metamcp_deploy.stages import connection, destroy, doomed, outlook
+from metamcp_deploy.stages import connection, databases, desired, destroy, doomed, outlook
 from metamcp_deploy.stages.connection import Site
 from metamcp_deploy.stages.converge import ledger
+from metamcp_deploy.stages.converge.lakebase import LakebasePart
 from metamcp_deploy.stages.converge.ledger import Intent, Ledger
+from metamcp_deploy.stages.converge.part import Context
 from metamcp_deploy.stages.converge.plan import Action, Plan
 from metamcp_deploy.stages.deploy import Wishes as DeployWishes
 from metamcp_deploy.stages.doomed import Wishes
@@ -103,6 +105,18 @@ def test_an_older_ledger_is_read(project: Project) -> None:
     }
     files.write(f"{site.root}/state/{ledger.NAME}", b'{"format": 1, "made": {"secrets": ["K"]}}')
     assert kept(project) == Ledger()  # in a scope of others: which one, nobody knows
+
+
+def test_what_shows_late_in_a_project_of_others_is_not_claimed(project: Project) -> None:
+    site = connection.site(project)
+    wanted = desired.of(project.settings, site.root)
+    assert isinstance(wanted.database, databases.Lakebase)
+    site.workspace.lakebase.create(wanted.database.project, wanted.database.project_spec)
+    part = LakebasePart(Context(site, wanted), wanted.database)
+    part.look()
+    part.there["branch"] = part.there["endpoint"] = None  # as in an answer of a moment before
+    part.apply()
+    assert part.context.made == [("database", wanted.database.database)]
 
 
 def test_it_is_written_and_read(project: Project) -> None:

@@ -314,6 +314,9 @@ def test_rotate_starts_what_runs_again_with_another_value(
         f"{KEY} rotated",
         "SUCCEEDED",
     )
+    before = records.find(site.workspace, site.root, first["deployment"])
+    assert before is not None
+    assert record.raw["desired"] == before[1]["desired"]  # what tells later what was changed by hand
     assert (value(project) or "?") not in str(seen)
     assert deployed(with_app(project, env={"LOG_LEVEL": "debug"}))["deployment"] == second
 

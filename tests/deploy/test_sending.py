@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.stages import connection, releases, sending
 from metamcp_deploy.stages.releases import COMPLETE, Release
+from metamcp_deploy.workspace import lock
 
 Deploy = Callable[..., pipeline.Facts]
 
@@ -92,10 +94,25 @@ def test_a_damaged_release_of_another_machine_is_not_to_be_started_while_it_is_r
     with monkeypatch.context() as patched:
         patched.setattr(site.workspace.files, "send", killed)
         with pytest.raises(KeyboardInterrupt):
-            sending.send(site.workspace, site.root, release, present.sizes)
+            sending.send(site.workspace, site.root, release, present)
     assert COMPLETE not in site.workspace.files.sizes(path)
     bundled(project)
     agree(site, release)
+
+
+def test_altered_files_stay_while_somebody_else_holds_the_lock(
+    project: Project, bundled: Deploy, tmp_path: Path
+) -> None:
+    facts = bundled(project)
+    site = connection.site(project)
+    path = f"{releases.path_of(site.root, facts['release'])}/start.mjs"
+    content = site.workspace.files.read(path) or b""
+    site.workspace.files.write(path, altered := content.replace(b"tiny", b"TINY"))
+    with lock.held(site.workspace.files, site.root, "ben@example.com", tmp_path / "his.lock"):
+        with pytest.raises(DeployError) as caught:
+            bundled(project, verify_upload=True)
+        assert caught.value.code is Code.LOCK_HELD
+        assert site.workspace.files.read(path) == altered
 
 
 def test_altered_files_are_deleted_and_named(project: Project, bundled: Deploy) -> None:

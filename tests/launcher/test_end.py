@@ -9,7 +9,8 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import requests
@@ -64,18 +65,25 @@ def test_ends_at_once_when_nothing_is_under_way(launch: Launch) -> None:
     assert sessions_alive(*started) == []
 
 
-def test_requests_finish_and_new_ones_are_told(launch: Launch) -> None:
-    app = launch().up()
+@contextmanager
+def stopping_amid_a_request(app: App) -> Iterator[None]:
+    """SIGTERM while a request is under way, which is answered after the block, before the launcher ends."""
     answers: list[str] = []
     slow = threading.Thread(target=lambda: answers.append(app.get("/api/slow?ms=1500").text))
     slow.start()
     time.sleep(0.3)
     app.process.send_signal(signal.SIGTERM)
     app.logged("SIGTERM: stopping")
-    assert app.get("/").json()["status"] == "stopping"
+    yield
     slow.join()
     assert answers == ["done"]
     assert app.process.wait(5) == 0
+
+
+def test_requests_finish_and_new_ones_are_told(launch: Launch) -> None:
+    app = launch().up()
+    with stopping_amid_a_request(app):
+        assert app.get("/").json()["status"] == "stopping"
 
 
 def test_streams_are_cut_after_five_seconds(launch: Launch) -> None:
@@ -110,16 +118,8 @@ def test_requests_that_wait_behind_others_do_not_hold_the_end_up(launch: Launch)
 def test_a_second_signal_does_not_cut_the_end_short(launch: Launch) -> None:
     app = launch().up()
     started = services(app)
-    answers: list[str] = []
-    slow = threading.Thread(target=lambda: answers.append(app.get("/api/slow?ms=1500").text))
-    slow.start()
-    time.sleep(0.3)
-    app.process.send_signal(signal.SIGTERM)
-    app.logged("SIGTERM: stopping")
-    app.process.send_signal(signal.SIGINT)
-    slow.join()
-    assert answers == ["done"]
-    assert app.process.wait(5) == 0
+    with stopping_amid_a_request(app):
+        app.process.send_signal(signal.SIGINT)
     assert "SIGINT" not in app.log
     assert sessions_alive(*started) == []
 

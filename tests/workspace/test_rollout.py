@@ -46,6 +46,13 @@ def test_a_refused_deploy_waits_for_the_other_one_and_tries_once_more(
     assert any("waits for deployment d1" in e.text for e in seen if isinstance(e, events.Progress))
 
 
+def test_what_a_start_runs_again_is_waited_for(host: FakeHost, connect: Connect) -> None:
+    starting = app().body | {"active_deployment": deployment("IN_PROGRESS")}
+    host.on("GET", APP, Answer(body=starting), Answer(body=starting), app())
+    assert rollout.idle(connect(), "x").active is None
+    assert len(host.asked("GET", APP)) == 3
+
+
 def test_a_deploy_refused_for_another_reason_is_an_error(host: FakeHost, connect: Connect) -> None:
     workspace = connect()
     host.on(

@@ -117,10 +117,14 @@ class AppsApi:
             spec.pop(field, None)
             if field in wanted:
                 spec[field] = wanted[field]
-        await self.apps.update(name, spec, request["principal"].name)
+        self.apps.updating.add(name)
+        try:
+            await self.apps.update(name, spec, request["principal"].name)
+        except BaseException:
+            self.apps.updating.discard(name)
+            raise
         record = self.apps.record(name)
         record["update"] = spec | {"status": {"state": "IN_PROGRESS", "message": "Update is in progress."}}
-        self.apps.updating.add(name)
         begun = answer(record["update"])
         self.apps.background(self.apps.updated(name))
         return begun

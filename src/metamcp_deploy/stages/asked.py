@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from metamcp_deploy.workspace.apps import App, Deployment
 
 NAME = "deploying.json"
-
-
 _LATEST = 20  # deployments of an app that are looked through; nobody else deploys under the lock
 
 
@@ -41,7 +39,7 @@ class Asked:
 
 def keep(site: Site, app: App, draft: Mapping[str, Any]) -> Asked:
     """Writes the draft of a record; gives what tells its deployment from earlier ones."""
-    known = site.workspace.apps.deployments(app.name, 1) if app.deployed else []
+    known = site.workspace.apps.deployments(app.name, _LATEST) if app.deployed else []
     since = Asked(site.workspace.files.time() or 0.0, known[0].id if known else "")
     content = {"format": 1, "since": since.since, "after": since.after, "record": draft}
     # The lock is in the same folder, so that it is there.

@@ -15,6 +15,7 @@ from metamcp_deploy.stages.databases import Instance, Lakebase
 from metamcp_deploy.stages.records import Record
 
 if TYPE_CHECKING:
+    from metamcp_deploy.stages.desired import Desired
     from metamcp_deploy.workspace.apps import App
 
 # Ledger's names by what is asked for together, in the order of deleting: a branch before the one it came from.
@@ -128,7 +129,8 @@ def look(site: Site, wishes: Wishes) -> Doomed:
     made = claims.recognised(workspace, ledger.read(workspace.files, site.root))
     app = workspace.apps.find(name)
     found = [*_apps(site, made, app), *_database(site, made), *_secrets(site, made)]
-    things = [replace(thing, former=_is_former(site, thing)) for thing in found]
+    wanted = desired.of(site.project.settings, site.root)
+    things = [replace(thing, former=_is_former(wanted, thing)) for thing in found]
     asked = {*APPS, *(DATABASE if wishes.database else ()), *(SECRETS if wishes.secrets else ())}
     handed = _handed_over(site)
     kept, newest = records.counted(workspace, site.root)
@@ -170,8 +172,7 @@ def _unclear(site: Site, made: Ledger) -> Iterator[Change]:
                 yield Change(Action.CHECK, _KINDS[what], name, "", why)
 
 
-def _is_former(site: Site, thing: Thing) -> bool:
-    wanted = desired.of(site.project.settings, site.root)
+def _is_former(wanted: Desired, thing: Thing) -> bool:
     now = {wanted.app.name} if thing.what in APPS else {wanted.secrets.scope}
     if isinstance(wanted.database, Instance) and thing.what in DATABASE:
         now = {wanted.database.name}

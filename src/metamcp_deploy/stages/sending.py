@@ -26,38 +26,42 @@ class Present:
     """What the workspace holds of a release.
 
     Attributes:
-        sizes: relative path → bytes.
         whole: it is complete, as this machine built it or as another did.
+        lacking: names of the files to send: all, unless those that are there are of the same build.
+        marked: the marker is there, whole or not.
     """
 
-    sizes: dict[str, int]
-    whole: bool
+    whole: bool = False
+    lacking: tuple[str, ...] = ()
+    marked: bool = False
 
 
 def look(workspace: Workspace, root: str, release: Release) -> Present:
-    """One request; two more where what is there was built elsewhere."""
-    sizes = workspace.files.sizes(path_of(root, release.id))
-    whole = COMPLETE in sizes
-    if whole and missing(release.sizes, sizes):
-        whole = is_complete(workspace, root, release.id)
-    return Present(sizes, whole)
+    """One request where the release is whole or not there; up to three more where it is neither, or built elsewhere."""
+    path = path_of(root, release.id)
+    sizes = workspace.files.sizes(path)
+    lacking, marked = missing(release.sizes, sizes), COMPLETE in sizes
+    if marked and (not lacking or is_complete(workspace, root, release.id)):
+        return Present(whole=True)
+    there = workspace.files.read(f"{path}/{_ABOUT}") if _ABOUT in sizes else None
+    same = there == release.files[_ABOUT].read_bytes()
+    return Present(lacking=tuple(lacking if same else release.files), marked=marked)
 
 
-def send(workspace: Workspace, root: str, release: Release, present: dict[str, int]) -> None:
+def send(workspace: Workspace, root: str, release: Release, present: Present) -> None:
     """Sends what of a release is not there, and its marker last.
 
     Args:
         workspace: logged in.
         root: of the target.
         release: the built one.
-        present: what is there: relative path → bytes.
+        present: what is there.
 
     Raises:
         DeployError: WORKSPACE_ANSWER, when a file is not there as it was sent.
     """
     path, sizes = path_of(root, release.id), release.sizes
-    wanting = _wanting(workspace, path, release, present)
-    total, sent = sum(sizes[n] for n in wanting), 0
+    total, sent = sum(sizes[n] for n in present.lacking), 0
     events.emit(events.Progress("sends the release", 0, total / 1e6, "MB"))
 
     def on_sent(_: str, count: int) -> None:
@@ -65,7 +69,9 @@ def send(workspace: Workspace, root: str, release: Release, present: dict[str, i
         sent += count
         events.emit(events.Progress("sends the release", round(sent / 1e6, 1), round(total / 1e6, 1), "MB"))
 
-    workspace.files.send(path, {n: release.files[n] for n in wanting}, on_sent, first=_ABOUT)
+    if present.marked:  # nobody may start it while its files are being replaced
+        workspace.files.delete(f"{path}/{COMPLETE}")
+    workspace.files.send(path, {n: release.files[n] for n in present.lacking}, on_sent, first=_ABOUT)
     if wrong := missing(sizes, workspace.files.sizes(path)):
         raise DeployError(
             Code.WORKSPACE_ANSWER,
@@ -76,20 +82,10 @@ def send(workspace: Workspace, root: str, release: Release, present: dict[str, i
     told = {"release": release.id, "files": sizes}
     workspace.files.write(f"{path}/{COMPLETE}", json.dumps(told, indent=1).encode())
     events.emit(
-        events.Changed("sent", "release", f"{release.id} ({len(wanting)} files, {total / 1e6:.1f} MB)")
+        events.Changed(
+            "sent", "release", f"{release.id} ({len(present.lacking)} files, {total / 1e6:.1f} MB)"
+        )
     )
-
-
-def _wanting(workspace: Workspace, path: str, release: Release, present: dict[str, int]) -> list[str]:
-    """The files to send: all, unless those that are there are of the same build."""
-    if not present:
-        return list(release.files)
-    there = workspace.files.read(f"{path}/{_ABOUT}") if _ABOUT in present else None
-    if there == release.files[_ABOUT].read_bytes():
-        return missing(release.sizes, present)
-    if COMPLETE in present:  # nobody may start it while its files are being replaced
-        workspace.files.delete(f"{path}/{COMPLETE}")
-    return list(release.files)
 
 
 def altered(workspace: Workspace, root: str, release: Release) -> list[str]:

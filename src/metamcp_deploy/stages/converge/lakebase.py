@@ -139,7 +139,8 @@ class LakebasePart(Part):
             workspace = self.context.workspace
             self.ours = done == "created" or claims.maker(workspace, what, self.names[what]) == workspace.me
             return self.ours
-        return self.ours or not self._comes_with_project(what)
+        # What comes with a project is whoever's the project is.
+        return self.ours or self.names[what] not in self._implicit
 
     def _made(self, what: str) -> str:
         lakebase, wanted = self.context.workspace.lakebase, self.wanted

@@ -13,10 +13,10 @@ class ReleasePart(Part):
     def __init__(self, context: Context, release: releases.Release | None) -> None:
         super().__init__(context)
         self.release = release
-        self.present = sending.Present({}, whole=False)
+        self.present = sending.Present()
 
     def look(self) -> None:
-        """One request, unless another machine built what is there."""
+        """One request, where the release is whole or not there."""
         if self.release is not None:
             self.present = sending.look(self.context.workspace, self.context.site.root, self.release)
 
@@ -26,12 +26,11 @@ class ReleasePart(Part):
             return (Change(Action.UPLOAD, "release", "that is not built yet", OURS),)
         if self.present.whole:
             return (Change(Action.KEEP, "release", self.release.id, OURS),)
-        missing = releases.missing(self.release.sizes, self.present.sizes)
-        size = sum(self.release.sizes[name] for name in missing) / 1e6
-        what = f"{len(missing)} of {len(self.release.files)} files, {size:.1f} MB"
+        size = sum(self.release.sizes[name] for name in self.present.lacking) / 1e6
+        what = f"{len(self.present.lacking)} of {len(self.release.files)} files, {size:.1f} MB"
         return (Change(Action.UPLOAD, "release", self.release.id, OURS, what),)
 
     def apply(self) -> None:
         """Sends what is missing, and the marker last."""
         if self.release is not None:
-            sending.send(self.context.workspace, self.context.site.root, self.release, self.present.sizes)
+            sending.send(self.context.workspace, self.context.site.root, self.release, self.present)
