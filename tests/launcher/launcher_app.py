@@ -26,7 +26,6 @@ LAUNCHER = PACKAGE / "launcher"
 CLIENT_SECRET = "client-secret-marked-1f0c"
 AUTH_SECRET = "auth-secret-marked-77aa"
 OIDC_SECRET = "oidc-secret-marked-93bd"
-PRELOAD = ("preload.mjs", "endings.mjs", "processes.mjs", "self-calls.mjs")
 ROUTES = [
     {"prefix": "/health", "to": "/health", "exact": True},
     {"prefix": "/api", "to": "/api", "exact": False},
@@ -50,14 +49,14 @@ def archive(files: dict[str, str | bytes]) -> bytes:
 
 def write_release(folder: Path, *, backend: str, frontend: str, migrate: str) -> Path:
     """Lays out what the platform would have in the app's source folder."""
-    for module in LAUNCHER.glob("*.mjs"):
-        shutil.copy(module, folder)
+    shutil.copytree(LAUNCHER, folder, dirs_exist_ok=True)
     parts = {
         "backend": (
             "index.mjs",
             {
                 "index.mjs": backend,
-                **{n: (LAUNCHER / n).read_text() for n in PRELOAD},
+                "preload.mjs": 'import "./launcher/preload/preload.mjs";\n',
+                **_launcher(),
             },
         ),
         "frontend": ("apps/frontend/server.js", {"apps/frontend/server.js": frontend}),
@@ -76,6 +75,12 @@ def write_release(folder: Path, *, backend: str, frontend: str, migrate: str) ->
     release = {"format": 1, "id": "0" * 16, "schema": "metamcp_app", "routes": ROUTES, "parts": described}
     (folder / "release.json").write_text(json.dumps(release))
     return folder
+
+
+def _launcher() -> dict[str, str]:
+    """The launcher's modules, for a preload that is not bundled into one file."""
+    modules = LAUNCHER.rglob("*.mjs")
+    return {f"launcher/{path.relative_to(LAUNCHER).as_posix()}": path.read_text() for path in modules}
 
 
 class FakeWorkspace:

@@ -12,7 +12,7 @@ from launcher_app import LAUNCHER, FakeWorkspace
 
 CREDENTIAL = "/api/2.0/postgres/credentials"
 SETTING = f"""
-    import {{ Credentials }} from {json.dumps((LAUNCHER / "credentials.mjs").as_uri())};
+    import {{ Credentials }} from {json.dumps((LAUNCHER / "access/credentials.mjs").as_uri())};
     import {{ redact }} from {json.dumps((LAUNCHER / "log.mjs").as_uri())};
     import {{ mock }} from "node:test";
     mock.timers.enable({{ apis: ["setTimeout"] }});
@@ -73,7 +73,7 @@ def test_a_start_that_asks_for_a_new_one_asks_whatever_was_before(node: Path) ->
 
 def test_attempts_to_start_leave_no_credential_behind(node: Path, workspace: FakeWorkspace) -> None:
     code = f"""
-        import {{ Access }} from {json.dumps((LAUNCHER / "access.mjs").as_uri())};
+        import {{ Access }} from {json.dumps((LAUNCHER / "access/access.mjs").as_uri())};
         const env = {{
           DATABRICKS_HOST: {json.dumps(workspace.url)}, DATABRICKS_CLIENT_ID: "x", DATABRICKS_APP_NAME: "tiny",
           PGHOST: "db.example.com", PGDATABASE: "d", PGUSER: "x",
@@ -96,7 +96,7 @@ def test_attempts_to_start_leave_no_credential_behind(node: Path, workspace: Fak
 
 def test_a_credential_that_is_given_again_stays_out_of_the_log(node: Path, workspace: FakeWorkspace) -> None:
     code = f"""
-        import {{ Workspace }} from {json.dumps((LAUNCHER / "databricks.mjs").as_uri())};
+        import {{ Workspace }} from {json.dumps((LAUNCHER / "access/workspace.mjs").as_uri())};
         const workspace = new Workspace({{ host: {json.dumps(workspace.url)}, clientId: "x", clientSecret: "y" }});
         const same = new Credentials(() => workspace.credential({{ endpoint: "e" }}));
         for (let i = 0; i < 3; i++) await same.renew();

@@ -227,7 +227,7 @@ def test_what_waits_behind_another_answer_ends_with_its_connection(app: App) -> 
 
 
 def test_connections_that_say_nothing_are_closed(node: Path) -> None:
-    module = json.dumps((LAUNCHER / "proxy.mjs").as_uri())
+    module = json.dumps((LAUNCHER / "proxy/proxy.mjs").as_uri())
     code = f"""
         import {{ Proxy }} from {module};
         const limits = {{ headersTimeout: 300, connectionsCheckingInterval: 100 }};

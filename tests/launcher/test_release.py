@@ -21,7 +21,7 @@ from launcher_app import LAUNCHER, App, archive
 Launch = Callable[..., App]
 EXTRACT = f"""
 import fs from "node:fs";
-import {{ extract }} from {json.dumps((LAUNCHER / "tar.mjs").as_uri())};
+import {{ extract }} from {json.dumps((LAUNCHER / "release/tar.mjs").as_uri())};
 const [, file, folder, size] = process.argv;
 const all = fs.readFileSync(file);
 async function* pieces() {{

@@ -314,7 +314,7 @@ def test_a_migrator_that_never_ends_is_ended(node: Path, tmp_path: Path) -> None
         "deadline": 300,
     }
     code = f"""
-    import {{ migrate }} from {json.dumps((LAUNCHER / "migration.mjs").as_uri())};
+    import {{ migrate }} from {json.dumps((LAUNCHER / "services/migration.mjs").as_uri())};
     const {{ signal }} = new AbortController();
     const held = setInterval(() => {{}}, 1000);
     await migrate({{ ...{json.dumps(given)}, signal }}).catch(({{ step, code, heals }}) => {{
@@ -568,7 +568,7 @@ def test_a_workspace_that_does_not_tell_how_many_instances(launch: Launch, works
 def test_heaps_fit_the_container(
     node: Path, size: str, limits: dict[str, str], backend: int, frontend: int
 ) -> None:
-    module = json.dumps((LAUNCHER / "memory.mjs").as_uri())
+    module = json.dumps((LAUNCHER / "services/heap-size.mjs").as_uri())
     find = "const found = limits[file.split('/').at(-1)]; if (!found) throw new Error('none'); return found;"
     code = f"import {{ available, heapOptions }} from {module}; const limits = {json.dumps(limits)};"
     code += f"const read = (file) => {{ {find} }};"

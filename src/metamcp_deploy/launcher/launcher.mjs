@@ -2,22 +2,22 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { Access } from "./access.mjs";
-import { operators } from "./caller.mjs";
+import { Access } from "./access/access.mjs";
+import { operators } from "./proxy/identity.mjs";
 import { bindAddress, describe, requireSettings, workspaceHost } from "./environment.mjs";
-import { evidenceOf } from "./evidence.mjs";
+import { evidenceOf } from "./failure-report.mjs";
 import { Failure } from "./failure.mjs";
-import { gate } from "./gate.mjs";
-import { keysFrom } from "./keys.mjs";
+import { gate } from "./proxy/access-rules.mjs";
+import { keysFrom } from "./release/next-keys.mjs";
 import { complain, conceal, say } from "./log.mjs";
-import { migrate } from "./migration.mjs";
-import { Ports, portOf } from "./ports.mjs";
-import { Programs } from "./programs.mjs";
-import { Proxy } from "./proxy.mjs";
-import { readRelease } from "./release.mjs";
-import { router } from "./routes.mjs";
-import { Services } from "./services.mjs";
-import { Unpacking } from "./unpacking.mjs";
+import { migrate } from "./services/migration.mjs";
+import { Ports, portOf } from "./services/ports.mjs";
+import { Programs } from "./services/programs.mjs";
+import { Proxy } from "./proxy/proxy.mjs";
+import { readRelease } from "./release/release.mjs";
+import { router } from "./proxy/routes.mjs";
+import { Services } from "./services/services.mjs";
+import { Unpacking } from "./release/unpacking.mjs";
 
 const STREAMS_MS = 5_000; // after SIGTERM: streams are cut
 const REQUESTS_MS = 6_500; // and requests; the services' own end takes up to 2.5 s, and 10 s is all there is

@@ -39,7 +39,7 @@ def bundle(tree: Path, out: Path, env: Mapping[str, str], log: Path, source_maps
     entries = {
         "index.mjs": (tree, f"{BACKEND}/src/index.ts", _UPSTREAM | (_MAPPED if source_maps else {})),
         "migrate.mjs": (tree, f"{BACKEND}/src/databricks/migrate.ts", _UPSTREAM),
-        "preload.mjs": (_LAUNCHER, "preload.mjs", {}),
+        "preload.mjs": (_LAUNCHER, "preload/preload.mjs", {}),
         "start.mjs": (_LAUNCHER, "start.mjs", {}),
     }
     for folder, name, _ in entries.values():

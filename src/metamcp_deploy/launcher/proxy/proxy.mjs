@@ -3,8 +3,8 @@
 import http from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { answerOf, send, sendRaw } from "./answers.mjs";
-import { sort } from "./bearers.mjs";
+import { answerOf, send, sendRaw } from "./error-response.mjs";
+import { sort } from "./authorization.mjs";
 import { forwardHeaders, framed, requestId } from "./headers.mjs";
 import { relay } from "./relay.mjs";
 import { tunnel } from "./tunnel.mjs";
@@ -32,9 +32,9 @@ export class Proxy {
   /**
    * @param find function of a request target: {port, path, protocol} of the service to ask, or
    *   {away: {status, step, code, message, detail?, heals?}} when it cannot be asked now
-   * @param tell function of a request and what is away: {contact, evidence}, as answers.mjs takes them
+   * @param tell function of a request and what is away: {contact, evidence}, as error-response.mjs takes them
    * @param workspace origin of the workspace, whose tokens go no further
-   * @param judge function of a request and its target, as gate.mjs makes it
+   * @param judge function of a request and its target, as access-rules.mjs makes it
    * @param limits of Node's server that differ from LIMITS
    */
   constructor(find, { tell, workspace, judge, limits = {} }) {

@@ -5,10 +5,10 @@ import path from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { Failure } from "./failure.mjs";
+import { Failure } from "../failure.mjs";
 import { serve } from "./ipc.mjs";
-import { complain, eachLine, passOn, say } from "./log.mjs";
-import { Family } from "./processes.mjs";
+import { complain, eachLine, passOn, say } from "../log.mjs";
+import { Family } from "../processes.mjs";
 
 const GRACE_MS = 1_500;
 const DEADLINE_MS = 15 * 60_000; // longer than any migration of a sane database; a connection that died silently has none

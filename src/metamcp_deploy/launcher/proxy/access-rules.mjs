@@ -1,8 +1,8 @@
 // Closes what upstream leaves open: making an account is free for everybody there, and its inspector starts whatever command
 // it is asked to. A request is judged by every reading of its path that some program behind might have.
 
-import { emailOf } from "./caller.mjs";
-import { plainPath } from "./paths.mjs";
+import { emailOf } from "./identity.mjs";
+import { plainPath } from "./path-normalization.mjs";
 
 const MAX_BODY = 16 * 1024; // a sign-up is some hundred bytes
 const REMOTE = new Set(["SSE", "STREAMABLE_HTTP"]);

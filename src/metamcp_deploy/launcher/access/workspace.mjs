@@ -4,8 +4,8 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { Failure, causeOf } from "./failure.mjs";
-import { complain, conceal, letGo, say } from "./log.mjs";
+import { Failure, causeOf } from "../failure.mjs";
+import { complain, conceal, letGo, say } from "../log.mjs";
 
 const ASIDE_MS = 3_000; // for what is good to know, but not needed
 const CALL_MS = 15_000;

@@ -3,8 +3,8 @@
 import path from "node:path";
 import process from "node:process";
 
-import { backendExtras, serviceEnvironment } from "./environment.mjs";
-import { available, heapOptions } from "./memory.mjs";
+import { backendExtras, serviceEnvironment } from "../environment.mjs";
+import { available, heapOptions } from "./heap-size.mjs";
 import { Service } from "./service.mjs";
 
 // Secrets that stay with the launcher: the backend asks for a password instead, and talks to no workspace.

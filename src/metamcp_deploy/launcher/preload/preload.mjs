@@ -11,9 +11,9 @@ import path from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { seeToEnds } from "./endings.mjs";
-import { Family } from "./processes.mjs";
-import { keepInside } from "./self-calls.mjs";
+import { seeToEnds } from "./termination.mjs";
+import { Family } from "../processes.mjs";
+import { keepInside } from "./loopback-fetch.mjs";
 
 const ANSWER_MS = 20_000;
 const HELD_MS = 5; // whoever may start by then has better to do

@@ -13,7 +13,7 @@ pre{overflow:auto;padding:.8rem;border:1px solid;border-radius:.3rem;font-size:.
 
 /**
  * @param facts {status, step, code, message, last_failure?, request_id, contact?}
- * @param evidence as in answers.mjs, or null
+ * @param evidence as in error-response.mjs, or null
  * @param refresh seconds after which the page asks again; 0 never
  */
 export function render(facts, { evidence, refresh }) {

@@ -1,7 +1,7 @@
 // The database password for each new connection. Lakebase checks it at login only, and it lives for one hour at most.
 
-import { Failure } from "./failure.mjs";
-import { complain, conceal, letGo } from "./log.mjs";
+import { Failure } from "../failure.mjs";
+import { complain, conceal, letGo } from "../log.mjs";
 
 const RENEW_AT = 0.6; // of its life; the rest is for a workspace that is away
 const JITTER = 0.1; // so that many apps do not ask in the same second

@@ -4,7 +4,7 @@
 import { ChildProcess } from "node:child_process";
 import process from "node:process";
 
-import { Family } from "./processes.mjs";
+import { Family } from "../processes.mjs";
 
 const PATIENCE_MS = 5_000;
 const ENDING = new Set([undefined, "SIGTERM", "SIGINT", "SIGKILL", 15, 2, 9]);

@@ -276,7 +276,7 @@ def test_stopping_between_two_attempts(launch: Launch) -> None:
 
 
 def test_how_long_a_service_that_dies_is_waited_for(node: Path) -> None:
-    module = json.dumps((LAUNCHER / "backoff.mjs").as_uri())
+    module = json.dumps((LAUNCHER / "services/backoff.mjs").as_uri())
     cases = [[], [1], [1, 2], [1, 2, 3], [1, 2, 3, 4], [1, 2, 3, 4, 5], [1, 2, 3, 4, 400_000]]
     code = f"import {{ backoff }} from {module};"
     code += f"console.log(JSON.stringify({cases}.map((deaths) => backoff(deaths, deaths.at(-1) ?? 0))));"

@@ -1,10 +1,10 @@
 // How the app gets at what is outside its container: the database and its password, and the URL it is known by.
 
 import { credentialsFor } from "./credentials.mjs";
-import { Workspace } from "./databricks.mjs";
-import { database, needsLakebase, workspaceHost } from "./environment.mjs";
-import { Failure } from "./failure.mjs";
-import { complain, say } from "./log.mjs";
+import { Workspace } from "./workspace.mjs";
+import { database, needsLakebase, workspaceHost } from "../environment.mjs";
+import { Failure } from "../failure.mjs";
+import { complain, say } from "../log.mjs";
 
 export class Access {
   #workspace;
@@ -24,7 +24,7 @@ export class Access {
     this.#grantor = id ? new Workspace({ host: workspaceHost(env), ...other }) : this.#workspace;
   }
 
-  /** Where the database is (see `database` in environment.mjs), with a password for it at hand. */
+  /** Where the database is (see `database` in ../environment.mjs), with a password for it at hand. */
   async database() {
     const target = await this.#target();
     this.#credentials = this.#credentialsFor(target);

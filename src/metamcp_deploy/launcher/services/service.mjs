@@ -4,11 +4,11 @@ import { spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { backoff } from "./backoff.mjs";
-import { Failure } from "./failure.mjs";
+import { Failure } from "../failure.mjs";
 import { serve, tell } from "./ipc.mjs";
-import { complain, eachLine, passOn, say } from "./log.mjs";
+import { complain, eachLine, passOn, say } from "../log.mjs";
 import { probe } from "./probe.mjs";
-import { Family } from "./processes.mjs";
+import { Family } from "../processes.mjs";
 
 const READY_MS = 60_000;
 const PROBE_MS = 100;

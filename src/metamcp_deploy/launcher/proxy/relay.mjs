@@ -3,7 +3,7 @@
 
 import { Transform } from "node:stream";
 
-import { explanation } from "./bearers.mjs";
+import { explanation } from "./authorization.mjs";
 import { answerHeaders } from "./headers.mjs";
 
 const LONGEST_REFUSAL = 64 * 1024;
@@ -11,7 +11,7 @@ const LONGEST_FIRST_EVENT = 8 * 1024;
 
 /**
  * @param answer of the service, whose port is `port`
- * @param sorted the request's credentials, as bearers.mjs sorted them
+ * @param sorted the request's credentials, as authorization.mjs sorted them
  * @param entry of the request under way; its `stream` is set when this is an event stream
  */
 export function relay(answer, response, { entry, port, sorted }) {

@@ -3,7 +3,7 @@
 
 import http from "node:http";
 
-import { render } from "./page.mjs";
+import { render } from "./error-page.mjs";
 
 const AFTER_STARTING_S = 2;
 const AFTER_FAILED_S = 10;

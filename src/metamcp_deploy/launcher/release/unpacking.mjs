@@ -8,9 +8,9 @@ import { setImmediate as turn } from "node:timers/promises";
 import { promisify } from "node:util";
 import zlib from "node:zlib";
 
-import { Failure } from "./failure.mjs";
-import { putKeys } from "./keys.mjs";
-import { say } from "./log.mjs";
+import { Failure } from "../failure.mjs";
+import { putKeys } from "./next-keys.mjs";
+import { say } from "../log.mjs";
 import { PARTS } from "./release.mjs";
 import { ownFolder, removeAbandoned } from "./scratch.mjs";
 import { extract } from "./tar.mjs";
@@ -29,7 +29,7 @@ export class Unpacking {
   /**
    * @param root folder of the archives
    * @param release as readRelease gives it
-   * @param keys of the deployment (see keys.mjs), put into the files that the release names
+   * @param keys of the deployment (see next-keys.mjs), put into the files that the release names
    */
   constructor(root, release, keys) {
     Object.assign(this, { root, release, keys });

@@ -6,7 +6,7 @@ import os from "node:os";
 import path from "node:path";
 import process from "node:process";
 
-import { bornAt } from "./processes.mjs";
+import { bornAt } from "../processes.mjs";
 
 /** A new folder that nobody else uses. Throws what the file system says. */
 export function ownFolder() {

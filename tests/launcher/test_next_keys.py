@@ -77,7 +77,7 @@ def test_a_file_for_keys_that_is_missing_fails_the_start(launch: Callable[..., A
 
 def test_build_and_launcher_know_the_same_placeholders(node: Path) -> None:
     code = f"""
-    import {{ keysFrom }} from {json.dumps((LAUNCHER / "keys.mjs").as_uri())};
+    import {{ keysFrom }} from {json.dumps((LAUNCHER / "release/next-keys.mjs").as_uri())};
     console.log(JSON.stringify(keysFrom("s").map(([placeholder]) => placeholder)));
     """
     done = subprocess.run([node, "--input-type=module", "-e", code], capture_output=True, check=True)

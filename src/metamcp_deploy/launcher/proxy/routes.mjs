@@ -1,6 +1,6 @@
 // Which service a request goes to, and under which path.
 
-import { plainPath } from "./paths.mjs";
+import { plainPath } from "./path-normalization.mjs";
 
 /**
  * `routes` as in release.json, in order. Returns a function of a request target: {service, path}, or {away} where the front

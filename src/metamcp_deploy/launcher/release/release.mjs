@@ -3,7 +3,7 @@
 import fs from "node:fs";
 import path from "node:path";
 
-import { Failure } from "./failure.mjs";
+import { Failure } from "../failure.mjs";
 
 const FORMAT = 1;
 
