@@ -20,8 +20,8 @@ from pathlib import Path
 from bundles import Bare, arguments, bundle, by_hand, launched
 from upstream import REF, clone, environment, timed
 
-from metamcp_deploy.stages.build.node import of_extra
-from metamcp_deploy.stages.build.toolchain import make_bin, named_pnpm, ready_pnpm
+from metamcp_deploy.release.build.node import of_extra
+from metamcp_deploy.release.build.toolchain import make_bin, named_pnpm, ready_pnpm
 from metamcp_deploy.verify import throwaway
 
 TIMES = 40

@@ -38,7 +38,7 @@ def stages(target: str, cwd: Path, env: dict[str, str]) -> dict[str, dict[str, A
 
 def use_sample(scratch: Path) -> None:
     """Makes the sample the upstream, where none is named."""
-    from metamcp_deploy.stages.sample import TAG, sample_repository
+    from metamcp_deploy.upstream.sample import TAG, sample_repository
 
     if "METAMCP_TEST_UPSTREAM" not in os.environ:
         os.environ["METAMCP_TEST_UPSTREAM"] = str(sample_repository(scratch / "upstream"))

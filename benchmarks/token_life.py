@@ -27,13 +27,14 @@ from aiohttp import web
 from metamcp_deploy import pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
+from metamcp_deploy.deployments import access
 from metamcp_deploy.local import middleware, processes
 from metamcp_deploy.local.door import Counters
 from metamcp_deploy.local.identity import Principal
 from metamcp_deploy.local.server import Server, describe
 from metamcp_deploy.local.site import Options, Site
 from metamcp_deploy.local.store import write_private
-from metamcp_deploy.stages import app_deploy, bundle_deploy, operate
+from metamcp_deploy.stages import app_deploy, bundle_deploy
 
 BURST = 20  # requests at once: more than the ten connections of the pool
 POOL_IDLE = 11  # seconds after which pg-pool has dropped its idle connections (10)
@@ -84,7 +85,7 @@ def deploy(project: Project) -> None:
     """Sends the bundle, starts the app and waits for it."""
     for stage in (bundle_deploy, app_deploy):
         pipeline.execute(stage.step(project), project.state)
-    operate.healthy(project, 60)
+    access.healthy(project, 60)
 
 
 Phase = Callable[[Load, aiohttp.ClientSession], Awaitable[None]]

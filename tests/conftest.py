@@ -110,7 +110,7 @@ def built_sample(
     release: whoever builds the sample with this cache builds nothing.
     """
     from metamcp_deploy.stages import build, patch, prepare
-    from metamcp_deploy.stages.sample import TAG, sample_repository
+    from metamcp_deploy.upstream.sample import TAG, sample_repository
 
     with _building(tmp_path_factory.mktemp("home"), shared_cache):
         upstream = Upstream(url=str(sample_repository(shared_cache)), ref=TAG)

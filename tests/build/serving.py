@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import requests
 
-from metamcp_deploy.stages.build import frontend
+from metamcp_deploy.release.build import frontend
 
 _SESSION = {
     "session": {"id": "1", "userId": "1", "expiresAt": "2099-01-01T00:00:00.000Z"},

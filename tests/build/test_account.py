@@ -13,7 +13,9 @@ import pytest
 from metamcp_deploy import pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages.build import account, lockfile, sbom
+from metamcp_deploy.release import metadata
+from metamcp_deploy.release.build import lockfile
+from metamcp_deploy.release import sbom
 
 LOCK = """
 lockfileVersion: '9.0'
@@ -94,7 +96,7 @@ def test_a_lockfile_of_another_form_is_refused(tmp_path: Path, text: str) -> Non
     ],
 )
 def test_a_url_is_told_but_no_path_and_no_user(url: str, shown: str | None) -> None:
-    assert account.public(url) == shown
+    assert metadata.public(url) == shown
 
 
 def about(project: Project) -> dict[str, Any]:

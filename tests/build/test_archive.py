@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages.build import archive
-from metamcp_deploy.stages.build.archive import Entry
+from metamcp_deploy.release import archive
+from metamcp_deploy.release.archive import Entry
 
 LONG = "/".join(["a" * 90] * 4) + "/f.js"
 ENTRIES = [Entry("b.js", b"2"), Entry("a/é[x] (y).js", b"1"), Entry(LONG, b"3" * 5000), Entry("empty", b"")]

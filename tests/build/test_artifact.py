@@ -16,8 +16,11 @@ import pytest
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import artifact, deploy, outlook, releases
-from metamcp_deploy.stages.build.cache import digests
+from metamcp_deploy.release import artifact
+from metamcp_deploy.stages import deploy
+from metamcp_deploy.stages import full_plan
+from metamcp_deploy.release import releases
+from metamcp_deploy.release.build.cache import digests
 
 Files = dict[str, bytes]
 
@@ -82,7 +85,7 @@ def test_a_plan_knows_the_release_of_a_file_and_takes_nothing(
     built = releases.built(built_sample)
     assert (found.id, found.sizes) == (built.id, built.sizes)
     assert not elsewhere.folder.exists()
-    with outlook._release(elsewhere, deploy.Wishes(source=archived), building=True) as planned:
+    with full_plan._release(elsewhere, deploy.Wishes(source=archived), building=True) as planned:
         assert planned is not None
         assert (planned.id, planned.sizes) == (built.id, built.sizes)
 

@@ -12,7 +12,7 @@ import pytest
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.stages import build
-from metamcp_deploy.stages.build.cache import Cache, digests
+from metamcp_deploy.release.build.cache import Cache, digests
 
 Write = Callable[[Path, dict[str, str | bytes]], Path]
 

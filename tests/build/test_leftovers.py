@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from metamcp_deploy import process
-from metamcp_deploy.stages.build import leftovers
+from metamcp_deploy.release.build import orphans
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="this system has no /proc")
 def test_what_a_killed_build_left_running_ends_and_nothing_else(tmp_path: Path) -> None:
     def started(work: Path) -> int:
-        env = leftovers.marked(process.base_environment(), work)
+        env = orphans.marked(process.base_environment(), work)
         # A child of the first program in the same group must end with it.
         return process.detach(["sh", "-c", "sleep 300 & wait"], cwd=tmp_path, env=env, log=tmp_path / "log")
 
@@ -20,7 +20,7 @@ def test_what_a_killed_build_left_running_ends_and_nothing_else(tmp_path: Path) 
         deadline = time.monotonic() + 10
         while len(group(ours)) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
-        leftovers.end(tmp_path / "a")
+        orphans.end(tmp_path / "a")
         assert group(ours) == []
         assert group(other)
     finally:

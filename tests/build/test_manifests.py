@@ -9,7 +9,7 @@ from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages.build import manifests
+from metamcp_deploy.target import manifests
 
 
 def settings(target: str, **more: Any) -> Settings:

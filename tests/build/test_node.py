@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages.build import node
+from metamcp_deploy.release.build import node
 
 
 def program(folder: Path, says: str, name: str = "node") -> str:

@@ -14,8 +14,9 @@ from metamcp_deploy import events, pipeline, verify
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.stages import build
-from metamcp_deploy.stages.build import node, proven
-from metamcp_deploy.stages.build.work import Work
+from metamcp_deploy.release.build import node
+from metamcp_deploy.release.build import verification
+from metamcp_deploy.release.build.work import Work
 from metamcp_deploy.verify import throwaway
 
 Write = Callable[[Path, dict[str, str | bytes]], Path]
@@ -70,17 +71,17 @@ def test_without_the_extra_a_warning_says_what_was_not_tried(
         without.setattr(node, "of_extra", lambda: None)
         for module in (verify, throwaway):
             without.setattr(module, "available", lambda: None)
-        found = proven.prove(app, work, builder, wanted=True)
+        found = verification.prove(app, work, builder, wanted=True)
         assert found is not None
         assert (found["node"], found["database"], found["answered"]) == (builder.version, None, [])
         [warned] = [e for e in emitted if isinstance(e, events.Warned)]
         assert "backend and migrations need a database" in warned.text
         assert "metamcp-deploy[local]" in warned.hint
-        assert "seconds" not in (proven.prove(app, work, builder, wanted=True) or {})
+        assert "seconds" not in (verification.prove(app, work, builder, wanted=True) or {})
 
     # The extra is there now: what was proven in part is proven wholly.
-    again = proven.prove(app, work, builder, wanted=True)
+    again = verification.prove(app, work, builder, wanted=True)
     assert again is not None
     assert again["database"] == "PostgreSQL 16"
     assert about(app)["verified"]["answered"]
-    assert "seconds" not in (proven.prove(app, work, builder, wanted=True) or {})
+    assert "seconds" not in (verification.prove(app, work, builder, wanted=True) or {})

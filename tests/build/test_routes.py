@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages.build import routes
+from metamcp_deploy.release.build import routes
 
 
 def manifest(folder: Path, rewrites: Any) -> Path:

@@ -6,7 +6,8 @@ import pytest
 
 from metamcp_deploy import process
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages.build import node, toolchain
+from metamcp_deploy.release.build import node
+from metamcp_deploy.release.build import toolchain
 
 
 @pytest.mark.parametrize(

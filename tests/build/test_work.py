@@ -2,8 +2,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from metamcp_deploy.stages.build import work
-from metamcp_deploy.stages.build.work import Work
+from metamcp_deploy.release.build import work
+from metamcp_deploy.release.build.work import Work
 
 Write = Callable[[Path, dict[str, str | bytes]], Path]
 

@@ -14,7 +14,8 @@ from tiny_app import settings, write_bundle, write_databricks_yml
 from metamcp_deploy import events, local, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import DeployError
-from metamcp_deploy.stages import app_deploy, bundle_deploy, connection
+from metamcp_deploy.stages import app_deploy, bundle_deploy
+from metamcp_deploy.target import session
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +44,7 @@ def project(base: Project) -> Iterator[Project]:
     write_bundle(fresh)
     yield fresh
     with suppress(DeployError):  # most have one; a workspace takes no more than a hundred
-        connection.connect(fresh).apps.delete(name)
+        session.connect(fresh).apps.delete(name)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tiny_app import APP, write_bundle, write_databricks_yml
 from metamcp_deploy import pipeline
 from metamcp_deploy.config import load
 from metamcp_deploy.config.project import Project
-from metamcp_deploy.stages import connection
+from metamcp_deploy.target import session
 
 Deploy = Callable[..., pipeline.Facts]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -91,7 +91,7 @@ def test_destroy_wants_the_name(project: Project, deployed: Deploy, run: Run) ->
     assert (refused.returncode, "--auto-approve" in refused.stderr) == (1, True), refused.stderr
     code, out = typed(project, "something else", "destroy")
     assert (code, "nothing was deleted" in out) == (1, True)
-    workspace = connection.connect(project)
+    workspace = session.connect(project)
     assert workspace.apps.find(name) is not None
     planned = run("destroy", "--plan", "--with-database", "-o", "json")
     assert json.loads(planned.stdout)["counts"]["delete"] >= 3
@@ -147,7 +147,7 @@ def test_an_earlier_release_with_the_settings_of_now(project: Project, deployed:
 def test_an_upload_is_verified_wholly(project: Project, deployed: Deploy, run: Run) -> None:
     facts = deployed(project)
     mode(project, "well")
-    site = connection.site(project)
+    site = session.site(project)
     verified = run("bundle-deploy", "--verify-upload")
     assert verified.returncode == 0, verified.stderr
     path = f"{site.root}/releases/{facts['release']}/start.mjs"

@@ -11,20 +11,22 @@ from tiny_app import with_app, write_databricks_yml
 
 from metamcp_deploy import pipeline
 from metamcp_deploy.config.project import Project
+from metamcp_deploy.deployments import rollout
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import connection, deploy, rollout
-from metamcp_deploy.stages.rollback import act, way
+from metamcp_deploy.rollback import execution, preparation
+from metamcp_deploy.stages import deploy
+from metamcp_deploy.target import session
 
 Deploy = Callable[..., pipeline.Facts]
 
 
 def unrecorded(project: Project, facts: pipeline.Facts) -> None:
     """As after kill -9 between the deploy call and its record."""
-    connection.connect(project).files.delete(str(facts["record"]))
+    session.connect(project).files.delete(str(facts["record"]))
 
 
 def records(project: Project, facts: pipeline.Facts) -> list[dict[str, Any]]:
-    files = connection.connect(project).files
+    files = session.connect(project).files
     folder = str(facts["record"]).rsplit("/", 1)[0]
     return [json.loads(files.read(f"{folder}/{name}") or b"") for name in files.entries(folder)]
 
@@ -40,7 +42,7 @@ def test_the_next_run_records_it_and_goes_on(project: Project, deployed: Deploy)
 
 def test_one_made_by_hand_since_is_not_taken_for_it(project: Project, deployed: Deploy) -> None:
     first = deployed(project)
-    workspace = connection.connect(project)
+    workspace = session.connect(project)
     release = f"{str(first['record']).rsplit('/deployments/')[0]}/releases/{first['release']}"
     by_hand = workspace.apps.deploy(str(first["app"]), release, [])
     second = deployed(project)
@@ -75,7 +77,7 @@ def test_the_run_that_goes_on_with_a_deployment_answers_for_it(
             deployed(bad)
 
     def again() -> None:
-        with connection.shared(), act.on_failure(bad):
+        with session.shared(), execution.on_failure(bad):
             deployed(bad)
             deploy.healthy(bad, 1)
 
@@ -93,16 +95,16 @@ def test_a_rollback_that_was_not_recorded_is_not_gone_back_from(project: Project
     other = with_app(project, env={"LOG_LEVEL": "debug"})
     write_databricks_yml(other)
     deployed(other)
-    with connection.shared():
-        done = act.run(connection.site(other), way.Wishes(), wait=10)
+    with session.shared():
+        done = execution.run(session.site(other), preparation.Wishes(), wait=10)
     kept = records(project, first)
     rolled = max(kept, key=lambda r: str(r["at"]))
     assert (rolled["kind"], rolled["of"]) == ("rollback", first["deployment"])
     folder = str(first["record"]).rsplit("/", 1)[0]
-    files = connection.connect(project).files
+    files = session.connect(project).files
     (path,) = [n for n in files.entries(folder) if done.deployment in n]
     files.delete(f"{folder}/{path}")
-    with connection.shared():
-        again = act.run(connection.site(other), way.Wishes(), wait=10)
+    with session.shared():
+        again = execution.run(session.site(other), preparation.Wishes(), wait=10)
     assert again.deployment == done.deployment
     assert sorted(map(str, records(project, first))) == sorted(map(str, kept))

@@ -14,14 +14,15 @@ from tiny_app import changed, with_app, with_settings
 from metamcp_deploy import events, local, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.converge import parallel
+from metamcp_deploy.converge.part import Context
+from metamcp_deploy.converge.parts.app import AppPart
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import connection, desired, outlook
-from metamcp_deploy.stages.converge import ledger, together
-from metamcp_deploy.stages.converge.app import AppPart
-from metamcp_deploy.stages.converge.ledger import Ledger
-from metamcp_deploy.stages.converge.part import Context
-from metamcp_deploy.stages.converge.plan import Action
+from metamcp_deploy.plan import Action
+from metamcp_deploy.stages import full_plan
 from metamcp_deploy.stages.deploy import Wishes
+from metamcp_deploy.target import desired, ledger, session
+from metamcp_deploy.target.ledger import Ledger
 from metamcp_deploy.workspace import Workspace
 from metamcp_deploy.workspace.apps import App, Apps
 from metamcp_deploy.workspace.clock import Clock, poll
@@ -31,13 +32,13 @@ Seen = list[events.Event]
 
 
 def reach(project: Project) -> tuple[Workspace, str]:
-    site = connection.site(project)
+    site = session.site(project)
     return site.workspace, site.root
 
 
 def settled(project: Project) -> bool:
     """Whether a plan finds nothing to do."""
-    found = outlook.look(project, outlook.REMOTE, Wishes())
+    found = full_plan.look(project, full_plan.REMOTE, Wishes())
     assert found.plan is not None
     return not found.plan.differs
 
@@ -83,7 +84,7 @@ def test_half_of_it_is_there(project: Project, deployed: Deploy, seen: Seen) -> 
 
 def test_an_app_that_a_failed_creation_left_is_made_again(project: Project, bundled: Deploy) -> None:
     bundled(project)
-    site = connection.site(project)
+    site = session.site(project)
     workspace, name = site.workspace, project.settings.app.name
     before = workspace.apps.get(name)
     left = {**before.raw, "url": "", "compute_status": {"state": "ERROR"}, "description": ""}
@@ -126,7 +127,7 @@ def test_a_renamed_app_leaves_one_behind_and_that_is_told(
 def test_a_stopped_instance_is_started(project: Project, deployed: Deploy, seen: Seen) -> None:
     older = with_settings(project, database={"kind": "provisioned"})
     deployed(older)
-    workspace, name = connection.connect(older), project.settings.app.name
+    workspace, name = session.connect(older), project.settings.app.name
     workspace.instances.change(name, {"stopped": True})
     poll(
         lambda: (workspace.instances.find(name) or {}).get("state") == "STOPPED" or None,
@@ -152,7 +153,7 @@ def test_switching_databases_keeps_their_data(project: Project, deployed: Deploy
     with psycopg.connect(uri.reveal(), autocommit=True) as opened:
         opened.execute("CREATE TABLE kept AS SELECT 42 AS answer")
     seen.clear()
-    workspace, name = connection.connect(project), project.settings.app.name
+    workspace, name = session.connect(project), project.settings.app.name
     workspace.secrets.put(name, "DB", Secret("postgresql://a:b@127.0.0.1:1/d"))
     for database in ({"kind": "provisioned"}, {"kind": "external", "url": {"secret": "DB"}}):
         deployed(with_settings(project, database=database))
@@ -171,7 +172,7 @@ def test_switching_databases_keeps_their_data(project: Project, deployed: Deploy
 
 def test_waits_are_as_long_as_the_settings_say(project: Project, deployed: Deploy) -> None:
     deployed(project)
-    workspace, name = connection.connect(project), project.settings.app.name
+    workspace, name = session.connect(project), project.settings.app.name
     workspace.apps.delete(name)
     hasty = with_settings(project, waits={"deletion": 0.2})
     started = time.monotonic()
@@ -193,7 +194,7 @@ def test_the_first_failure_of_several_is_told_when_all_have_ended() -> None:
         raise DeployError(Code.NOT_FOUND, "one", hint="h")
 
     with pytest.raises(DeployError, match="one"):
-        together.run([slow, fails], Clock())
+        parallel.run([slow, fails], Clock())
     assert ended.is_set()
 
 
@@ -210,10 +211,10 @@ def test_ctrl_c_ends_what_the_other_threads_wait_for(monkeypatch: pytest.MonkeyP
     def interrupted(_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(together, "wait", interrupted)
+    monkeypatch.setattr(parallel, "wait", interrupted)
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        together.run([waits, waits], clock)
+        parallel.run([waits, waits], clock)
     assert ended == [Code.INTERRUPTED, Code.INTERRUPTED]
     assert time.monotonic() - started < 5
     assert not clock.ended.is_set()

@@ -8,17 +8,18 @@ from tiny_app import changed, with_app, with_settings
 
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.project import Project
-from metamcp_deploy.stages import connection, outlook
-from metamcp_deploy.stages.converge.plan import OURS, Action, Change, Difference
+from metamcp_deploy.plan import OURS, Action, Change, Difference
+from metamcp_deploy.rollback import execution, preparation
+from metamcp_deploy.stages import full_plan
 from metamcp_deploy.stages.deploy import Wishes
-from metamcp_deploy.stages.rollback import act, way
+from metamcp_deploy.target import session
 from metamcp_deploy.workspace import Workspace, poll
 
 Deploy = Callable[..., pipeline.Facts]
 
 
 def only(project: Project, kind: str) -> Change:
-    found = outlook.look(project, outlook.REMOTE, Wishes()).plan
+    found = full_plan.look(project, full_plan.REMOTE, Wishes()).plan
     assert found is not None
     (change,) = found.of(kind)
     return change
@@ -34,7 +35,7 @@ def in_state(workspace: Workspace, name: str, state: str) -> None:
 def test_a_project_and_an_endpoint_changed_by_hand(project: Project, deployed: Deploy) -> None:
     sized = with_settings(project, database={"max_cu": 4, "suspend_after": 600, "history_days": 14})
     deployed(sized)
-    workspace, name = connection.connect(project), project.settings.app.name
+    workspace, name = session.connect(project), project.settings.app.name
     endpoint = f"projects/{name}/branches/production/endpoints/primary"
     workspace.lakebase.change(endpoint, {"autoscaling_limit_max_cu": 8})
     workspace.lakebase.change(f"projects/{name}", {"history_retention_duration": "259200s"})
@@ -50,8 +51,8 @@ def test_a_project_and_an_endpoint_changed_by_hand(project: Project, deployed: D
     assert not only(sized, "Lakebase endpoint").differs
     # A rollback does not change sizes, and they are compared with the same as before.
     deployed(with_app(sized, env={"LOG_LEVEL": "debug"}))
-    with connection.shared():
-        act.run(connection.site(sized), way.Wishes())
+    with session.shared():
+        execution.run(session.site(sized), preparation.Wishes())
     workspace.lakebase.change(endpoint, {"autoscaling_limit_max_cu": 8})
     assert only(sized, "Lakebase endpoint").differences[0].by == "hand"
 
@@ -59,7 +60,7 @@ def test_a_project_and_an_endpoint_changed_by_hand(project: Project, deployed: D
 def test_an_instance_changed_by_hand(project: Project, deployed: Deploy) -> None:
     stated = with_settings(project, database={"kind": "provisioned", "capacity": "CU_2"})
     deployed(stated)
-    workspace, name = connection.connect(project), project.settings.app.name
+    workspace, name = session.connect(project), project.settings.app.name
     workspace.instances.change(name, {"capacity": "CU_4"})
     in_state(workspace, name, "AVAILABLE")
     change = only(stated, "database instance")
@@ -72,7 +73,7 @@ def test_an_instance_changed_by_hand(project: Project, deployed: Deploy) -> None
 def test_an_instance_of_others_is_started_and_resized_and_that_is_told(
     project: Project, deployed: Deploy, seen: list[events.Event]
 ) -> None:
-    workspace, name = connection.connect(project), project.settings.app.name
+    workspace, name = session.connect(project), project.settings.app.name
     workspace.instances.create(name, "CU_1")
     in_state(workspace, name, "AVAILABLE")
     unstated = with_settings(project, database={"kind": "provisioned"})

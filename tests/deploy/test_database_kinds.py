@@ -15,7 +15,7 @@ from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import connection
+from metamcp_deploy.target import session
 
 Deploy = Callable[..., pipeline.Facts]
 Seen = list[events.Event]
@@ -27,14 +27,14 @@ def with_database(project: Project, **database: Any) -> Project:
 
 
 def environment(project: Project, facts: pipeline.Facts) -> dict[str, str]:
-    workspace = connection.connect(project)
-    session, headers = workspace.network.requests_session(), workspace.app_headers()
-    found: dict[str, str] = session.get(facts["url"] + "/env", headers=headers, timeout=10).json()
+    workspace = session.connect(project)
+    http, headers = workspace.network.requests_session(), workspace.app_headers()
+    found: dict[str, str] = http.get(facts["url"] + "/env", headers=headers, timeout=10).json()
     return found
 
 
 def put(project: Project, key: str, value: str) -> None:
-    workspace, scope = connection.connect(project), project.settings.secret_scope
+    workspace, scope = session.connect(project), project.settings.secret_scope
     workspace.secrets.create_scope(scope)
     workspace.secrets.put(scope, key, Secret(value))
 
@@ -82,8 +82,8 @@ def test_a_password_kept_in_a_secret(project: Project, deployed: Deploy, kind: s
     assert env["METAMCP_SECRET_ENV"] == "BETTER_AUTH_SECRET,PGPASSWORD"
     assert not {"LAKEBASE_ENDPOINT", "LAKEBASE_INSTANCE_NAME"} & set(env)
     uri = local.status(project, with_credentials=True)["superuser_uris"]["postgres"].reveal()
-    with psycopg.connect(uri, autocommit=True) as connection:
-        connection.execute(f"ALTER ROLE \"{env['PGUSER']}\" PASSWORD 'kept-in-a-secret'")
+    with psycopg.connect(uri, autocommit=True) as database:
+        database.execute(f"ALTER ROLE \"{env['PGUSER']}\" PASSWORD 'kept-in-a-secret'")
     names = ("PGHOST", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGSSLMODE")
     given = dict(
         zip(("host", "port", "dbname", "user", "password", "sslmode"), map(env.get, names), strict=True)
@@ -102,7 +102,7 @@ def test_another_kind_of_database_takes_its_place(project: Project, deployed: De
     assert second["deployment"] != first["deployment"]
     env = environment(older, second)
     assert "LAKEBASE_ENDPOINT" not in env
-    resources = connection.connect(older).apps.get(second["app"]).resources
+    resources = session.connect(older).apps.get(second["app"]).resources
     assert [sorted(r) for r in resources if r["name"] == "database"] == [["database", "name"]]
 
 

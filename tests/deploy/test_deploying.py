@@ -16,11 +16,15 @@ from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.converge.part import Context
+from metamcp_deploy.converge.parts.app import AppPart
+from metamcp_deploy.deployments import access
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.health import Status
-from metamcp_deploy.stages import app_deploy, bundle_deploy, connection, desired, operate, releases
-from metamcp_deploy.stages.converge.app import AppPart
-from metamcp_deploy.stages.converge.part import Context
+from metamcp_deploy.release import releases
+from metamcp_deploy.stages import app_deploy, bundle_deploy
+from metamcp_deploy.target import desired, session
+from metamcp_deploy.target.site import root as root_of
 from metamcp_deploy.workspace.apps import App
 
 Deploy = Callable[..., pipeline.Facts]
@@ -28,7 +32,7 @@ Seen = list[events.Event]
 
 
 def ask(project: Project, facts: pipeline.Facts, path: str) -> Any:
-    workspace = connection.connect(project)
+    workspace = session.connect(project)
     response = workspace.network.requests_session().get(
         facts["url"] + path, headers=workspace.app_headers(), timeout=10
     )
@@ -36,7 +40,7 @@ def ask(project: Project, facts: pipeline.Facts, path: str) -> Any:
 
 
 def record(project: Project, facts: pipeline.Facts) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(connection.connect(project).files.read(facts["record"]) or b"")
+    found: dict[str, Any] = json.loads(session.connect(project).files.read(facts["record"]) or b"")
     return found
 
 
@@ -56,7 +60,7 @@ def test_from_nothing_to_healthy(project: Project, deployed: Deploy, seen: Seen)
     }
     assert kinds(seen, "sent") == {"release"}
     assert any(e.message == "tiny app listens" for e in seen if isinstance(e, events.LogLine))
-    assert operate.healthy(project, 10).status is Status.HEALTHY
+    assert access.healthy(project, 10).status is Status.HEALTHY
     env = ask(project, facts, "/env")
     assert env["APP_URL"] == facts["url"]
     assert env["LAKEBASE_ENDPOINT"] == f"projects/{facts['app']}/branches/production/endpoints/primary"
@@ -129,7 +133,7 @@ def test_a_secret_of_the_settings(project: Project, deployed: Deploy) -> None:
         deployed(wanting)
     assert caught.value.code is Code.NOT_FOUND
     assert "metamcp-deploy secrets set OIDC_SECRET" in caught.value.hint
-    workspace, scope = connection.connect(project), project.settings.secret_scope
+    workspace, scope = session.connect(project), project.settings.secret_scope
     assert workspace.secrets.written(scope) is None  # nothing half done
     workspace.secrets.create_scope(scope)
     workspace.secrets.put(scope, "OIDC_SECRET", Secret("hush"))
@@ -140,7 +144,7 @@ def test_a_secret_of_the_settings(project: Project, deployed: Deploy) -> None:
 
 def test_resources_of_others_stay(project: Project, deployed: Deploy, bundled: Deploy, seen: Seen) -> None:
     deployed(project)
-    workspace, name = connection.connect(project), project.settings.app.name
+    workspace, name = session.connect(project), project.settings.app.name
     workspace.secrets.put(project.settings.secret_scope, "THEIRS", Secret("x"))
     mine = workspace.apps.get(name).resources
     theirs = {
@@ -161,7 +165,7 @@ def test_resources_of_others_stay(project: Project, deployed: Deploy, bundled: D
 def test_grants_are_added_and_others_stay(project: Project, bundled: Deploy, seen: Seen) -> None:
     wanting = with_app(project, permissions=[{"level": "CAN_USE", "group_name": "users"}])
     bundled(project)
-    workspace, name = connection.connect(project), project.settings.app.name
+    workspace, name = session.connect(project), project.settings.app.name
     workspace.permissions.grant(
         "apps", name, [{"user_name": "b@example.com", "permission_level": "CAN_MANAGE"}]
     )
@@ -177,7 +181,7 @@ def test_grants_are_added_and_others_stay(project: Project, bundled: Deploy, see
 
 def test_only_what_is_missing_is_sent(project: Project, bundled: Deploy, seen: Seen) -> None:
     facts = bundled(project)
-    workspace = connection.connect(project)
+    workspace = session.connect(project)
     workspace.files.delete(f"{facts['release_path']}/backend.tar.gz")
     workspace.files.write(f"{facts['release_path']}/start.mjs", b"cut off")
     assert not releases.is_complete(workspace, facts["root"], facts["release"])
@@ -191,7 +195,7 @@ def test_only_what_is_missing_is_sent(project: Project, bundled: Deploy, seen: S
 
 def test_an_upload_that_was_cut_off_is_not_a_release(project: Project, bundled: Deploy) -> None:
     facts = bundled(project)
-    workspace = connection.connect(project)
+    workspace = session.connect(project)
     workspace.files.delete(f"{facts['release_path']}/.complete")
     with pytest.raises(DeployError) as caught:
         pipeline.execute(app_deploy.step(project), project.state)
@@ -247,8 +251,8 @@ def test_a_crash_ends_with_the_apps_last_words(project: Project, deployed: Deplo
     assert caught.value.code is Code.DEPLOYMENT_FAILED
     assert "no luck today" in (caught.value.detail or "")
     assert "metamcp-deploy logs -t local" in caught.value.hint
-    workspace = connection.connect(project)
-    root = connection.root(project.settings, workspace.me)
+    workspace = session.connect(project)
+    root = root_of(project.settings, workspace.me)
     entries = workspace.files.entries(f"{root}/deployments")
     outcomes = [
         json.loads(workspace.files.read(f"{root}/deployments/{n}") or b"")["outcome"] for n in entries
@@ -259,22 +263,22 @@ def test_a_crash_ends_with_the_apps_last_words(project: Project, deployed: Deplo
 
 def test_a_stopped_app_is_started(project: Project, deployed: Deploy) -> None:
     first = deployed(project)
-    workspace = connection.connect(project)
+    workspace = session.connect(project)
     workspace._api.call("POST", f"/api/2.0/apps/{first['app']}/stop", body={})
     for _ in range(200):
         if workspace.apps.get(first["app"]).compute == "STOPPED":
             break
         workspace.clock.sleep(0.05)
-    assert operate.healthy(project).status is Status.STOPPED
+    assert access.healthy(project).status is Status.STOPPED
     facts = deployed(project)
-    assert operate.healthy(project, 10).status is Status.HEALTHY
+    assert access.healthy(project, 10).status is Status.HEALTHY
     assert ask(project, facts, "/env")["APP_URL"] == first["url"]
 
 
 def test_a_run_that_was_interrupted_while_it_followed(
     project: Project, deployed: Deploy, seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from metamcp_deploy.stages import rollout
+    from metamcp_deploy.deployments import rollout
 
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -288,8 +292,8 @@ def test_a_run_that_was_interrupted_while_it_followed(
         for e in seen
         if isinstance(e, events.Changed) and (e.action, e.kind) == ("created", "deployment")
     ]
-    workspace = connection.connect(project)
-    root = connection.root(project.settings, workspace.me)
+    workspace = session.connect(project)
+    root = root_of(project.settings, workspace.me)
     assert workspace.files.read(f"{root}/state/deploy.lock") is None
     assert deployed(project)["deployment"] == begun[0]
     assert record(project, pipeline.facts(project.state, "app-deploy", ""))["outcome"] == "SUCCEEDED"
@@ -298,7 +302,7 @@ def test_a_run_that_was_interrupted_while_it_followed(
 def test_two_deployments_at_once(project: Project, deployed: Deploy, bundled: Deploy) -> None:
     """Somebody else's deployment is under way: ours waits for it and then takes its place."""
     first = deployed(project)
-    other = connection.connect(project)
+    other = session.connect(project)
     begun = other.apps.deploy(
         first["app"],
         first["release_path"] if "release_path" in first else bundled(project)["release_path"],
@@ -311,11 +315,11 @@ def test_two_deployments_at_once(project: Project, deployed: Deploy, bundled: De
 
 def test_an_app_of_several_instances_is_refused(project: Project, bundled: Deploy) -> None:
     bundled(project)
-    workspace, name = connection.connect(project), project.settings.app.name
+    workspace, name = session.connect(project), project.settings.app.name
     raw = {**workspace.apps.get(name).raw, "compute_min_instances": 1, "compute_max_instances": 3}
 
     def look(settings: Settings) -> None:
-        site = connection.Site(replace(project, settings=settings), workspace, "/Workspace/x")
+        site = session.Site(replace(project, settings=settings), workspace, "/Workspace/x")
         AppPart(Context(site, desired.of(settings, site.root), app=App(raw))).look()
 
     with pytest.raises(DeployError, match="up to 3 instances") as caught:
@@ -326,7 +330,7 @@ def test_an_app_of_several_instances_is_refused(project: Project, bundled: Deplo
 
 def test_an_app_that_is_being_deleted_is_waited_for(project: Project, deployed: Deploy, seen: Seen) -> None:
     first = deployed(project)
-    connection.connect(project)._api.call("DELETE", f"/api/2.0/apps/{first['app']}")
+    session.connect(project)._api.call("DELETE", f"/api/2.0/apps/{first['app']}")
     seen.clear()
     second = deployed(project)
     assert ("created", "app") in changed(seen)
@@ -334,8 +338,8 @@ def test_an_app_that_is_being_deleted_is_waited_for(project: Project, deployed: 
 
 
 def test_the_official_tools_state_is_respected(project: Project, bundled: Deploy) -> None:
-    workspace = connection.connect(project)
-    root = connection.root(project.settings, workspace.me)
+    workspace = session.connect(project)
+    root = root_of(project.settings, workspace.me)
     workspace.files.make_folder(f"{root}/state")
     state = {
         "resources": [
@@ -354,11 +358,11 @@ def test_the_official_tools_state_is_respected(project: Project, bundled: Deploy
 
 def test_logs_and_token(project: Project, deployed: Deploy) -> None:
     facts = deployed(project)
-    assert any(line.message == "tiny app listens" for line in operate.logs(project))
-    assert [line.message for line in operate.logs(project, source="APP", last=1)] == ["tiny app listens"]
-    assert {"listens" in line.message for line in operate.logs(project, grep="listens")} == {True}
-    workspace = connection.connect(project)
-    headers = {"Authorization": f"Bearer {operate.token(project)}"}
+    assert any(line.message == "tiny app listens" for line in access.logs(project))
+    assert [line.message for line in access.logs(project, source="APP", last=1)] == ["tiny app listens"]
+    assert {"listens" in line.message for line in access.logs(project, grep="listens")} == {True}
+    workspace = session.connect(project)
+    headers = {"Authorization": f"Bearer {access.token(project)}"}
     answer = workspace.network.requests_session().get(facts["url"] + "/metamcp", headers=headers, timeout=5)
     assert answer.status_code == 200
 
@@ -369,11 +373,11 @@ def test_logs_and_token(project: Project, deployed: Deploy) -> None:
 )
 def test_health_of_a_real_app(project: Project, deployed: Deploy, mode: str, status: Status) -> None:
     deployed(with_app(project, env={"MODE": mode}))
-    assert operate.healthy(project).status is status
+    assert access.healthy(project).status is status
 
 
 def test_operating_without_an_app(project: Project) -> None:
-    for call in (operate.healthy, lambda p: list(operate.logs(p))):
+    for call in (access.healthy, lambda p: list(access.logs(p))):
         with pytest.raises(DeployError) as caught:
             call(project)
         assert caught.value.code is Code.NOT_FOUND

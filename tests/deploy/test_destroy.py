@@ -13,20 +13,21 @@ from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.deployments import history
+from metamcp_deploy.destroy import deletion, selection
+from metamcp_deploy.destroy.selection import Wishes
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import connection, destroy, doomed, history
-from metamcp_deploy.stages.connection import Site
-from metamcp_deploy.stages.converge import ledger
-from metamcp_deploy.stages.converge.plan import ELSEWHERE, Action
-from metamcp_deploy.stages.doomed import Wishes
-from metamcp_deploy.stages.rollback import act
-from metamcp_deploy.stages.rollback import way as rollback_way
+from metamcp_deploy.plan import ELSEWHERE, Action
+from metamcp_deploy.rollback import execution
+from metamcp_deploy.rollback import preparation as rollback_way
+from metamcp_deploy.target import ledger, session
+from metamcp_deploy.target.site import Site
 
 Deploy = Callable[..., pipeline.Facts]
 ALL = Wishes(database=True, secrets=True)
 
 
-def actions(found: doomed.Doomed) -> dict[str, Action]:
+def actions(found: selection.Doomed) -> dict[str, Action]:
     return {change.kind: change.action for change in found.plan.changes}
 
 
@@ -50,9 +51,9 @@ def test_the_app_goes_and_data_and_secrets_stay(
     project: Project, deployed: Deploy, emitted: list[events.Event]
 ) -> None:
     facts = deployed(project)
-    site = connection.site(project)
+    site = session.site(project)
     principal = site.workspace.apps.get(facts["app"]).principal
-    found = doomed.look(site, Wishes())
+    found = selection.look(site, Wishes())
     assert actions(found) == {
         "app": Action.DELETE,
         "Lakebase project": Action.KEEP,
@@ -69,40 +70,40 @@ def test_the_app_goes_and_data_and_secrets_stay(
         "deployments",
         "root",
     }  # looking changes nothing
-    destroy.run(site, Wishes())
+    deletion.run(site, Wishes())
     assert left(site) == {"project", "scope", "deployments", "root"}
     assert any(isinstance(e, events.Warned) and principal in e.text for e in emitted)
     newest = history.look(site)[0]
     assert (newest.kind, newest.outcome, newest.by) == ("destroy", "SUCCEEDED", "developer@example.com")
     assert site.workspace.files.read(f"{site.root}/state/deploy.lock") is None
     assert "app" not in ledger.read(site.workspace.files, site.root).made
-    again = doomed.look(site, Wishes())
+    again = selection.look(site, Wishes())
     assert not again.plan.differs
     # Made again, it has nothing to go back to before that.
     deployed(project)
     with pytest.raises(DeployError) as caught:
-        act.run(site, rollback_way.Wishes())
+        execution.run(site, rollback_way.Wishes())
     assert caught.value.code is Code.NOT_FOUND
-    destroy.run(site, ALL)
+    deletion.run(site, ALL)
     assert left(site) == set()
 
 
 def test_all_of_it(project: Project, deployed: Deploy) -> None:
     deployed(project)
-    site = connection.site(project)
-    found = destroy.run(site, ALL)
+    site = session.site(project)
+    found = deletion.run(site, ALL)
     assert all(c.action is Action.DELETE for c in found.plan.changes)
     assert left(site) == set()
-    assert not destroy.run(site, ALL).plan.differs
+    assert not deletion.run(site, ALL).plan.differs
 
 
 def test_what_others_put_there_stays(project: Project, deployed: Deploy) -> None:
     deployed(project)
-    site = connection.site(project)
+    site = session.site(project)
     name = project.settings.app.name
     site.workspace.secrets.put(name, "THEIRS", Secret("x"))
     site.workspace.files.write(f"{site.root}/notes.txt", b"theirs")
-    found = destroy.run(site, ALL)
+    found = deletion.run(site, ALL)
     assert actions(found)["secret"] is Action.DELETE
     assert set(site.workspace.secrets.written(name) or {}) == {"THEIRS"}
     assert left(site) == {"scope", "root"}
@@ -111,18 +112,18 @@ def test_what_others_put_there_stays(project: Project, deployed: Deploy) -> None
 
 def test_what_others_made_stays(project: Project, deployed: Deploy) -> None:
     deployed(project)
-    site = connection.site(project)
+    site = session.site(project)
     name = project.settings.app.name
     ledger.write(site.workspace.files, site.root, ledger.Ledger())
-    found = doomed.look(site, ALL)
+    found = selection.look(site, ALL)
     assert actions(found)["app"] is Action.CHECK
     assert not found.plan.differs
-    assert not destroy.run(site, ALL).plan.differs
+    assert not deletion.run(site, ALL).plan.differs
     assert left(site) >= {"app", "project", "scope", "releases"}
     # A database of ours in a project of theirs, made for an app of theirs.
     made = f"projects/{name}/branches/production/databases/metamcp-app"
     ledger.write(site.workspace.files, site.root, ledger.Ledger({"database": (made,)}))
-    destroy.run(site, ALL)
+    deletion.run(site, ALL)
     assert site.workspace.lakebase.find(made) is None
     assert left(site) >= {"app", "project", "scope", "releases", "deployments"}
 
@@ -131,16 +132,16 @@ def test_what_others_made_stays(project: Project, deployed: Deploy) -> None:
 def test_what_was_handed_over_stays(project: Project, deployed: Deploy, part: str) -> None:
     deployed(project)
     theirs = with_settings(project, **{part: {"managed": False}})
-    site = connection.site(theirs)
-    found = doomed.look(site, ALL)
+    site = session.site(theirs)
+    found = selection.look(site, ALL)
     kind = {"app": "app", "database": "Lakebase project", "secrets": "secret scope"}[part]
     (change,) = found.plan.of(kind)
     assert (change.action, change.owner) == (Action.CHECK, ELSEWHERE)
-    destroy.run(site, ALL)
+    deletion.run(site, ALL)
     kept = {"app": {"app", "releases", "deployments", "root"}, "database": {"project"}, "secrets": {"scope"}}
     assert left(site) == kept[part]
     if part == "app":  # taken back, it is still what this target made
-        destroy.run(connection.site(project), ALL)
+        deletion.run(session.site(project), ALL)
         assert left(site) == set()
 
 
@@ -149,18 +150,18 @@ def test_half_way_and_again(
     project: Project, deployed: Deploy, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     deployed(project)
-    site = connection.site(project)
-    real = getattr(destroy, step)
+    site = session.site(project)
+    real = getattr(deletion, step)
 
     def interrupted(*arguments: Any) -> None:
         real(*arguments)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(destroy, step, interrupted)
+        patch.setattr(deletion, step, interrupted)
         with pytest.raises(KeyboardInterrupt):
-            destroy.run(site, Wishes())
-    destroy.run(site, Wishes())
+            deletion.run(site, Wishes())
+    deletion.run(site, Wishes())
     assert left(site) == {"project", "scope", "deployments", "root"}
     entries = history.look(site)
     assert [(e.kind, e.outcome) for e in entries if e.kind == "destroy"] == [("destroy", "SUCCEEDED")]
@@ -169,26 +170,26 @@ def test_half_way_and_again(
 def test_a_protected_target_is_not_destroyed(project: Project, deployed: Deploy) -> None:
     deployed(project)
     held = Settings.model_validate({**project.settings.model_dump(by_alias=True), "protected": True})
-    site = connection.site(replace(project, settings=held))
+    site = session.site(replace(project, settings=held))
     with pytest.raises(DeployError) as caught:
-        destroy.run(site, Wishes())
+        deletion.run(site, Wishes())
     assert caught.value.code is Code.TARGET_PROTECTED
-    assert "app" in left(connection.site(project))
+    assert "app" in left(session.site(project))
 
 
 def test_a_deletion_that_lasts(project: Project, deployed: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
     deployed(project)
     dump = project.settings.model_dump(by_alias=True)
     hasty = replace(project, settings=Settings.model_validate({**dump, "waits": {"deletion": 1}}))
-    site = connection.site(hasty)
+    site = session.site(hasty)
     with monkeypatch.context() as patch:
         patch.setattr(site.workspace.apps, "delete", lambda name: None)  # it goes on being there
         with pytest.raises(DeployError) as caught:
-            destroy.run(site, Wishes())
+            deletion.run(site, Wishes())
     assert caught.value.code is Code.DEADLINE
     assert f"the app {project.settings.app.name} to be gone" in caught.value.message
     assert "waits.deletion" in caught.value.hint
-    destroy.run(connection.site(project), Wishes())
+    deletion.run(session.site(project), Wishes())
     assert "app" not in left(site)
 
 
@@ -197,8 +198,8 @@ def test_a_provisioned_instance(base: Project, project: Project, deployed: Deplo
     app = project.settings.app.model_dump()
     other = replace(project, settings=settings(app=app, database={"kind": "provisioned", "instance": name}))
     deployed(with_app(other))
-    site = connection.site(other)
-    destroy.run(site, Wishes())
+    site = session.site(other)
+    deletion.run(site, Wishes())
     assert site.workspace.instances.find(name) is not None
-    destroy.run(site, ALL)
+    deletion.run(site, ALL)
     assert site.workspace.instances.find(name) is None

@@ -14,7 +14,7 @@ from metamcp_deploy import events, local, pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import connection
+from metamcp_deploy.target import session
 
 ADA, BEN = "ada@example.com", "ben@example.com"
 Bundled = Callable[[Project], pipeline.Facts]
@@ -48,7 +48,7 @@ def test_what_others_granted_and_the_apps_own_stay(
     seen.clear()
     bundled(wanting)
     assert changed(seen).count(("created", "permission")) == 3
-    workspace = connection.connect(wanting)
+    workspace = session.connect(wanting)
     granted = workspace.permissions.granted(thing, name)
     assert granted["user_name", BEN] == {"CAN_USE"}
     assert "CAN_MANAGE" in granted["user_name", ADA]
@@ -70,7 +70,7 @@ def test_a_higher_level_is_not_lowered(
     seen.clear()
     bundled(granting(project, database=to(ADA, "CAN_USE"), secrets=to(ADA, "READ")))
     assert ("created", "permission") not in changed(seen)
-    assert connection.connect(project).secrets.granted(name)[ADA] == "MANAGE"
+    assert session.connect(project).secrets.granted(name)[ADA] == "MANAGE"
 
 
 def test_on_what_is_managed_elsewhere_they_are_only_looked_at(

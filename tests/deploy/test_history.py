@@ -14,9 +14,10 @@ from tiny_app import with_app
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
+from metamcp_deploy.deployments import history, records
+from metamcp_deploy.deployments.records import Record
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import connection, history, records, standing
-from metamcp_deploy.stages.records import Record
+from metamcp_deploy.target import locate, session
 from metamcp_deploy.workspace.apps import App, Deployment
 
 Deploy = Callable[..., pipeline.Facts]
@@ -82,7 +83,7 @@ def test_a_record_of_the_first_format_is_read() -> None:
 def test_deployments_of_an_app(
     project: Project, deployed: Deploy, folder: Path, emitted: list[events.Event]
 ) -> None:
-    site = connection.site(project)
+    site = session.site(project)
     assert history.look(site) == []
     first = deployed(project, message="the first")
     second = deployed(with_app(project, env={"LOG_LEVEL": "debug"}))
@@ -101,16 +102,16 @@ def test_deployments_of_an_app(
 def test_an_app_tells_its_root_where_there_is_no_configuration(project: Project, deployed: Deploy) -> None:
     bare = replace(project, bare=True)
     with pytest.raises(DeployError) as caught:
-        standing.site(bare)
+        locate.site(bare)
     assert caught.value.code is Code.NOT_FOUND
     root = "/Workspace/Shared/elsewhere"
     settings = project.settings.model_dump(by_alias=True)
     moved = replace(project, settings=Settings.model_validate({**settings, "workspace": {"root_path": root}}))
     facts = deployed(moved)
-    assert standing.site(bare).root == root
-    assert history.look(standing.site(bare))[0].deployment == facts["deployment"]
+    assert locate.site(bare).root == root
+    assert history.look(locate.site(bare))[0].deployment == facts["deployment"]
     assert json.loads(site_file(moved, facts["record"]))["outcome"] == "SUCCEEDED"
 
 
 def site_file(project: Project, path: str) -> bytes:
-    return connection.site(project).workspace.files.read(path) or b""
+    return session.site(project).workspace.files.read(path) or b""

@@ -15,17 +15,18 @@ from tiny_app import with_app, with_settings, write_databricks_yml
 from metamcp_deploy import local, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.converge.part import Context
+from metamcp_deploy.converge.parts.lakebase import LakebasePart
+from metamcp_deploy.destroy import deletion, selection
+from metamcp_deploy.destroy.selection import Wishes
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local import faults
-from metamcp_deploy.stages import connection, databases, desired, destroy, doomed, outlook
-from metamcp_deploy.stages.connection import Site
-from metamcp_deploy.stages.converge import ledger
-from metamcp_deploy.stages.converge.lakebase import LakebasePart
-from metamcp_deploy.stages.converge.ledger import Intent, Ledger
-from metamcp_deploy.stages.converge.part import Context
-from metamcp_deploy.stages.converge.plan import Action, Plan
+from metamcp_deploy.plan import Action, Plan
+from metamcp_deploy.stages import full_plan
 from metamcp_deploy.stages.deploy import Wishes as DeployWishes
-from metamcp_deploy.stages.doomed import Wishes
+from metamcp_deploy.target import databases, desired, ledger, session
+from metamcp_deploy.target.ledger import Intent, Ledger
+from metamcp_deploy.target.site import Site
 from metamcp_deploy.workspace import Workspace
 from metamcp_deploy.workspace.apps import App, Apps
 from metamcp_deploy.workspace.lakebase import Lakebase
@@ -51,18 +52,18 @@ def hers(project: Project, running: local.Running, monkeypatch: pytest.MonkeyPat
 
 
 def kept(project: Project) -> Ledger:
-    site = connection.site(project)
+    site = session.site(project)
     return ledger.read(site.workspace.files, site.root)
 
 
 def planned(project: Project, **wishes: Any) -> Plan:
-    found = outlook.look(project, outlook.REMOTE, DeployWishes(**wishes))
+    found = full_plan.look(project, full_plan.REMOTE, DeployWishes(**wishes))
     assert found.plan is not None
     return found.plan
 
 
 def going(site: Site) -> set[tuple[str, str]]:
-    return {(thing.what, thing.name) for thing in doomed.look(site, ALL).going}
+    return {(thing.what, thing.name) for thing in selection.look(site, ALL).going}
 
 
 @contextmanager
@@ -84,7 +85,7 @@ def _ending(real: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def test_an_older_ledger_is_read(project: Project) -> None:
-    site = connection.site(project)
+    site = session.site(project)
     files = site.workspace.files
     files.make_folder(f"{site.root}/state")
     older = {
@@ -108,7 +109,7 @@ def test_an_older_ledger_is_read(project: Project) -> None:
 
 
 def test_what_shows_late_in_a_project_of_others_is_not_claimed(project: Project) -> None:
-    site = connection.site(project)
+    site = session.site(project)
     wanted = desired.of(project.settings, site.root)
     assert isinstance(wanted.database, databases.Lakebase)
     site.workspace.lakebase.create(wanted.database.project, wanted.database.project_spec)
@@ -120,7 +121,7 @@ def test_what_shows_late_in_a_project_of_others_is_not_claimed(project: Project)
 
 
 def test_it_is_written_and_read(project: Project) -> None:
-    site = connection.site(project)
+    site = session.site(project)
     site.workspace.files.make_folder(f"{site.root}/state")
     written = Ledger({"app": ("a", "c")}).intending({"app": ["b", "c"], "scope": ["s"]}, ADA)
     ledger.write(site.workspace.files, site.root, written)
@@ -144,7 +145,7 @@ def test_what_an_administrator_makes_after_a_refusal_is_not_ours(
         faults.clear(running)
     assert caught.value.code is Code.PERMISSION_DENIED
     assert kept(hers).made == {}
-    workspace = connection.connect(project)
+    workspace = session.connect(project)
     workspace.lakebase.create(f"projects/{name}", {"display_name": name})
     workspace.secrets.create_scope(name)
     workspace.secrets.put(name, KEY, Secret("x" * 40))
@@ -159,9 +160,9 @@ def test_what_an_administrator_makes_after_a_refusal_is_not_ours(
     assert plan.of("Lakebase project")[0].owner == DEVELOPER
     assert plan.of("secret scope")[0].owner == ""
     assert plan.of("app")[0].owner == DEVELOPER
-    site = connection.site(hers)
+    site = session.site(hers)
     assert going(site) == set()
-    destroy.run(site, ALL)
+    deletion.run(site, ALL)
     assert workspace.lakebase.find(f"projects/{name}")
     assert workspace.secrets.written(name)
     assert workspace.apps.find(name)
@@ -180,7 +181,7 @@ def test_what_a_killed_run_made_is_ours(
     before = kept(hers)
     assert before.intends(*thing)
     assert before.intended[thing[0]][thing[1]].by == ADA
-    assert thing in going(connection.site(hers))
+    assert thing in going(session.site(hers))
     bundled(hers)
     after = kept(hers)
     assert after.has(*thing)
@@ -205,7 +206,7 @@ def test_an_answer_that_was_lost(hers: Project, running: local.Running, bundled:
 def test_an_app_that_somebody_else_made_meanwhile(
     project: Project, hers: Project, running: local.Running, bundled: Deploy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name, real, theirs = project.settings.app.name, Apps.create, connection.connect(project).apps
+    name, real, theirs = project.settings.app.name, Apps.create, session.connect(project).apps
 
     def slower(self: Apps, *given: Any) -> App:
         if self is not theirs:
@@ -219,17 +220,17 @@ def test_an_app_that_somebody_else_made_meanwhile(
     assert caught.value.code is Code.ALREADY_EXISTS
     assert not kept(hers).has("app", name)
     assert kept(hers).has("project", f"projects/{name}")
-    assert ("app", name) not in going(connection.site(hers))
+    assert ("app", name) not in going(session.site(hers))
 
 
 def test_what_is_intended_and_does_not_tell_stays(project: Project, deployed: Deploy) -> None:
     deployed(project)
-    site = connection.site(project)
+    site = session.site(project)
     name = project.settings.app.name
     database = f"projects/{name}/branches/production/databases/metamcp-app"
     intended = {"database": {database: Intent(site.workspace.me, "2026-01-01T00:00:00Z")}}
     ledger.write(site.workspace.files, site.root, Ledger({"app": (name,)}, intended))
-    found = doomed.look(site, ALL)
+    found = selection.look(site, ALL)
     (change,) = found.plan.of("Lakebase database")
     assert (change.action, change.reason) == (Action.CHECK, "whether this target made it is not known")
     assert {thing.what for thing in found.going} == {"app"}
@@ -238,18 +239,18 @@ def test_what_is_intended_and_does_not_tell_stays(project: Project, deployed: De
 def test_a_scope_of_before_and_one_of_others(project: Project, deployed: Deploy) -> None:
     name = project.settings.app.name
     deployed(project)
-    site = connection.site(project)
+    site = session.site(project)
     workspace: Workspace = site.workspace
     workspace.secrets.create_scope(f"{name}-theirs")
     workspace.secrets.put(f"{name}-theirs", KEY, Secret("theirs" * 8))
     moved = with_settings(project, secrets={"scope": f"{name}-theirs"})
     deployed(moved)
-    found = doomed.look(connection.site(moved), ALL)
+    found = selection.look(session.site(moved), ALL)
     (change,) = found.plan.of("secret scope")
     assert (change.action, change.name) == (Action.DELETE, name)
     assert change.reason == "of before: the settings name another"
     assert not found.plan.of("secret")
-    destroy.run(connection.site(moved), ALL)
+    deletion.run(session.site(moved), ALL)
     assert workspace.secrets.written(name) is None
     assert set(workspace.secrets.written(f"{name}-theirs") or {}) == {KEY}
 
@@ -259,14 +260,14 @@ def test_a_project_of_before(project: Project, deployed: Deploy) -> None:
     deployed(project)
     moved = with_settings(project, database={"project": f"{name}-two"})
     deployed(moved)
-    site = connection.site(moved)
-    plan = doomed.look(site, Wishes()).plan
+    site = session.site(moved)
+    plan = selection.look(site, Wishes()).plan
     assert {(c.name, c.reason) for c in plan.of("Lakebase project")} == {
         (f"projects/{name}", "of before: the settings name another; --with-database deletes it"),
         (f"projects/{name}-two", "--with-database deletes it"),
     }
     assert {n for what, n in going(site) if what == "project"} == {f"projects/{name}", f"projects/{name}-two"}
-    destroy.run(site, ALL)
+    deletion.run(site, ALL)
     assert site.workspace.lakebase.find(f"projects/{name}") is None
     assert site.workspace.lakebase.find(f"projects/{name}-two") is None
 
@@ -279,7 +280,7 @@ def test_an_app_that_has_its_old_name_again(project: Project, bundled: Deploy) -
     for target in (first, with_app(first, name=f"{name}-b"), first):
         write_databricks_yml(target)
         bundled(target)
-    site = connection.site(first)
-    assert doomed.look(site, ALL).others == ()
-    destroy.run(site, ALL)
+    site = session.site(first)
+    assert selection.look(site, ALL).others == ()
+    deletion.run(site, ALL)
     assert [a for a in (name, f"{name}-b") if site.workspace.apps.find(a)] == []

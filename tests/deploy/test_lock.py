@@ -19,7 +19,8 @@ from metamcp_deploy import events, local
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local.faults import Fault, injected
-from metamcp_deploy.stages import connection, deploy
+from metamcp_deploy.stages import deploy
+from metamcp_deploy.target import session
 from metamcp_deploy.workspace import Workspace, lock
 
 ROOT = "/Workspace/Users/developer@example.com/locks"
@@ -30,7 +31,7 @@ Seen = list[events.Event]
 
 @pytest.fixture
 def workspace(project: Project) -> Workspace:
-    found = connection.connect(project)
+    found = session.connect(project)
     found.files.make_folder(f"{ROOT}/state")
     found.files.delete(PATH)
     return found
@@ -178,7 +179,7 @@ def ticking(step: float) -> Callable[[], float]:
 
 
 def test_who_lost_the_lock_writes_nothing_more(project: Project, workspace: Workspace, hold: Hold) -> None:
-    now, other = time.time(), connection.connect(project)
+    now, other = time.time(), session.connect(project)
 
     def write(name: str) -> None:
         workspace.files.write(f"{ROOT}/{name}", b"")
@@ -280,7 +281,7 @@ def test_a_lost_answer_does_not_delete_the_lock_of_the_next(
     project: Project, tmp_path: Path, injecting: Any
 ) -> None:
     """Between the answer that was lost and the second try, somebody else takes the lock."""
-    mine, other = connection.connect(project), connection.connect(project)
+    mine, other = session.connect(project), session.connect(project)
     held = lock.held(mine.files, ROOT, "a@example.com", tmp_path / "lock")
     with injecting("lost", "POST */workspace/delete", calls="1") as struck:
         mine.files._api.clock = replace(mine.files.clock, sleep=lambda _: official(other))
@@ -308,7 +309,7 @@ def test_a_killed_runs_lock_goes_with_the_next_run_that_needs_none(
 def test_a_deployment_that_changes_nothing_leaves_no_dead_lock(project: Project) -> None:
     remote = ("bundle-deploy", "app-deploy")
     deploy.run(project, remote)
-    site = connection.site(project)
+    site = session.site(project)
     path = f"{site.root}/state/deploy.lock"
     site.workspace.files.write(path, json.dumps({"ID": "killed"}).encode())
     (project.state / f"lock-{project.settings.target}").write_text("killed")

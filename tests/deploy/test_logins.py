@@ -12,7 +12,7 @@ from others import elsewhere
 from metamcp_deploy import local
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import connection
+from metamcp_deploy.target import session
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
 
 
 def logged_in(project: Project, running: local.Running, robot: dict[str, str], kind: str) -> None:
-    workspace = connection.connect(elsewhere(project, running.url))
+    workspace = session.connect(elsewhere(project, running.url))
     assert workspace.me == robot["client_id"]
     assert workspace.login.auth_type == kind
     assert workspace.token()
@@ -120,7 +120,7 @@ def test_a_token_that_no_policy_takes(
         DATABRICKS_OIDC_TOKEN=token,
     )
     with pytest.raises(DeployError) as caught:
-        _ = connection.connect(elsewhere(project, running.url)).me
+        _ = session.connect(elsewhere(project, running.url)).me
     error = caught.value
     assert error.code is Code.AUTH_FAILED
     assert "subject match no federation policy" in (error.detail or "")
@@ -133,6 +133,6 @@ def test_a_pipeline_without_a_token(
     """As a workflow without `permissions: id-token: write`."""
     environment(monkeypatch, DATABRICKS_AUTH_TYPE="github-oidc", DATABRICKS_CLIENT_ID=robot["client_id"])
     with pytest.raises(DeployError) as caught:
-        connection.connect(elsewhere(project, running.url))
+        session.connect(elsewhere(project, running.url))
     assert caught.value.code is Code.AUTH_FAILED
     assert "id-token: write" in caught.value.hint

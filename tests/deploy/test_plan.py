@@ -14,15 +14,16 @@ from metamcp_deploy import pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import connection, outlook
-from metamcp_deploy.stages.converge.plan import OURS, Action, Change, Difference, Plan
+from metamcp_deploy.plan import OURS, Action, Change, Difference, Plan
+from metamcp_deploy.stages import full_plan
 from metamcp_deploy.stages.deploy import Wishes
+from metamcp_deploy.target import session
 
 Deploy = Callable[..., pipeline.Facts]
 
 
 def planned(project: Project, *stages: str, **wishes: Any) -> Plan:
-    found = outlook.look(project, stages or outlook.REMOTE, Wishes(**wishes))
+    found = full_plan.look(project, stages or full_plan.REMOTE, Wishes(**wishes))
     assert found.plan is not None
     return found.plan
 
@@ -90,7 +91,7 @@ def test_a_changed_setting(project: Project, deployed: Deploy) -> None:
 
 def test_drift_made_by_hand(project: Project, deployed: Deploy) -> None:
     deployed(project)
-    workspace, name = connection.connect(project), project.settings.app.name
+    workspace, name = session.connect(project), project.settings.app.name
     rest = [r for r in workspace.apps.get(name).resources if r["name"] != "database"]
     workspace.apps.update(name, {"resources": rest, "description": "mine now"})
     plan = planned(project)
@@ -108,7 +109,7 @@ def test_drift_made_by_hand(project: Project, deployed: Deploy) -> None:
 
 def test_a_secrets_value_is_never_in_a_plan(project: Project, deployed: Deploy) -> None:
     deployed(project)
-    workspace, scope = connection.connect(project), project.settings.secret_scope
+    workspace, scope = session.connect(project), project.settings.secret_scope
     value = workspace.secrets.get(scope, "BETTER_AUTH_SECRET")
     assert value is not None
     workspace.secrets.put(scope, "BETTER_AUTH_SECRET", value)
@@ -118,13 +119,13 @@ def test_a_secrets_value_is_never_in_a_plan(project: Project, deployed: Deploy) 
 
 
 def test_an_app_of_others_is_taken_over_only_when_asked(project: Project, deployed: Deploy) -> None:
-    workspace, name = connection.connect(project), project.settings.app.name
+    workspace, name = session.connect(project), project.settings.app.name
     workspace.apps.create(name, {"description": "the shop"})
     mine = only_of(planned(project), "app")
     assert (mine.action, mine.owner) == (Action.ADOPT, workspace.me)
     maker = workspace.me
-    with connection.shared():
-        connection.connect(project).identity["userName"] = "somebody@example.com"
+    with session.shared():
+        session.connect(project).identity["userName"] = "somebody@example.com"
         with pytest.raises(DeployError, match=f"made by {maker}") as caught:
             planned(project)
         assert caught.value.code is Code.ALREADY_EXISTS
@@ -142,7 +143,7 @@ def only_of(plan: Plan, kind: str) -> Change:
 
 
 def test_a_database_that_others_made_is_added_to_and_told(project: Project, deployed: Deploy) -> None:
-    workspace = connection.connect(project)
+    workspace = session.connect(project)
     there = f"projects/{project.settings.project_id}"
     workspace.lakebase.create(there, {"display_name": "theirs"})
     plan = planned(project)
@@ -202,7 +203,7 @@ def test_what_is_managed_elsewhere(project: Project, deployed: Deploy) -> None:
     assert not plan.differs
     actions = {change.action for change in plan.changes if change.kind not in ("release", "deployment")}
     assert actions == {Action.CHECK}
-    workspace, name = connection.connect(project), project.settings.app.name
+    workspace, name = session.connect(project), project.settings.app.name
     workspace.apps.update(name, {"resources": workspace.apps.get(name).resources[1:]})
     with pytest.raises(DeployError, match="has no resource database") as caught:
         planned(theirs)
@@ -217,7 +218,7 @@ def test_what_is_managed_elsewhere(project: Project, deployed: Deploy) -> None:
 def test_before_anything_is_built(project: Project) -> None:
     for path in project.state.glob("*"):
         path.unlink()
-    found = outlook.look(project, ["prepare", "patch", "build", *outlook.REMOTE], Wishes())
+    found = full_plan.look(project, ["prepare", "patch", "build", *full_plan.REMOTE], Wishes())
     assert found.differs
     assert found.plan is not None
     assert only_of(found.plan, "release").name == "that is not built yet"
@@ -231,7 +232,7 @@ def test_in_a_fresh_checkout_what_runs_is_compared_with_the_settings(
     for path in project.state.glob("*"):
         path.unlink()
     other = with_app(project, env={"LOG_LEVEL": "debug"})
-    found = outlook.look(other, ["prepare", "patch", "build", *outlook.REMOTE], Wishes())
+    found = full_plan.look(other, ["prepare", "patch", "build", *full_plan.REMOTE], Wishes())
     assert found.plan is not None
     change = only_of(found.plan, "deployment")
     assert change.reason == "once it is built"
@@ -242,7 +243,7 @@ def test_in_a_fresh_checkout_what_runs_is_compared_with_the_settings(
 
 def test_an_embedded_workspace_that_does_not_run_is_not_started(tmp_path: Path) -> None:
     settings = Settings.model_validate({"target": "local", "embedded": True})
-    found = outlook.look(Project(tmp_path, settings), outlook.REMOTE, Wishes())
+    found = full_plan.look(Project(tmp_path, settings), full_plan.REMOTE, Wishes())
     assert found.plan is None
     assert "does not run" in "\n".join(found.lines())
     assert not list(tmp_path.iterdir())

@@ -14,16 +14,16 @@ from embedded_people import grant, grant_scope, machine, person
 from others import elsewhere
 from tiny_app import with_app, with_settings
 
-from metamcp_deploy import local, pipeline
+from metamcp_deploy import local, pipeline, preflight
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local import faults
-from metamcp_deploy.stages import connection, preflight
-from metamcp_deploy.stages.preflight import app, needs
-from metamcp_deploy.stages.preflight import folder as root_folder
-from metamcp_deploy.stages.preflight.access import Person, Seen, judged
-from metamcp_deploy.stages.preflight.needs import Check, State
-from metamcp_deploy.stages.preflight.scene import Scene, wanted
+from metamcp_deploy.preflight import app, needs
+from metamcp_deploy.preflight import folder as root_folder
+from metamcp_deploy.preflight.access import Person, Seen, judged
+from metamcp_deploy.preflight.needs import Check, State
+from metamcp_deploy.preflight.scene import Scene, wanted
+from metamcp_deploy.target import session
 from metamcp_deploy.workspace.apps import App
 from metamcp_deploy.workspace.permissions import Granted
 
@@ -110,7 +110,7 @@ def test_for_a_new_app_only_the_attempt_tells(
 
 
 def test_a_project_of_somebody_else(project: Project, running: local.Running, ada: dict[str, str]) -> None:
-    workspace = connection.connect(project)
+    workspace = session.connect(project)
     name = project.settings.app.name
     workspace._api.call("POST", "/api/2.0/postgres/projects", query={"project_id": name}, body={"spec": {}})
     there = elsewhere(project, running.url)
@@ -134,7 +134,7 @@ def test_what_is_managed_elsewhere_must_be_there(
 
 
 def test_a_name_that_is_taken(project: Project, running: local.Running, ada: dict[str, str]) -> None:
-    connection.connect(project).apps.create(project.settings.app.name, {"description": "not ours"})
+    session.connect(project).apps.create(project.settings.app.name, {"description": "not ours"})
     grant(running, "apps", project.settings.app.name, "CAN_MANAGE", user_name="ada@example.com")
     check = by_id(preflight.look(elsewhere(project, running.url)))["name"]
     assert check.state is State.MISSING
@@ -149,7 +149,7 @@ def test_the_platform_may_say_more_of_a_resource(
 ) -> None:
     deployed(project)
     scene = scene_of(project)
-    found = connection.connect(project).apps.get(project.settings.app.name)
+    found = session.connect(project).apps.get(project.settings.app.name)
     more = [{**resource, "description": "told by the platform"} for resource in found.resources]
     assert replace(scene, app=App({**found.raw, "resources": more})).attached
     assert not replace(scene, app=App({**found.raw, "resources": more[1:]})).attached
@@ -181,7 +181,7 @@ def test_permissions_that_the_settings_state_must_be_readable(
 
 def scene_of(project: Project, **compute: str) -> Scene:
     """As the administrator, and with an app in this state where one is given."""
-    workspace = connection.connect(project)
+    workspace = session.connect(project)
     name, found = project.settings.app.name, None
     if compute:
         found = App({"name": name, "description": "metamcp-deploy", "compute_status": compute})
@@ -242,7 +242,7 @@ def test_a_bug_is_no_missing_permission(project: Project, monkeypatch: pytest.Mo
     def failed(_: Project) -> None:
         raise DeployError(Code.EXTRA_MISSING, "The extra is missing.", hint="Install it.")
 
-    monkeypatch.setattr(connection, "connect", failed)
+    monkeypatch.setattr(session, "connect", failed)
     with pytest.raises(DeployError, match="extra"):
         preflight.look(project)
 

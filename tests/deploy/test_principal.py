@@ -18,7 +18,8 @@ from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import connection, secrets
+from metamcp_deploy.secrets import keys
+from metamcp_deploy.target import session
 
 KEY = "LAKEBASE_CLIENT_SECRET"
 Deploy = Callable[..., pipeline.Facts]
@@ -40,7 +41,7 @@ def wanting(project: Project, robot: dict[str, str]) -> Project:
 
 
 def environment(project: Project, facts: pipeline.Facts) -> dict[str, str]:
-    headers = connection.connect(project).app_headers()
+    headers = session.connect(project).app_headers()
     found: dict[str, str] = requests.get(facts["url"] + "/env", headers=headers, timeout=10).json()
     return found
 
@@ -74,7 +75,7 @@ def test_it_gets_a_role_and_owns_the_database_that_is_made(
         deployed(wanting)
     assert caught.value.code is Code.NOT_FOUND
     assert f"{KEY} (for database.principal.client_secret)" in caught.value.message
-    secrets.store(connection.site(wanting), KEY, Secret(robot["client_secret"]))
+    keys.store(session.site(wanting), KEY, Secret(robot["client_secret"]))
     facts = deployed(wanting)
     assert ("created", "Lakebase role") in changed(seen)
     env = environment(wanting, facts)
@@ -93,7 +94,7 @@ def test_a_role_that_comes_after_the_database_is_told_what_it_lacks(
 ) -> None:
     write_bundle(project)
     deployed(project)
-    secrets.store(connection.site(wanting), KEY, Secret(robot["client_secret"]))
+    keys.store(session.site(wanting), KEY, Secret(robot["client_secret"]))
     write_bundle(wanting)
     seen.clear()
     deployed(wanting)

@@ -15,7 +15,8 @@ from metamcp_deploy import pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import app_deploy, bundle_deploy, connection, protection
+from metamcp_deploy.stages import app_deploy, bundle_deploy
+from metamcp_deploy.target import protection, session
 
 ROOT = "/Workspace/Shared/protected"
 Make = Callable[..., Project]
@@ -102,7 +103,7 @@ def test_a_release_of_another_commit_is_refused(make: Make) -> None:
 def test_both_stages_ask_before_they_log_in(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     project = make()
     (project.folder / "metamcp.yaml").write_text("changed: {}\n")
-    monkeypatch.setattr(connection, "connect", lambda _: pytest.fail("logged in"))
+    monkeypatch.setattr(session, "connect", lambda _: pytest.fail("logged in"))
     monkeypatch.setattr(bundle_deploy.releases, "built", lambda _: None)
     for stage in (bundle_deploy, app_deploy):
         with pytest.raises(DeployError) as caught:

@@ -12,11 +12,13 @@ from tiny_app import APP, write_bundle
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
+from metamcp_deploy.deployments import pruning
+from metamcp_deploy.deployments.records import Record
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import connection, pruning, releases
-from metamcp_deploy.stages.records import Record
-from metamcp_deploy.stages.rollback import act
-from metamcp_deploy.stages.rollback.way import Wishes
+from metamcp_deploy.release import releases
+from metamcp_deploy.rollback import execution
+from metamcp_deploy.rollback.preparation import Wishes
+from metamcp_deploy.target import session
 from metamcp_deploy.workspace.apps import App
 
 Deploy = Callable[..., pipeline.Facts]
@@ -85,9 +87,9 @@ def several(project: Project, deployed: Deploy) -> tuple[Project, list[str]]:
 
 def test_a_deployment_deletes_the_oldest(several: tuple[Project, list[str]], deployed: Deploy) -> None:
     project, ids = several
-    site = connection.site(project)
+    site = session.site(project)
     assert [one.id for one in pruning.look(site)] == [ids[3], ids[2]]
-    act.run(site, Wishes())  # what it goes back to is there
+    execution.run(site, Wishes())  # what it goes back to is there
     write_bundle(project, APP + "// 4")
     deployed(project)
     stored = {one.id: one.stays for one in pruning.look(site)}
@@ -98,7 +100,7 @@ def test_a_deployment_deletes_the_oldest(several: tuple[Project, list[str]], dep
 
 def test_what_an_upload_left_behind(project: Project, deployed: Deploy, emitted: list[events.Event]) -> None:
     facts = deployed(project)
-    site = connection.site(project)
+    site = session.site(project)
     left = f"{site.root}/releases/{'0' * 16}"
     site.workspace.files.make_folder(left)
     site.workspace.files.write(f"{left}/start.mjs", b"cut off")
@@ -116,7 +118,7 @@ def test_what_an_upload_left_behind(project: Project, deployed: Deploy, emitted:
 def test_a_failure_to_prune_stops_nothing(
     project: Project, emitted: list[events.Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site = connection.site(project)
+    site = session.site(project)
 
     def refused(path: str) -> None:
         raise DeployError(Code.PERMISSION_DENIED, f"{path} may not be listed.", hint="ask")

@@ -10,9 +10,11 @@ from tiny_app import with_app, with_settings, write_databricks_yml
 
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
-from metamcp_deploy.stages import connection, deploy, destroy, outlook
-from metamcp_deploy.stages.doomed import Wishes
-from metamcp_deploy.stages.rollback import act, way
+from metamcp_deploy.destroy import deletion
+from metamcp_deploy.destroy.selection import Wishes
+from metamcp_deploy.rollback import execution, preparation
+from metamcp_deploy.stages import deploy, full_plan
+from metamcp_deploy.target import session
 
 FIRST, AGAIN = 45, 15
 LOGIN = 3  # the SDK asks for the workspace's settings, its OAuth endpoints and a token
@@ -26,14 +28,14 @@ DATABASES: dict[str, dict[str, Any]] = {
 
 def deployed(project: Project) -> None:
     write_databricks_yml(project)
-    deploy.run(project, outlook.REMOTE)
+    deploy.run(project, full_plan.REMOTE)
 
 
 @pytest.mark.parametrize("kind", DATABASES)
 def test_first_nothing_changed_and_one_setting(project: Project, kind: str) -> None:
     mine = with_settings(project, database=DATABASES[kind])
     if kind == "external":
-        workspace = connection.connect(mine)
+        workspace = session.connect(mine)
         workspace.secrets.create_scope(mine.settings.secret_scope)
         workspace.secrets.put(mine.settings.secret_scope, "DB", Secret("postgresql://a:b@127.0.0.1:1/d"))
     first = golden.listed(f"first-{kind}", mine, ME, lambda: deployed(mine))
@@ -55,10 +57,10 @@ def test_rollback_and_destroy(project: Project) -> None:
 
 
 def rolled_back(project: Project) -> None:
-    with connection.shared():
-        act.run(connection.site(project), way.Wishes())
+    with session.shared():
+        execution.run(session.site(project), preparation.Wishes())
 
 
 def destroyed(project: Project, wishes: Wishes) -> None:
-    with connection.shared():
-        destroy.run(connection.site(project), wishes)
+    with session.shared():
+        deletion.run(session.site(project), wishes)

@@ -13,20 +13,21 @@ from tiny_app import APP, with_app, write_bundle
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.deployments import history, records, rollout
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import connection, history, records, rollout
-from metamcp_deploy.stages.connection import Site
-from metamcp_deploy.stages.converge.plan import Action
-from metamcp_deploy.stages.rollback import act, way
-from metamcp_deploy.stages.rollback.way import Wishes
+from metamcp_deploy.plan import Action
+from metamcp_deploy.rollback import execution, preparation
+from metamcp_deploy.rollback.preparation import Wishes
+from metamcp_deploy.target import session
+from metamcp_deploy.target.site import Site
 
 Deploy = Callable[..., pipeline.Facts]
 
 
 def env(site: Site) -> dict[str, str]:
     app = site.workspace.apps.get(site.project.settings.app.name)
-    session = site.workspace.network.requests_session()
-    answer: dict[str, str] = session.get(
+    http = site.workspace.network.requests_session()
+    answer: dict[str, str] = http.get(
         app.url + "/env", headers=site.workspace.app_headers(), timeout=10
     ).json()
     return answer
@@ -38,17 +39,17 @@ def newest(site: Site) -> records.Record:
 
 def failed(site: Site, *wishes: Any, **more: Any) -> DeployError:
     with pytest.raises(DeployError) as caught:
-        act.run(site, Wishes(*wishes, **more))
+        execution.run(site, Wishes(*wishes, **more))
     return caught.value
 
 
 def test_release_and_settings_of_the_one_before(project: Project, deployed: Deploy) -> None:
-    site = connection.site(project)
+    site = session.site(project)
     first = deployed(with_app(project, env={"LOG_LEVEL": "debug"}, compute_size="LARGE"))
     write_bundle(project, APP + "// the second release")
     second = deployed(project)
     assert "LOG_LEVEL" not in env(site)
-    planned = way.look(site, Wishes()).plan
+    planned = preparation.look(site, Wishes()).plan
     assert [(c.action, c.kind) for c in planned.changes] == [
         (Action.KEEP, "database"),
         (Action.CHANGE, "app"),
@@ -59,7 +60,7 @@ def test_release_and_settings_of_the_one_before(project: Project, deployed: Depl
     assert fields["env.LOG_LEVEL"] == (None, "debug")
     assert fields["compute_size"] == ("MEDIUM", "LARGE")
     assert newest(site).deployment == second["deployment"]  # a plan changes nothing
-    done = act.run(site, Wishes(), message="the second one is slow")
+    done = execution.run(site, Wishes(), message="the second one is slow")
     assert env(site)["LOG_LEVEL"] == "debug"
     assert site.workspace.apps.get(first["app"]).raw["compute_size"] == "LARGE"
     record = newest(site)
@@ -72,17 +73,17 @@ def test_release_and_settings_of_the_one_before(project: Project, deployed: Depl
     shown = history.look(site)[0]
     assert (shown.runs, shown.kind, shown.of) == (True, "rollback", first["deployment"])
     assert failed(site).code is Code.NOT_FOUND  # nothing before the first
-    forward = act.run(site, Wishes(second["deployment"][:12]))
+    forward = execution.run(site, Wishes(second["deployment"][:12]))
     assert forward.way.target.release == second["release"]
     assert "LOG_LEVEL" not in env(site)
-    again = act.run(site, Wishes(forward.deployment))
+    again = execution.run(site, Wishes(forward.deployment))
     assert (again.new, again.deployment) == (False, forward.deployment)  # that is what runs
 
 
 def test_a_secret_that_was_dropped_comes_back_with_its_present_value(
     project: Project, deployed: Deploy
 ) -> None:
-    site = connection.site(project)
+    site = session.site(project)
     scope = project.settings.secret_scope
     deployed(project)
     site.workspace.secrets.put(scope, "OIDC", Secret("the first value"))
@@ -92,29 +93,29 @@ def test_a_secret_that_was_dropped_comes_back_with_its_present_value(
     app = site.workspace.apps.get(project.settings.app.name)
     mine = [r for r in app.resources if r["name"] != "secret-oidc"]
     site.workspace.apps.update(app.name, {"resources": mine})
-    found = way.look(site, Wishes())
+    found = preparation.look(site, Wishes())
     assert "secret-oidc" in json.dumps(found.plan.as_dict())
     assert not any(
         value in json.dumps(found.plan.as_dict()) for value in ("the first value", "the second value")
     )
-    act.run(site, Wishes())
+    execution.run(site, Wishes())
     assert env(site)["OIDC_CLIENT_SECRET"] == "the second value"
     assert newest(site).raw["secrets"] == found.wanted.secrets
 
 
 def test_after_a_failed_deployment_what_ran_before_it(project: Project, deployed: Deploy) -> None:
-    site = connection.site(project)
+    site = session.site(project)
     good = deployed(project)
     with pytest.raises(DeployError):
         deployed(with_app(project, env={"MODE": "crash"}))
-    assert act.run(site, Wishes()).way.target.deployment == good["deployment"]
+    assert execution.run(site, Wishes()).way.target.deployment == good["deployment"]
     assert newest(site).outcome == "SUCCEEDED"
 
 
 def test_a_rollback_that_was_interrupted_is_taken_up(
     project: Project, deployed: Deploy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site = connection.site(project)
+    site = session.site(project)
     first, *_ = (deployed(with_app(project, env={"STEP": str(n)})) for n in range(3))
     middle = records.newest(site.workspace, site.root)[1]
 
@@ -124,17 +125,17 @@ def test_a_rollback_that_was_interrupted_is_taken_up(
     with monkeypatch.context() as patch:
         patch.setattr(rollout, "_ended", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            act.run(site, Wishes())
+            execution.run(site, Wishes())
     begun = newest(site)
     assert (begun.outcome, begun.of) == ("IN_PROGRESS", middle.deployment)
-    done = act.run(site, Wishes())
+    done = execution.run(site, Wishes())
     assert (done.deployment, done.way.target.deployment) == (begun.deployment, middle.deployment)
     assert (newest(site).outcome, env(site)["STEP"]) == ("SUCCEEDED", "1")
-    assert act.run(site, Wishes()).way.target.deployment == first["deployment"]
+    assert execution.run(site, Wishes()).way.target.deployment == first["deployment"]
 
 
 def test_what_cannot_be(project: Project, deployed: Deploy) -> None:
-    site = connection.site(project)
+    site = session.site(project)
     assert failed(site).code is Code.NOT_FOUND  # no app
     first = deployed(project)
     assert failed(site).code is Code.NOT_FOUND  # no earlier one
@@ -148,7 +149,7 @@ def test_what_cannot_be(project: Project, deployed: Deploy) -> None:
 
 
 def test_a_record_of_a_later_format(project: Project, deployed: Deploy) -> None:
-    site = connection.site(project)
+    site = session.site(project)
     first = deployed(project)
     deployed(with_app(project, env={"STEP": "2"}))
     records.amend(site.workspace, site.root, first["deployment"], format=2)
@@ -158,7 +159,7 @@ def test_a_record_of_a_later_format(project: Project, deployed: Deploy) -> None:
 def test_an_older_release_on_a_newer_schema_is_a_choice(
     project: Project, deployed: Deploy, emitted: list[events.Event]
 ) -> None:
-    site = connection.site(project)
+    site = session.site(project)
     write_bundle(project, journal=["0000_a"])
     first = deployed(project)
     write_bundle(project, APP + "// the second release", journal=["0000_a", "0001_b"])
@@ -170,16 +171,16 @@ def test_an_older_release_on_a_newer_schema_is_a_choice(
     assert "--keep-database" in refused.hint
     assert "--to-database" in refused.hint
     assert site.workspace.apps.get(first["app"]).pending is None
-    done = act.run(site, Wishes(keep_database=True))
+    done = execution.run(site, Wishes(keep_database=True))
     assert done.as_dict()["migrations_kept"] == ["0001_b"]
     assert any(isinstance(e, events.Warned) and "0001_b" in e.text for e in emitted)
     assert newest(site).release == first["release"]
 
 
 def test_on_failure_the_one_before_runs_again(project: Project, deployed: Deploy) -> None:
-    site = connection.site(project)
+    site = session.site(project)
     good = deployed(project)
-    with pytest.raises(DeployError) as caught, act.on_failure(project):
+    with pytest.raises(DeployError) as caught, execution.on_failure(project):
         deployed(with_app(project, env={"MODE": "crash"}))
     assert caught.value.code is Code.DEPLOYMENT_FAILED
     assert f"Release {good['release']}" in caught.value.message
@@ -189,27 +190,27 @@ def test_on_failure_the_one_before_runs_again(project: Project, deployed: Deploy
 
 
 def test_nothing_to_go_back_to_on_failure(project: Project, deployed: Deploy) -> None:
-    with pytest.raises(DeployError) as caught, act.on_failure(project):
+    with pytest.raises(DeployError) as caught, execution.on_failure(project):
         deployed(with_app(project, env={"MODE": "crash"}))
     assert "the rollback did not work" in caught.value.message
     assert "no earlier good deployment" in caught.value.message
-    with pytest.raises(DeployError) as other, act.on_failure(project):
+    with pytest.raises(DeployError) as other, execution.on_failure(project):
         raise DeployError(Code.LOCK_HELD, "held", hint="wait")
     assert other.value.message == "held"
 
 
 def test_an_unhealthy_rollback_is_told_and_recorded(project: Project, deployed: Deploy) -> None:
-    site = connection.site(project)
+    site = session.site(project)
     deployed(with_app(project, env={"MODE": "nodatabase"}))
     deployed(project)
     with pytest.raises(DeployError) as caught:
-        act.run(site, Wishes(), wait=0)
+        execution.run(site, Wishes(), wait=0)
     assert caught.value.code is Code.UNHEALTHY
     assert newest(site).outcome == "UNHEALTHY"
 
 
 def test_another_root_shows_nothing(project: Project, deployed: Deploy) -> None:
-    site = connection.site(project)
+    site = session.site(project)
     deployed(project)
     elsewhere = replace(site, root="/Workspace/Shared/nothing")
     assert failed(elsewhere).code is Code.NOT_FOUND

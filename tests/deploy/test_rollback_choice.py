@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from metamcp_deploy.deployments import rollback_target, schema_changes
+from metamcp_deploy.deployments.records import Record
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages.records import Record
-from metamcp_deploy.stages.rollback import choice, schema
 
 HISTORY = "metamcp-deploy history -t dev"
 PRODUCTION = "projects/p/branches/production/databases/d"
@@ -30,12 +30,12 @@ def record(number: int, **more: Any) -> Record:
 
 
 def chosen(records: list[Record], running: str | None, named: str | None = None) -> str:
-    return choice.choose(records, running, named, HISTORY).deployment
+    return rollback_target.choose(records, running, named, HISTORY).deployment
 
 
 def refused(records: list[Record], running: str | None, named: str | None = None) -> str:
     with pytest.raises(DeployError) as caught:
-        choice.choose(records, running, named, HISTORY)
+        rollback_target.choose(records, running, named, HISTORY)
     assert caught.value.code is Code.NOT_FOUND
     assert caught.value.hint.startswith(HISTORY)
     return caught.value.message
@@ -91,12 +91,14 @@ def test_by_name() -> None:
 
 def test_what_was_destroyed_does_not_come_back() -> None:
     records = [record(3), record(2, kind="destroy"), record(1)]
-    assert [r.deployment for r in choice.since_destroyed(records)] == ["d3333"]
+    assert [r.deployment for r in rollback_target.since_destroyed(records)] == ["d3333"]
 
 
 def test_the_schema_did_not_move() -> None:
-    assert not schema.since(record(1), [record(2), record(1)])
-    assert not schema.since(record(1, migrations=None), [record(2, release="r1", migrations=None), record(1)])
+    assert not schema_changes.since(record(1), [record(2), record(1)])
+    assert not schema_changes.since(
+        record(1, migrations=None), [record(2, release="r1", migrations=None), record(1)]
+    )
 
 
 def test_migrations_that_the_older_release_does_not_know() -> None:
@@ -107,10 +109,10 @@ def test_migrations_that_the_older_release_does_not_know() -> None:
         record(2),
         record(1),
     ]
-    moved = schema.since(records[-1], records)
+    moved = schema_changes.since(records[-1], records)
     assert moved.names == ("0001_b", "0002_c")
     assert moved.first is records[1]  # also a deployment that failed may have migrated
-    assert schema.since(records[0], records).names == ()
+    assert schema_changes.since(records[0], records).names == ()
 
 
 def test_a_database_that_was_left_counts_by_itself() -> None:
@@ -120,18 +122,18 @@ def test_a_database_that_was_left_counts_by_itself() -> None:
     newer = record(2, migrations=["0000_a", "0001_b"])
     back = record(3, kind="rollback", of="d1111", release="r1", resources=branch)
     ahead = record(4, resources=branch, migrations=["0000_a", "0001_b", "0002_c"])
-    assert schema.since(record(1), [back, newer, record(1)]).names == ("0001_b",)
-    assert schema.since(back, [ahead, back, newer, record(1)]).names == ("0001_b", "0002_c")
-    assert schema.since(newer, [ahead, back, newer, record(1)]).names == ()
+    assert schema_changes.since(record(1), [back, newer, record(1)]).names == ("0001_b",)
+    assert schema_changes.since(back, [ahead, back, newer, record(1)]).names == ("0001_b", "0002_c")
+    assert schema_changes.since(newer, [ahead, back, newer, record(1)]).names == ()
 
 
 def test_what_was_not_recorded_is_not_guessed() -> None:
     records = [record(3), record(2, migrations=None), record(1)]
-    moved = schema.since(records[-1], records)
+    moved = schema_changes.since(records[-1], records)
     assert (bool(moved), moved.names, moved.untold) == (True, (), ("d2222",))
-    assert schema.since(record(1, migrations=None), [record(2), record(1, migrations=None)]).untold == (
-        "d1111",
-    )
+    assert schema_changes.since(
+        record(1, migrations=None), [record(2), record(1, migrations=None)]
+    ).untold == ("d1111",)
 
 
 @pytest.mark.parametrize(
@@ -143,4 +145,4 @@ def test_what_was_not_recorded_is_not_guessed() -> None:
     ],
 )
 def test_databases_of_each_kind(resource: dict[str, Any], name: str) -> None:
-    assert schema.database([resource]) == name
+    assert schema_changes.database([resource]) == name

@@ -14,14 +14,15 @@ from tiny_app import APP, write_bundle
 from metamcp_deploy import events, local, pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
+from metamcp_deploy.deployments import point_in_time, records
+from metamcp_deploy.deployments.schema_changes import Moved
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import app_deploy, connection, records
-from metamcp_deploy.stages.connection import Site
-from metamcp_deploy.stages.converge import ledger
-from metamcp_deploy.stages.converge.plan import Action
-from metamcp_deploy.stages.rollback import act, past, way
-from metamcp_deploy.stages.rollback.schema import Moved
-from metamcp_deploy.stages.rollback.way import Wishes
+from metamcp_deploy.plan import Action
+from metamcp_deploy.rollback import execution, preparation
+from metamcp_deploy.rollback.preparation import Wishes
+from metamcp_deploy.stages import app_deploy
+from metamcp_deploy.target import ledger, session
+from metamcp_deploy.target.site import Site
 
 Deploy = Callable[..., pipeline.Facts]
 
@@ -50,7 +51,7 @@ def words(site: Site, branch: str) -> list[Any]:
 @pytest.fixture
 def two(project: Project, deployed: Deploy) -> tuple[pipeline.Facts, pipeline.Facts]:
     """Two releases, the second of which migrates; a row from before it, and one from after."""
-    site = connection.site(project)
+    site = session.site(project)
     write_bundle(project, journal=["0000_a"])
     first = deployed(project)
     execute(site, branch_of(site), "CREATE SCHEMA data; CREATE TABLE data.t (word text)")
@@ -68,10 +69,10 @@ def test_the_data_of_before_beside_those_of_now(
     two: tuple[pipeline.Facts, pipeline.Facts],
     emitted: list[events.Event],
 ) -> None:
-    site = connection.site(project)
+    site = session.site(project)
     first, second = two
     main = branch_of(site)
-    planned = way.look(site, Wishes(to_database=True))
+    planned = preparation.look(site, Wishes(to_database=True))
     assert planned.past is not None
     assert [(c.action, c.kind) for c in planned.plan.changes] == [
         (Action.CREATE, "Lakebase branch"),
@@ -79,7 +80,7 @@ def test_the_data_of_before_beside_those_of_now(
         (Action.DEPLOY, "deployment"),
     ]
     assert site.workspace.lakebase.find(planned.past.branch) is None
-    done = act.run(site, Wishes(to_database=True))
+    done = execution.run(site, Wishes(to_database=True))
     then = branch_of(site)
     assert (then, done.as_dict()["migrations_kept"]) == (planned.past.branch, [])
     assert words(site, then) == ["before"]
@@ -106,12 +107,12 @@ def test_the_data_of_before_beside_those_of_now(
     assert deployed(staying)["release"] == second["release"]
     execute(site, then, "INSERT INTO data.t VALUES ('later')")
     # … and the newer data come back by name.
-    back = act.run(site, Wishes(second["deployment"]))
+    back = execution.run(site, Wishes(second["deployment"]))
     assert (branch_of(site), back.way.moved.names) == (main, ())
     assert words(site, main) == ["before", "since"]
     assert deployed(project)["deployment"] == back.deployment
     # Again from that moment: not the branch that the app has written to.
-    again = way.look(site, Wishes(first["deployment"], to_database=True))
+    again = preparation.look(site, Wishes(first["deployment"], to_database=True))
     assert again.past is not None
     assert again.past.branch == f"{then}-2"
 
@@ -119,19 +120,19 @@ def test_the_data_of_before_beside_those_of_now(
 def test_an_interrupted_rollback_of_the_data(
     project: Project, two: tuple[pipeline.Facts, pipeline.Facts], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site = connection.site(project)
+    site = session.site(project)
 
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(act, "_changed", interrupted)
+        patch.setattr(execution, "_changed", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            act.run(site, Wishes(to_database=True))
-    there = way.look(site, Wishes(to_database=True)).past
+            execution.run(site, Wishes(to_database=True))
+    there = preparation.look(site, Wishes(to_database=True)).past
     assert there is not None
     assert there.there
-    act.run(site, Wishes(to_database=True))
+    execution.run(site, Wishes(to_database=True))
     assert branch_of(site) == there.branch
     project_name = there.branch.partition("/branches/")[0]
     assert len(site.workspace.lakebase.children(project_name, "branches")) == 2
@@ -153,16 +154,16 @@ def record(number: int, **more: Any) -> records.Record:
 
 def refused(site: Site, target: records.Record, first: records.Record | None) -> str:
     with pytest.raises(DeployError) as caught:
-        past.find(site, target, Moved(first=first), [])
+        point_in_time.find(site, target, Moved(first=first), [])
     assert caught.value.code is Code.NO_WAY_BACK
     return caught.value.message
 
 
 def test_moments_that_are_out_of_reach(project: Project, bundled: Deploy) -> None:
     bundled(project)
-    site = connection.site(project)
+    site = session.site(project)
     name = f"projects/{project.settings.app.name}"
-    kept = past.kept_seconds(site.workspace.lakebase.find(name))
+    kept = point_in_time.kept_seconds(site.workspace.lakebase.find(name))
     assert kept is not None
     assert kept >= 2 * 86400
     there = {
@@ -178,5 +179,5 @@ def test_moments_that_are_out_of_reach(project: Project, bundled: Deploy) -> Non
     )
     assert "not Lakebase autoscaling" in refused(site, instance, record(2))
     assert "not Lakebase autoscaling" in refused(site, record(1, resources=[]), record(2))
-    assert past.kept_seconds(None) is None
-    assert past.kept_seconds({"status": {"history_retention_duration": "soon"}}) is None
+    assert point_in_time.kept_seconds(None) is None
+    assert point_in_time.kept_seconds({"status": {"history_retention_duration": "soon"}}) is None

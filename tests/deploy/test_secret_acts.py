@@ -21,11 +21,12 @@ from metamcp_deploy import events, local, pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.deployments import records
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local.faults import Fault, injected
-from metamcp_deploy.stages import connection, records, rotation, secrets
-from metamcp_deploy.stages.connection import Site
-from metamcp_deploy.stages.converge import ledger
+from metamcp_deploy.secrets import keys, rotation
+from metamcp_deploy.target import ledger, session
+from metamcp_deploy.target.site import Site
 
 Deploy = Callable[..., pipeline.Facts]
 Seen = list[events.Event]
@@ -33,7 +34,7 @@ KEY = "BETTER_AUTH_SECRET"
 
 
 def value(project: Project, key: str = KEY) -> str | None:
-    found = connection.connect(project).secrets.get(project.settings.secret_scope, key)
+    found = session.connect(project).secrets.get(project.settings.secret_scope, key)
     return found.reveal() if found else None
 
 
@@ -43,7 +44,7 @@ def with_secrets(project: Project, **fields: Any) -> Project:
 
 
 def environment(project: Project, facts: pipeline.Facts) -> dict[str, str]:
-    headers = connection.connect(project).app_headers()
+    headers = session.connect(project).app_headers()
     found: dict[str, str] = requests.get(facts["url"] + "/env", headers=headers, timeout=10).json()
     return found
 
@@ -57,7 +58,7 @@ def refused(code: Code, call: Callable[..., object], *given: Any, **named: Any) 
 
 @pytest.fixture
 def site(project: Project) -> Site:
-    return connection.site(project)
+    return session.site(project)
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_made_once_from_strong_randomness_and_never_shown(
     assert value(project) == first
     assert first not in "".join(map(str, seen))
     assert ("created", "secret") in changed(seen)
-    made = ledger.read(connection.connect(project).files, connection.site(project).root)
+    made = ledger.read(session.connect(project).files, session.site(project).root)
     assert made.has("secrets", f"{project.settings.secret_scope}/{KEY}")
 
 
@@ -130,7 +131,7 @@ def test_a_fault_while_it_is_made_changes_it_never(
 def test_a_list_that_lags_behind_does_not_overwrite_it(
     project: Project, site: Site, deployed: Deploy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    secrets.store(site, KEY, Secret("a-value-that-must-survive-0123456789"))
+    keys.store(site, KEY, Secret("a-value-that-must-survive-0123456789"))
     monkeypatch.setattr(type(site.workspace.secrets), "written", lambda *_: {})
     deployed(project)
     monkeypatch.undo()
@@ -143,7 +144,7 @@ def test_all_missing_keys_are_named_with_what_needs_them(project: Project, deplo
     error = refused(Code.NOT_FOUND, deployed, wanting)
     assert "ONE (for app.env.API_KEY), TWO (for app.env.B)" in error.message
     assert error.hint == "metamcp-deploy secrets set ONE -t local"
-    assert connection.connect(project).secrets.written(project.settings.secret_scope) is None
+    assert session.connect(project).secrets.written(project.settings.secret_scope) is None
 
 
 def test_its_key_can_be_another(project: Project, deployed: Deploy) -> None:
@@ -168,8 +169,8 @@ def test_managed_elsewhere_is_used_and_never_written(project: Project, site: Sit
     facts = deployed(theirs)
     assert environment(project, facts)[KEY].startswith("theirs-")
     assert not ledger.read(site.workspace.files, site.root).has("scope", project.settings.secret_scope)
-    refused(Code.CONFIG_CONFLICT, secrets.store, connection.site(theirs), "OTHER", Secret("x"))
-    refused(Code.CONFIG_CONFLICT, rotation.rotate, connection.site(theirs))
+    refused(Code.CONFIG_CONFLICT, keys.store, session.site(theirs), "OTHER", Secret("x"))
+    refused(Code.CONFIG_CONFLICT, rotation.rotate, session.site(theirs))
 
 
 def test_a_vault_is_read_and_never_written(project: Project, base: Project, deployed: Deploy) -> None:
@@ -188,10 +189,10 @@ def test_a_vault_is_read_and_never_written(project: Project, base: Project, depl
     assert "BETTER-AUTH-SECRET" in error.hint  # a vault takes no underscore
     hyphens = with_secrets(project, better_auth_secret="BETTER-AUTH-SECRET")
     write_bundle(hyphens)
-    site = connection.site(hyphens)
-    assert secrets.look(site).vault == vault["dns_name"]
+    site = session.site(hyphens)
+    assert keys.look(site).vault == vault["dns_name"]
     assert "https://v.vault" in refused(Code.NOT_FOUND, deployed, hyphens).hint
-    refused(Code.CONFIG_CONFLICT, secrets.store, site, "ANY", Secret("x"))
+    refused(Code.CONFIG_CONFLICT, keys.store, site, "ANY", Secret("x"))
     refused(Code.CONFIG_CONFLICT, rotation.rotate, site)
     kept = {"scope": scope, "key": "BETTER-AUTH-SECRET", "string_value": "kept-in-the-vault-0123456789-0123"}
     post("/local/vault", kept)
@@ -204,20 +205,20 @@ def test_a_vault_is_read_and_never_written(project: Project, base: Project, depl
 
 def test_set_makes_scope_and_key_and_claims_them(project: Project, site: Site, seen: Seen) -> None:
     scope = project.settings.secret_scope
-    assert not secrets.look(site).there
-    secrets.store(site, "API_KEY", Secret("first"))
+    assert not keys.look(site).there
+    keys.store(site, "API_KEY", Secret("first"))
     assert value(project, "API_KEY") == "first"
     made = ledger.read(site.workspace.files, site.root)
     assert made.has("scope", scope)
     assert made.has("secrets", f"{scope}/API_KEY")
-    secrets.store(site, "API_KEY", Secret("second"))
+    keys.store(site, "API_KEY", Secret("second"))
     assert value(project, "API_KEY") == "second"
     assert changed(seen)[-1] == ("changed", "secret")
-    secrets.store(site, KEY, Secret("mine-0123456789-0123456789-0123456789"))
-    error = refused(Code.CONFIG_CONFLICT, secrets.store, site, KEY, Secret("again"))
+    keys.store(site, KEY, Secret("mine-0123456789-0123456789-0123456789"))
+    error = refused(Code.CONFIG_CONFLICT, keys.store, site, KEY, Secret("again"))
     assert "secrets rotate -t local" in error.hint
-    refused(Code.USAGE, secrets.store, site, "EMPTY", Secret(""))
-    refused(Code.USAGE, secrets.store, site, "LONG", Secret("x" * 131_073))
+    refused(Code.USAGE, keys.store, site, "EMPTY", Secret(""))
+    refused(Code.USAGE, keys.store, site, "LONG", Secret("x" * 131_073))
 
 
 def test_the_commands_take_values_from_standard_input_only(project: Project, command: Any) -> None:
@@ -261,9 +262,9 @@ def test_the_prompt_does_not_echo(project: Project, command: Any) -> None:
 
 
 def test_list_names_uses_and_gaps_and_no_value(project: Project, site: Site) -> None:
-    wanting = connection.site(with_app(project, env={"A": {"secret": "ONE"}, "B": {"secret": "ONE"}}))
-    secrets.store(site, "OTHER", Secret("not-to-be-shown"))
-    found = secrets.look(wanting)
+    wanting = session.site(with_app(project, env={"A": {"secret": "ONE"}, "B": {"secret": "ONE"}}))
+    keys.store(site, "OTHER", Secret("not-to-be-shown"))
+    found = keys.look(wanting)
     assert [(k.name, k.uses, k.written is not None) for k in found.keys] == [
         ("BETTER_AUTH_SECRET", ("BETTER_AUTH_SECRET",), False),
         ("ONE", ("app.env.A", "app.env.B"), False),
@@ -302,7 +303,7 @@ def test_rotate_starts_what_runs_again_with_another_value(
 ) -> None:
     first = deployed(with_app(project, env={"LOG_LEVEL": "debug"}))
     old = value(project)
-    site = connection.site(project)  # whose settings differ from what runs: they are not deployed by the way
+    site = session.site(project)  # whose settings differ from what runs: they are not deployed by the way
     second = rotation.rotate(site)
     assert second not in (None, first["deployment"])
     env = environment(project, first)
@@ -323,7 +324,7 @@ def test_rotate_starts_what_runs_again_with_another_value(
 
 def test_killed_between_the_value_and_the_deployment(project: Project, deployed: Deploy) -> None:
     first = deployed(project)
-    site = connection.site(project)
+    site = session.site(project)
     with injected(local.up(project), Fault("500", "POST /api/2.0/apps/*/deployments")):
         refused(Code.WORKSPACE_ANSWER, rotation.rotate, site)
     assert environment(project, first)[KEY] != value(project)

@@ -13,8 +13,9 @@ from tiny_app import write_bundle
 from metamcp_deploy import events, fingerprint, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import connection, releases, sending
-from metamcp_deploy.stages.releases import COMPLETE, Release
+from metamcp_deploy.release import releases, sending
+from metamcp_deploy.release.releases import COMPLETE, Release
+from metamcp_deploy.target import session
 from metamcp_deploy.workspace import lock
 
 Deploy = Callable[..., pipeline.Facts]
@@ -34,7 +35,7 @@ def packed_otherwise(project: Project, padding: bytes) -> Release:
     return releases.built(project)
 
 
-def agree(site: connection.Site, release: Release) -> None:
+def agree(site: session.Site, release: Release) -> None:
     """What is in the workspace fits its own release.json, and is whole."""
     path = releases.path_of(site.root, release.id)
     found = site.workspace.files.contents(f"{path}/{name}" for name in release.files)
@@ -49,7 +50,7 @@ def test_a_whole_release_of_another_machine_is_left_as_it_is(
 ) -> None:
     packed_otherwise(project, b"\0" * 10)
     facts = bundled(project)
-    site = connection.site(project)
+    site = session.site(project)
     write_bundle(project)
     release = packed_otherwise(project, b"\0" * 30)
     assert release.id == facts["release"]
@@ -65,7 +66,7 @@ def test_a_whole_release_of_another_machine_is_left_as_it_is(
 
 def test_half_a_release_of_another_machine_is_replaced_wholly(project: Project, bundled: Deploy) -> None:
     ada = packed_otherwise(project, b"\0" * 10)
-    site = connection.site(project)
+    site = session.site(project)
     path = releases.path_of(site.root, ada.id)
     site.workspace.files.send(path, {n: p for n, p in ada.files.items() if n != "migrations.tar.gz"})
     write_bundle(project)
@@ -80,7 +81,7 @@ def test_a_damaged_release_of_another_machine_is_not_to_be_started_while_it_is_r
 ) -> None:
     packed_otherwise(project, b"\0" * 10)
     bundled(project)
-    site = connection.site(project)
+    site = session.site(project)
     write_bundle(project)
     release = packed_otherwise(project, b"\0" * 30)
     path = releases.path_of(site.root, release.id)
@@ -104,7 +105,7 @@ def test_altered_files_stay_while_somebody_else_holds_the_lock(
     project: Project, bundled: Deploy, tmp_path: Path
 ) -> None:
     facts = bundled(project)
-    site = connection.site(project)
+    site = session.site(project)
     path = f"{releases.path_of(site.root, facts['release'])}/start.mjs"
     content = site.workspace.files.read(path) or b""
     site.workspace.files.write(path, altered := content.replace(b"tiny", b"TINY"))
@@ -117,7 +118,7 @@ def test_altered_files_stay_while_somebody_else_holds_the_lock(
 
 def test_altered_files_are_deleted_and_named(project: Project, bundled: Deploy) -> None:
     facts = bundled(project)
-    site, release = connection.site(project), releases.built(project)
+    site, release = session.site(project), releases.built(project)
     sending.discard(site.workspace, site.root, release)  # nothing is wrong
     path = releases.path_of(site.root, facts["release"])
     site.workspace.files.write(f"{path}/start.mjs", b"altered")

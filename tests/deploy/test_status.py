@@ -14,9 +14,10 @@ from tiny_app import with_app
 
 from metamcp_deploy import pipeline
 from metamcp_deploy.config.project import Project
+from metamcp_deploy.deployments import access, records, start_stop, status
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.health import Status
-from metamcp_deploy.stages import connection, operate, power, records, status
+from metamcp_deploy.target import session
 
 Deploy = Callable[..., pipeline.Facts]
 CLIENT = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -42,12 +43,12 @@ def on_call(project: Project, isolated: Path, folder: Path) -> CLIENT:
 
 
 def test_one_look(project: Project, deployed: Deploy) -> None:
-    site = connection.site(project)
+    site = session.site(project)
     with pytest.raises(DeployError) as caught:
         status.look(site)
     assert caught.value.code is Code.NOT_FOUND
     facts = deployed(project, message="for the demo")
-    assert operate.healthy(project, 10).status is Status.HEALTHY
+    assert access.healthy(project, 10).status is Status.HEALTHY
     found = status.look(site)
     assert found.healthy
     assert found.running is not None
@@ -56,32 +57,32 @@ def test_one_look(project: Project, deployed: Deploy) -> None:
     assert (document["compute"], document["state"], document["lock"]) == ("ACTIVE", "RUNNING", None)
     assert document["database"].startswith(f"projects/{facts['app']}/")
     assert document["health"]["status"] == "healthy"
-    with site.locked():
+    with session.locked(site):
         assert "developer@example.com" in (status.look(site).lock or "")
 
 
 def test_an_app_that_is_not_well(project: Project, deployed: Deploy) -> None:
     deployed(with_app(project, env={"MODE": "nodatabase"}))
-    assert status.look(connection.site(project)).health.status is Status.DATABASE_DOWN
+    assert status.look(session.site(project)).health.status is Status.DATABASE_DOWN
 
 
 def test_stopped_and_started(project: Project, deployed: Deploy) -> None:
     facts = deployed(project)
-    site = connection.site(project)
-    assert power.stop(site).compute == "STOPPED"
-    assert power.stop(site).compute == "STOPPED"
+    site = session.site(project)
+    assert start_stop.stop(site).compute == "STOPPED"
+    assert start_stop.stop(site).compute == "STOPPED"
     found = status.look(site)
     assert (found.healthy, found.health.status) == (False, Status.STOPPED)
-    assert power.start(site).state == "RUNNING"
-    assert operate.healthy(project, 10).url == facts["url"]
-    assert power.start(site).state == "RUNNING"
+    assert start_stop.start(site).state == "RUNNING"
+    assert access.healthy(project, 10).url == facts["url"]
+    assert start_stop.start(site).state == "RUNNING"
     assert site.workspace.files.read(f"{site.root}/state/deploy.lock") is None
 
 
 def test_nothing_to_start(project: Project, bundled: Deploy) -> None:
     bundled(project)
     with pytest.raises(DeployError) as caught:
-        power.start(connection.site(project))
+        start_stop.start(session.site(project))
     assert caught.value.code is Code.NOT_DEPLOYED
 
 
@@ -89,7 +90,7 @@ def test_on_call_without_a_checkout(
     project: Project, deployed: Deploy, on_call: CLIENT, folder: Path
 ) -> None:
     facts = deployed(project)
-    assert operate.healthy(project, 10).status is Status.HEALTHY
+    assert access.healthy(project, 10).status is Status.HEALTHY
     seen = on_call("status")
     assert (seen.returncode, facts["url"] in seen.stdout, "healthy" in seen.stdout) == (0, True, True)
     stopped = on_call("stop", "-o", "json")
@@ -103,7 +104,7 @@ def test_on_call_without_a_checkout(
     deployed(with_app(project, env={"LOG_LEVEL": "debug"}))
     back = on_call("rollback", "-o", "json")
     assert (back.returncode, json.loads(back.stdout)["of"]) == (0, facts["deployment"]), back.stderr
-    site = connection.site(project)
+    site = session.site(project)
     newest = records.newest(site.workspace, site.root, 1)[0]
     assert (newest.kind, newest.raw["target"]) == ("rollback", "local")
     assert not list(folder.iterdir())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metamcp_deploy.config.model import App, Settings
 from metamcp_deploy.local.identity import USER
-from metamcp_deploy.stages import desired
+from metamcp_deploy.target import desired
 
 
 def told(settings: Settings) -> dict[str, str | None]:

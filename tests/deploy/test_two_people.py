@@ -20,10 +20,11 @@ from tiny_app import changed, write_bundle
 
 from metamcp_deploy import local, pipeline
 from metamcp_deploy.config.project import Project
+from metamcp_deploy.deployments import history
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local.faults import Fault, injected
-from metamcp_deploy.stages import connection, history, secrets
-from metamcp_deploy.stages.converge import ledger
+from metamcp_deploy.secrets import keys
+from metamcp_deploy.target import ledger, session
 from metamcp_deploy.workspace import lock
 
 ADA, BEN = "ada@example.com", "ben@example.com"
@@ -97,7 +98,7 @@ def test_one_history_one_set_of_releases_and_one_ledger(
     second = deployed(other, message="his")
     assert {a for a, kind in changed(seen) if kind == "release"} == {"kept"}
     login(ADA)
-    site = connection.site(hers)
+    site = session.site(hers)
     entries = history.look(site, None)
     assert [(e.deployment, e.by) for e in entries] == [
         (second["deployment"], BEN),
@@ -108,7 +109,7 @@ def test_one_history_one_set_of_releases_and_one_ledger(
     made = ledger.read(site.workspace.files, root)
     assert made.has("app", hers.settings.app.name)
     assert made.has("scope", hers.settings.secret_scope)
-    assert secrets.look(site).key("BETTER_AUTH_SECRET").written
+    assert keys.look(site).key("BETTER_AUTH_SECRET").written
 
 
 def test_one_lock(
@@ -118,7 +119,7 @@ def test_one_lock(
     hers, his = copy("hers", **rights), copy("his", **with_env(rights))
     login(ADA)
     deployed(hers)
-    site = connection.site(hers)
+    site = session.site(hers)
     with lock.held(site.workspace.files, site.root, site.workspace.me, tmp_path / "hers.lock"):
         login(BEN)
         with pytest.raises(DeployError) as caught:
@@ -142,7 +143,7 @@ def test_without_rights_on_the_app(
     assert his.settings.app.name in caught.value.message
     assert "preflight" in caught.value.hint
     login(ADA)
-    with connection.site(hers).locked():
+    with session.locked(session.site(hers)):
         pass  # he left no lock
 
 

@@ -12,15 +12,16 @@ from embedded_people import machine, person
 from others import elsewhere
 from tiny_app import write_bundle
 
-from metamcp_deploy import local, pipeline
+from metamcp_deploy import local, pipeline, preflight
 from metamcp_deploy.config.project import Project
+from metamcp_deploy.converge import ownership
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import connection, outlook, preflight
-from metamcp_deploy.stages.converge import ledger, whose
-from metamcp_deploy.stages.converge.ledger import Ledger
-from metamcp_deploy.stages.converge.plan import Action
+from metamcp_deploy.plan import Action
+from metamcp_deploy.preflight.needs import State
+from metamcp_deploy.stages import full_plan
 from metamcp_deploy.stages.deploy import Wishes
-from metamcp_deploy.stages.preflight.needs import State
+from metamcp_deploy.target import ledger, session
+from metamcp_deploy.target.ledger import Ledger
 from metamcp_deploy.workspace.apps import App
 
 ADA, BEN = "ada@example.com", "ben@example.com"
@@ -47,7 +48,7 @@ RIGHTS = {
 )
 def test_whose_it_is(fields: dict[str, str], made: bool, expected: tuple[str, str, bool]) -> None:
     kept = Ledger({"app": ("x",)}) if made else Ledger()
-    found = whose.of_app(App({"name": "x", "creator": ADA, **fields}), ROOT, kept)
+    found = ownership.of_app(App({"name": "x", "creator": ADA, **fields}), ROOT, kept)
     assert (found.owner, found.root, found.usable(ADA)) == expected
     assert found.usable(BEN) is found.ours
 
@@ -75,7 +76,7 @@ def test_an_app_of_a_target_from_another_root(
 
     hers = as_(ADA)
     deployed(hers)
-    her_root = connection.site(hers).root
+    her_root = session.site(hers).root
     his = as_(BEN)
     with pytest.raises(DeployError, match=f"deployed from {her_root}") as caught:
         bundled(his)
@@ -85,12 +86,12 @@ def test_an_app_of_a_target_from_another_root(
     (check,) = [c for c in preflight.look(his).checks if c.id == "name"]
     assert check.state is State.MISSING
     assert her_root in check.detail
-    found = outlook.look(his, outlook.REMOTE, Wishes(adopt=True)).plan
+    found = full_plan.look(his, full_plan.REMOTE, Wishes(adopt=True)).plan
     assert found is not None
     (change,) = found.of("app")
     assert (change.action, change.owner) == (Action.ADOPT, ADA)
     assert change.reason == f"deployed from {her_root} until now"
     bundled(his, adopt=True)
-    site = connection.site(his)
+    site = session.site(his)
     assert ledger.read(site.workspace.files, site.root).has("app", project.settings.app.name)
     bundled(his)  # from now on it is his

@@ -12,7 +12,7 @@ from typing import Any
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
-from metamcp_deploy.stages.build import manifests
+from metamcp_deploy.target import manifests
 
 APP = """\
 import http from "node:http";

@@ -58,41 +58,43 @@ def changed(project: Project) -> Project:
 
 def roll_back(project: Project) -> None:
     """The deployment before the running one, again."""
-    from metamcp_deploy.stages import connection
-    from metamcp_deploy.stages.rollback import act, way
+    from metamcp_deploy.rollback import execution, preparation
+    from metamcp_deploy.target import session
 
-    with connection.shared():
-        act.run(connection.site(project), way.Wishes(), wait=HEALTHY_SECONDS)
+    with session.shared():
+        execution.run(session.site(project), preparation.Wishes(), wait=HEALTHY_SECONDS)
 
 
 def roll_back_again(project: Project) -> None:
     """The same after it failed or was killed; one that had come to its end is not repeated, as it would go further."""
-    from metamcp_deploy.stages import connection
+    from metamcp_deploy.target import session
 
     try:
         roll_back(project)
     except DeployError as e:
         if e.code is not Code.NOT_FOUND:
             raise
-        with connection.shared():
-            connection.swept(project)
+        with session.shared():
+            session.swept(project)
 
 
 def rotate(project: Project) -> None:
     """A new BETTER_AUTH_SECRET."""
-    from metamcp_deploy.stages import connection, rotation
+    from metamcp_deploy.secrets import rotation
+    from metamcp_deploy.target import session
 
-    with connection.shared():
-        rotation.rotate(connection.site(project))
+    with session.shared():
+        rotation.rotate(session.site(project))
 
 
 def destroy(project: Project) -> None:
     """All that the target made, data and secrets, too."""
-    from metamcp_deploy.stages import connection, doomed
-    from metamcp_deploy.stages import destroy as stage
+    from metamcp_deploy.destroy import deletion as stage
+    from metamcp_deploy.destroy import selection
+    from metamcp_deploy.target import session
 
-    with connection.shared():
-        stage.run(connection.site(project), doomed.Wishes(database=True, secrets=True))
+    with session.shared():
+        stage.run(session.site(project), selection.Wishes(database=True, secrets=True))
 
 
 def deploy_twice(project: Project) -> None:

@@ -4,5 +4,5 @@ import databricks.sdk  # noqa: F401
 import fault_acts  # noqa: F401
 
 from metamcp_deploy import health  # noqa: F401
-from metamcp_deploy.stages import app_deploy, bundle_deploy, deploy, operate  # noqa: F401
+from metamcp_deploy.deployments import access  # noqa: F401
 from metamcp_deploy.workspace import logs  # noqa: F401

@@ -12,7 +12,7 @@ from pathlib import Path
 import launcher_programs as programs
 from launcher_app import AUTH_SECRET, LAUNCHER, App, archive
 
-from metamcp_deploy.stages.build.reproducible import PLACEHOLDERS, SCRIPT
+from metamcp_deploy.release.build.reproducible import PLACEHOLDERS, SCRIPT
 
 MANIFEST = "apps/frontend/.next/prerender-manifest.json"
 SERVER_MANIFEST = "apps/frontend/.next/server/manifest.js"

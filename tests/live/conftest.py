@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from live_app import LiveApp
 
-from metamcp_deploy.stages.sample import TAG, sample_repository
+from metamcp_deploy.upstream.sample import TAG, sample_repository
 
 NPMRC = Path.home() / ".npmrc"
 REF = os.environ.get("METAMCP_TEST_REF", "v2.4.22")  # asked for before a test takes such names away

@@ -12,7 +12,7 @@ from patch_helpers import PatchMaker, prepared
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.patches import declaration, tree
 from metamcp_deploy.postgres import Cluster
-from metamcp_deploy.stages.sample import TAG, sample_repository
+from metamcp_deploy.upstream.sample import TAG, sample_repository
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.patches import declaration, engine, tree, verification
 from metamcp_deploy.stages import patch
-from metamcp_deploy.stages.sample import TAG
+from metamcp_deploy.upstream.sample import TAG
 
 GOLDEN = Path(__file__).parent / "golden" / "sample.diff"
 

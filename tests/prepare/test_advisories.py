@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from metamcp_deploy import resources
-from metamcp_deploy.stages import advisories
+from metamcp_deploy.upstream import advisories
 
 A = "a" * 40
 NEWEST = "32b6e9813acfc13d1013eb2452be1899d6654bb9"

@@ -15,7 +15,7 @@ from small_upstream import Prepared, Repository
 
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import mirror
+from metamcp_deploy.upstream import mirror
 
 Answer = tuple[int, dict[str, str], str]
 

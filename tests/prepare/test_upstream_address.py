@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import address
+from metamcp_deploy.upstream import address
 
 
 @pytest.mark.parametrize(

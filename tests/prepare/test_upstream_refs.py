@@ -2,8 +2,8 @@ import pytest
 
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import refs
-from metamcp_deploy.stages.refs import Pin, Remote
+from metamcp_deploy.upstream import refs
+from metamcp_deploy.upstream.refs import Pin, Remote
 
 A, B, C, D = ("a" * 40, "b" * 40, "c" * 40, "d" * 40)
 LISTING = f"""{A}\trefs/heads/main

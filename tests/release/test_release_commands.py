@@ -14,7 +14,8 @@ from metamcp_deploy import local, resources
 from metamcp_deploy.cli import boundary
 from metamcp_deploy.cli import release as commands
 from metamcp_deploy.config import load
-from metamcp_deploy.stages import connection
+from metamcp_deploy.target import session
+from metamcp_deploy.target.site import root as root_of
 
 FIRST, SECOND = "1111aaaa0000ffff", "1111bbbb0000ffff"
 HOLE = {"id": "CVE-1", "severity": 9.8, "what": "a hole", "fixed": None, "here": "it is closed"}
@@ -196,8 +197,8 @@ def test_a_release_json_that_is_none(text: str, folder: Path, capsys: pytest.Cap
 def workspace(folder: Path) -> Iterator[Path]:
     """An embedded workspace that holds the second release."""
     project = load(folder, target="local")
-    connected = connection.connect(project)
-    path = f"{connection.root(project.settings, connected.me)}/releases/{SECOND}"
+    connected = session.connect(project)
+    path = f"{root_of(project.settings, connected.me)}/releases/{SECOND}"
     connected.files.make_folder(path)
     app = written(folder / "sent", SECOND)
     listed(app, {"b": "2.0.0"}, {"same": ("a", 5)})

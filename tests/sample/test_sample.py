@@ -15,7 +15,8 @@ import pytest
 from metamcp_deploy import pipeline, resources
 from metamcp_deploy.config.model import Settings, Upstream
 from metamcp_deploy.config.project import Project
-from metamcp_deploy.stages import demo, prepare, sample
+from metamcp_deploy.stages import demo, prepare
+from metamcp_deploy.upstream import sample
 
 TREE = resources.PACKAGE / "sample"
 MIGRATIONS = sorted((TREE / "apps/backend/drizzle").glob("*.sql"))

@@ -10,10 +10,10 @@ import pytest
 from fake_host import Answer, Connect, FakeClock, FakeHost
 
 from metamcp_deploy import events
+from metamcp_deploy.deployments import deploy_intent, records, rollout
+from metamcp_deploy.deployments.deploy_intent import Asked
+from metamcp_deploy.deployments.records import Wanted
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import asked, records, rollout
-from metamcp_deploy.stages.asked import Asked
-from metamcp_deploy.stages.records import Wanted
 from metamcp_deploy.workspace import poll
 
 APP = "/api/2.0/apps/x"
@@ -95,10 +95,10 @@ def test_deployments_that_began_in_one_second_are_told_apart(host: FakeHost, con
     listed = [kept("ours", AFTER), kept("last", AFTER), kept("before", BEFORE)]
     host.on("GET", f"{APP}/deployments", Answer(body={"app_deployments": listed}))
     path = WANTED.source_code_path
-    found = asked.begun(workspace, "x", path, Asked(SINCE, "last"))
+    found = deploy_intent.begun(workspace, "x", path, Asked(SINCE, "last"))
     assert found is not None
     assert found.id == "ours"
-    assert asked.begun(workspace, "x", path, Asked(SINCE, "ours")) is None
+    assert deploy_intent.begun(workspace, "x", path, Asked(SINCE, "ours")) is None
 
 
 @pytest.mark.parametrize("ahead", [-3600.0, 3600.0])

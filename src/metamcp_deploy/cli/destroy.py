@@ -12,7 +12,7 @@ from metamcp_deploy.cli.options import AutoApprove, ForceLock, Plan, Run, common
 from metamcp_deploy.errors import Code, DeployError
 
 if TYPE_CHECKING:
-    from metamcp_deploy.stages.doomed import Doomed
+    from metamcp_deploy.destroy.selection import Doomed
 
 WithDatabase = Annotated[
     bool, typer.Option("--with-database", help="Also its database, with all data in it.")
@@ -31,15 +31,16 @@ def destroy(
     force_lock: ForceLock = False,
 ) -> None:
     """Delete the app, its releases and its lock; database and secrets stay unless asked for."""
-    from metamcp_deploy.stages import connection, doomed
-    from metamcp_deploy.stages import destroy as stage
+    from metamcp_deploy.destroy import deletion as stage
+    from metamcp_deploy.destroy import selection
+    from metamcp_deploy.target import session
 
-    wishes = doomed.Wishes(with_database, with_secrets)
-    with connection.shared():
+    wishes = selection.Wishes(with_database, with_secrets)
+    with session.shared():
         with run.console.following():
-            site = connection.site(run.project)
+            site = session.site(run.project)
             stage.allow(site)
-            found = doomed.look(site, wishes)
+            found = selection.look(site, wishes)
         if plan:
             planning.shown(run, found.plan, detailed_exitcode)
             return

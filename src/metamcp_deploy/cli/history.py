@@ -10,7 +10,7 @@ import typer
 from metamcp_deploy.cli.options import AppOption, Run, common
 
 if TYPE_CHECKING:
-    from metamcp_deploy.stages.history import Entry
+    from metamcp_deploy.deployments.history import Entry
 
 Count = Annotated[int, typer.Option("-n", "--count", min=0, help="Only so many of the newest; 0 for all.")]
 _COLUMNS = (" ", "deployment", "when", "who", "what", "outcome", "release", "pin", "configuration", "message")
@@ -19,12 +19,12 @@ _COLUMNS = (" ", "deployment", "when", "who", "what", "outcome", "release", "pin
 @common
 def history(run: Run, app: AppOption = None, count: Count = 20) -> None:
     """Show what was deployed: when, by whom, from which configuration, and how it ended."""
-    from metamcp_deploy.stages import history as stage
-    from metamcp_deploy.stages import standing
+    from metamcp_deploy.deployments import history as stage
+    from metamcp_deploy.target import locate
 
     run.app = app
     with run.console.following():
-        entries = stage.look(standing.site(run.project), count or None)
+        entries = stage.look(locate.site(run.project), count or None)
     if run.output == "json":
         run.console.data({"deployments": [entry.as_dict() for entry in entries]})
     elif entries:

@@ -30,11 +30,11 @@ def health(
     wait: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for a healthy answer.")] = 0,
 ) -> None:
     """Ask the app how it is; exit code 0 only when it is healthy."""
-    from metamcp_deploy.stages import operate
+    from metamcp_deploy.deployments import access
 
     run.app = app
     with run.console.following():
-        report = operate.healthy(run.project, wait)
+        report = access.healthy(run.project, wait)
     failure = report.failure()
     document = report.as_dict() | ({"error": failure.as_dict()} if failure else {})
     if failure and run.output != "json":
@@ -59,21 +59,21 @@ def logs(
     grep: Annotated[str, typer.Option("--grep", help="Only lines that hold this text.")] = "",
 ) -> None:
     """Show the app's log."""
-    from metamcp_deploy.stages import operate
+    from metamcp_deploy.deployments import access
 
     run.app, run.streams = app, True
     wanted = source.value if source else None
-    for line in operate.logs(run.project, follow=follow, last=lines, source=wanted, grep=grep):
+    for line in access.logs(run.project, follow=follow, last=lines, source=wanted, grep=grep):
         run.console.raw(_json_line(line) if run.output == "json" else _text_line(line))
 
 
 @common
 def token(run: Run, app: AppOption = None) -> None:
     """Print an OAuth token that opens the app, for `curl -H "Authorization: Bearer $(...)"`."""
-    from metamcp_deploy.stages import operate
+    from metamcp_deploy.deployments import access
 
     run.app = app
-    value = operate.token(run.project)
+    value = access.token(run.project)
     run.console.data({"token": value}, value)
 
 

@@ -224,15 +224,15 @@ def _stages(
     next_steps: Callable[[str], Sequence[str]] = lambda _: (),
 ) -> None:
     """Runs or plans stages, then (with `wait`) health, and reports; with `back` a failure is taken back."""
+    from metamcp_deploy.rollback import execution
     from metamcp_deploy.stages import deploy as stages
-    from metamcp_deploy.stages.rollback import act
 
     if plan:
         _planned(run, names, wishes or stages.Wishes(), detailed)
         return
     if detailed:
         raise typer.BadParameter("--detailed-exitcode goes with --plan.")
-    with run.console.following(), stages.working(run.project), act.on_failure(run.project, back):
+    with run.console.following(), stages.working(run.project), execution.on_failure(run.project, back):
         outcomes = stages.run(run.project, names, wishes)
         report = None if wait is None else stages.healthy(run.project, wait)
     document: dict[str, Any] = {"stages": [vars(o) for o in outcomes]}
@@ -245,8 +245,8 @@ def _stages(
 
 
 def _planned(run: Run, names: Sequence[str], wishes: Wishes, detailed: bool) -> None:
-    from metamcp_deploy.stages import outlook
+    from metamcp_deploy.stages import full_plan
 
     with run.console.following():
-        found = outlook.look(run.project, names, wishes)
+        found = full_plan.look(run.project, names, wishes)
     planning.shown(run, found, detailed)

@@ -8,8 +8,8 @@ import typer
 
 if TYPE_CHECKING:
     from metamcp_deploy.cli.options import Run
-    from metamcp_deploy.stages.converge.plan import Plan
-    from metamcp_deploy.stages.outlook import Outlook
+    from metamcp_deploy.plan import Plan
+    from metamcp_deploy.stages.full_plan import Outlook
 
 DIFFERS = 4
 

@@ -10,20 +10,20 @@ from metamcp_deploy.cli.history import moment
 from metamcp_deploy.cli.options import AppOption, ForceLock, Run, common
 
 if TYPE_CHECKING:
-    from metamcp_deploy.stages.history import Entry
-    from metamcp_deploy.stages.status import Status
+    from metamcp_deploy.deployments.history import Entry
+    from metamcp_deploy.deployments.status import Status
     from metamcp_deploy.workspace.apps import App
 
 
 @common
 def status(run: Run, app: AppOption = None) -> None:
     """Show in one look how the app is; exit code 0 only when it is healthy."""
-    from metamcp_deploy.stages import standing
-    from metamcp_deploy.stages import status as stage
+    from metamcp_deploy.deployments import status as stage
+    from metamcp_deploy.target import locate
 
     run.app = app
     with run.console.following():
-        found = stage.look(standing.site(run.project))
+        found = stage.look(locate.site(run.project))
     run.console.data(found.as_dict(), _shown(found))
     if not found.healthy:
         raise typer.Exit(1)
@@ -32,22 +32,24 @@ def status(run: Run, app: AppOption = None) -> None:
 @common
 def start(run: Run, app: AppOption = None, force_lock: ForceLock = False) -> None:
     """Start the app's compute, and with it the last deployment."""
-    from metamcp_deploy.stages import connection, power, standing
+    from metamcp_deploy.deployments import start_stop
+    from metamcp_deploy.target import locate, session
 
     run.app = app
-    with run.console.following(), connection.shared():
-        started = power.start(standing.site(run.project), force_lock)
+    with run.console.following(), session.shared():
+        started = start_stop.start(locate.site(run.project), force_lock)
     _told(run, started)
 
 
 @common
 def stop(run: Run, app: AppOption = None, force_lock: ForceLock = False) -> None:
     """Stop the app's compute; data, releases and settings stay."""
-    from metamcp_deploy.stages import connection, power, standing
+    from metamcp_deploy.deployments import start_stop
+    from metamcp_deploy.target import locate, session
 
     run.app = app
-    with run.console.following(), connection.shared():
-        stopped = power.stop(standing.site(run.project), force_lock)
+    with run.console.following(), session.shared():
+        stopped = start_stop.stop(locate.site(run.project), force_lock)
     _told(run, stopped)
 
 

@@ -9,7 +9,7 @@ import typer
 from metamcp_deploy.cli.options import AppOption, Run, common
 
 if TYPE_CHECKING:
-    from metamcp_deploy.stages.preflight import Report
+    from metamcp_deploy.preflight import Report
 
 _MARKS = {"had": "✓", "missing": "✗", "unknown": "?"}
 
@@ -17,7 +17,7 @@ _MARKS = {"had": "✓", "missing": "✗", "unknown": "?"}
 @common
 def preflight(run: Run, app: AppOption = None) -> None:
     """Look, without changing anything, whether this login may deploy here, and whom to ask for what is missing."""
-    from metamcp_deploy.stages import preflight as stage
+    from metamcp_deploy import preflight as stage
 
     run.app = app
     with run.console.following():

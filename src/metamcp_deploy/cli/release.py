@@ -13,8 +13,8 @@ from metamcp_deploy.cli.history import aligned, moment
 from metamcp_deploy.cli.options import AppOption, ForceLock, Plan, Run, common
 
 if TYPE_CHECKING:
-    from metamcp_deploy.stages.accounts import Account
-    from metamcp_deploy.stages.pruning import Stored
+    from metamcp_deploy.deployments.pruning import Stored
+    from metamcp_deploy.release.description import Account
 
 app = typer.Typer(name="release", help="Look at releases, and delete old ones.", no_args_is_help=True)
 
@@ -33,12 +33,12 @@ _LISTED = 20  # files that text names; JSON has all
 @common
 def show(run: Run, release: Which = None, sbom: Sbom = False) -> None:
     """Print where a release comes from, what was done to it, what is in it, and its known holes."""
-    from metamcp_deploy.stages import accounts
+    from metamcp_deploy.release import description
 
     with run.console.following():
-        found = accounts.find(run.project, release)
+        found = description.find(run.project, release)
     if sbom:
-        run.console.raw(json.dumps(accounts.bill_of_materials(found), indent=1))
+        run.console.raw(json.dumps(description.bill_of_materials(found), indent=1))
         return
     packages = None if found.packages is None else sum(map(len, found.packages.values()))
     document = {**found.about, "where": found.where, "packages": packages}
@@ -49,10 +49,10 @@ def show(run: Run, release: Which = None, sbom: Sbom = False) -> None:
 @common
 def diff(run: Run, before: Before, after: After = None) -> None:
     """Print what changed from release A to B: upstream, patches, packages, files."""
-    from metamcp_deploy.stages import accounts, differences
+    from metamcp_deploy.release import description, differences
 
     with run.console.following():
-        found = [accounts.find(run.project, which) for which in (before, after)]
+        found = [description.find(run.project, which) for which in (before, after)]
     document = differences.between(*found)
     run.console.data(document, "\n".join(_differences(document)))
 
@@ -61,11 +61,12 @@ def diff(run: Run, before: Before, after: After = None) -> None:
 @common
 def listing(run: Run, app: AppOption = None) -> None:
     """List the releases in the workspace, and which the next deployment keeps."""
-    from metamcp_deploy.stages import pruning, standing
+    from metamcp_deploy.deployments import pruning
+    from metamcp_deploy.target import locate
 
     run.app = app
     with run.console.following():
-        site = standing.site(run.project)
+        site = locate.site(run.project)
         stored = pruning.look(site)
         pins = pruning.pins(site, stored)
     if run.output == "json":
@@ -90,11 +91,12 @@ def prune(
     force_lock: ForceLock = False,
 ) -> None:
     """Delete old releases from the workspace; what runs and what a rollback needs stays."""
-    from metamcp_deploy.stages import connection, pruning, standing
+    from metamcp_deploy.deployments import pruning
+    from metamcp_deploy.target import locate, session
 
     run.app = app
-    with run.console.following(), connection.shared():
-        site = standing.site(run.project)
+    with run.console.following(), session.shared():
+        site = locate.site(run.project)
         stored = pruning.look(site, keep) if plan else pruning.prune(site, keep, force_lock)
     planning.shown(run, pruning.plan(stored), plan and detailed_exitcode)
 

@@ -43,19 +43,19 @@ def rollback(
     wait: Wait = 120,
 ) -> None:
     """Deploy an earlier deployment again, with its settings, and wait until it serves."""
-    from metamcp_deploy.stages import connection, standing
-    from metamcp_deploy.stages.rollback import act, way
+    from metamcp_deploy.rollback import execution, preparation
+    from metamcp_deploy.target import locate, session
 
     if to_database and keep_database:
         raise typer.BadParameter("--to-database and --keep-database exclude each other.")
     run.app = app
-    wishes = way.Wishes(deployment, to_database, keep_database)
-    with run.console.following(), connection.shared():
-        site = standing.site(run.project)
+    wishes = preparation.Wishes(deployment, to_database, keep_database)
+    with run.console.following(), session.shared():
+        site = locate.site(run.project)
         if plan:
-            planning.shown(run, way.look(site, wishes).plan, detailed_exitcode)
+            planning.shown(run, preparation.look(site, wishes).plan, detailed_exitcode)
             return
-        done = act.run(site, wishes, message=message, force_lock=force_lock, wait=wait)
+        done = execution.run(site, wishes, message=message, force_lock=force_lock, wait=wait)
     target = done.way.target
     text = f"Deployment {done.deployment} runs release {target.release} again, as {target.deployment} did."
     run.console.data(done.as_dict(), f"{text} {done.report.url}")

@@ -13,7 +13,7 @@ from metamcp_deploy.errors import Code, DeployError
 
 if TYPE_CHECKING:
     from metamcp_deploy.config.secret import Secret
-    from metamcp_deploy.stages.secrets import Kept, Key
+    from metamcp_deploy.secrets.keys import Kept, Key
 
 app = typer.Typer(name="secrets", help="The secrets that the app is given.", no_args_is_help=True)
 
@@ -31,12 +31,13 @@ Wait = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for 
 @common
 def listing(run: Run, app: AppOption = None) -> None:
     """Show the keys that the target uses, whether they are there, and the scope's other keys; never a value."""
-    from metamcp_deploy.stages import secrets, standing
+    from metamcp_deploy.secrets import keys as scope_keys
+    from metamcp_deploy.target import locate
 
     run.app = app
     with run.console.following():
-        site = standing.site(run.project)
-        kept = secrets.look(site)
+        site = locate.site(run.project)
+        kept = scope_keys.look(site)
     if run.output == "json":
         run.console.data(_document(kept))
     else:
@@ -49,24 +50,25 @@ def listing(run: Run, app: AppOption = None) -> None:
 def store(run: Run, name: Name, plan: Plan = False, force_lock: ForceLock = False) -> None:
     """Write a key: the value is asked for without echo, or read from standard input."""
     from metamcp_deploy.cli import planning
-    from metamcp_deploy.stages import connection, protection, secrets, standing
+    from metamcp_deploy.secrets import keys as scope_keys
+    from metamcp_deploy.target import locate, protection, session
 
-    with connection.shared():
+    with session.shared():
         with run.console.following():
             protection.allow(run.project)
-            site = standing.site(run.project)
-            before = secrets.settable(site, _key(name))
+            site = locate.site(run.project)
+            before = scope_keys.settable(site, _key(name))
         if plan:
-            planning.shown(run, secrets.plan(site, before, name))
+            planning.shown(run, scope_keys.plan(site, before, name))
             return
         value = _value(run, name)
         with run.console.following():
-            secrets.store(site, name, value, force_lock=force_lock)
+            scope_keys.store(site, name, value, force_lock=force_lock)
     key = before.key(name)
     done = "created" if key.written is None else "changed"
     run.console.data({"scope": before.scope, "key": name, "action": done}, f"{before.scope}/{name} {done}")
     if key.uses:
-        run.console.say(f"The app gets it with: metamcp-deploy app-deploy {standing.called(run.project)}")
+        run.console.say(f"The app gets it with: metamcp-deploy app-deploy {locate.called(run.project)}")
     else:
         run.console.say(f"No setting uses it yet: app.env.NAME: {{secret: {name}}} would.")
 
@@ -88,12 +90,14 @@ def rotate(
     The secret that signs sign-ins gets a random one, any other is asked for as by `secrets set`.
     """
     from metamcp_deploy.cli import planning
-    from metamcp_deploy.stages import connection, deploy, rotation, standing
+    from metamcp_deploy.secrets import rotation
+    from metamcp_deploy.stages import deploy
+    from metamcp_deploy.target import locate, session
 
     run.app = app
-    with connection.shared():
+    with session.shared():
         with run.console.following():
-            site = standing.site(run.project)
+            site = locate.site(run.project)
             found = rotation.look(site, name and _key(name))
         if plan:
             planning.shown(run, found.plan())

@@ -5,14 +5,16 @@ from __future__ import annotations
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.guarding import LOCKED_OUT_HINT, locked_out
 from metamcp_deploy.config.project import Project
+from metamcp_deploy.converge import guard
+from metamcp_deploy.converge.part import Context
+from metamcp_deploy.converge.parts import app_fields
+from metamcp_deploy.converge.parts.deployment import DeploymentPart
+from metamcp_deploy.deployments import records
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import bundle_file, connection, protection, records, releases
-from metamcp_deploy.stages.connection import Site
-from metamcp_deploy.stages.converge import app_fields
-from metamcp_deploy.stages.converge.part import Context
-from metamcp_deploy.stages.converge.running import DeploymentPart
-from metamcp_deploy.stages.desired import Desired
-from metamcp_deploy.stages.rollback import staying
+from metamcp_deploy.release import releases
+from metamcp_deploy.target import bundle_file, protection, session
+from metamcp_deploy.target.desired import Desired
+from metamcp_deploy.target.site import Site
 
 
 def step(
@@ -50,10 +52,10 @@ def _run(
     if text := locked_out(project.settings):
         events.emit(events.Warned(text, LOCKED_OUT_HINT))
     sent = None if release else _bundle(project)
-    with connection.shared() as session:
-        site = connection.site(project)
+    with session.shared() as this_run:
+        site = session.site(project)
         wanted = _named(site, release) if release else _sent(site, sent or {})
-        known = session.looked.pop(site.root, None) if sent else None
+        known = this_run.looked.pop(site.root, None) if sent else None
         desired = known.desired if known else _desired(site, sent)
 
         def look(context: Context) -> DeploymentPart:
@@ -63,8 +65,8 @@ def _run(
 
         part = look(known or _looked(site, desired, wanted))
         if any(change.differs for change in part.changes()):
-            alone = known is not None and site.root in session.roots  # nobody else has worked here since
-            with site.locked(force_lock):
+            alone = known is not None and site.root in this_run.roots  # nobody else has worked here since
+            with session.locked(site, force_lock):
                 part = part if alone else look(_looked(site, desired, wanted))
                 part.apply()
         else:
@@ -114,7 +116,7 @@ def _looked(site: Site, desired: Desired, release: str) -> Context:
         raise _no_bundle(project, f"there is no app {name} in {workspace.host} (any more)")
     if not releases.is_complete(workspace, site.root, release):
         raise _no_bundle(project, f"release {release} is not (or no longer whole) in {site.root}")
-    staying.hold(workspace, site.root, app, desired.app.resources, desired.target)
+    guard.hold(workspace, site.root, app, desired.app.resources, desired.target)
     if lacking := app_fields.unattached(app, desired.app):
         raise _no_bundle(
             project, f"the app has no resource {', no resource '.join(lacking)} as the settings say"

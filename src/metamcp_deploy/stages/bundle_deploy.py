@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from metamcp_deploy import pipeline
 from metamcp_deploy.config.project import Project
-from metamcp_deploy.stages import bundle_file, connection, protection, releases, sending
-from metamcp_deploy.stages.converge import target
+from metamcp_deploy.converge import target
+from metamcp_deploy.release import releases, sending
+from metamcp_deploy.target import bundle_file, protection, session
 
 
 def step(
@@ -33,13 +34,13 @@ def step(
 def _run(project: Project, force_lock: bool, adopt: bool, verify_upload: bool) -> pipeline.Facts:
     release = releases.built(project)
     protection.allow(project)
-    with connection.shared() as session:
-        site = connection.site(project)
+    with session.shared() as this_run:
+        site = session.site(project)
         desired = bundle_file.read(project, site.workspace.me)
         found = target.converged(site, desired, release, adopt=adopt, force_lock=force_lock)
-        session.looked[site.root] = found
+        this_run.looked[site.root] = found
         if verify_upload and sending.altered(site.workspace, site.root, release):
-            with site.locked(force_lock):
+            with session.locked(site, force_lock):
                 sending.discard(site.workspace, site.root, release)
     app = found.app
     assert app is not None  # noqa: S101 - converged

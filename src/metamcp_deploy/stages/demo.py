@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 from metamcp_deploy import resources
-from metamcp_deploy.stages.sample import TAG, sample_repository
+from metamcp_deploy.upstream.sample import TAG, sample_repository
 
 TARGET = "local"
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import connection
+from metamcp_deploy.target import session
 
 if TYPE_CHECKING:
     from metamcp_deploy.health import Report
@@ -72,7 +72,7 @@ class Planned:
 def step(project: Project, stage: str, wishes: Wishes) -> pipeline.Step:
     """The stage as data; earlier stages must have run."""
     if stage == "build" and wishes.source:
-        from metamcp_deploy.stages import artifact
+        from metamcp_deploy.release import artifact
 
         return artifact.step(project, wishes.source)
     make: Callable[..., pipeline.Step] = import_module(f"metamcp_deploy.stages.{MODULES[stage]}").step
@@ -107,14 +107,14 @@ def run(
 
         local.need_extra()
     outcomes = []
-    with connection.shared():
+    with session.shared():
         for stage in stages:
             force = "--clean" if stage == "build" and wishes.clean else None
             outcomes.append(pipeline.execute(step(project, stage, wishes), project.state, force=force))
             if stage == "build" and wishes.archive:
                 outcomes[-1] = _archived(project, outcomes[-1], wishes.archive)
         if not REMOTE.isdisjoint(stages):
-            connection.swept(project)
+            session.swept(project)
     return outcomes
 
 
@@ -124,7 +124,7 @@ def from_file(stages: Sequence[str]) -> list[str]:
 
 
 def _archived(project: Project, outcome: pipeline.Outcome, to: Path) -> pipeline.Outcome:
-    from metamcp_deploy.stages import artifact
+    from metamcp_deploy.release import artifact
 
     return replace(outcome, facts={**outcome.facts, "archive": artifact.write(project, to)})
 
@@ -149,11 +149,11 @@ def healthy(project: Project, wait: float) -> Report:
     Raises:
         DeployError: UNHEALTHY, with what was asked and answered.
     """
-    from metamcp_deploy.stages import operate
+    from metamcp_deploy.deployments import access
 
     events.emit(events.StageStarted("health", "proves that it serves"))
     started = time.monotonic()
-    report = operate.healthy(project, wait)
+    report = access.healthy(project, wait)
     if failure := report.failure():
         _unhealthy(project, failure)
         raise failure
@@ -163,13 +163,13 @@ def healthy(project: Project, wait: float) -> Report:
 
 def _unhealthy(project: Project, failure: DeployError) -> None:
     """Where this run began a deployment, its record says how that ended: a rollback does not go back to it."""
-    from metamcp_deploy.stages import records
+    from metamcp_deploy.deployments import records
 
-    with connection.shared() as session:
-        if session.begun:
-            site = connection.site(project)
+    with session.shared() as this_run:
+        if this_run.begun:
+            site = session.site(project)
             kept = {"outcome": "UNHEALTHY", "error": failure.message}
-            records.amend(site.workspace, site.root, session.begun[-1], **kept)
+            records.amend(site.workspace, site.root, this_run.begun[-1], **kept)
 
 
 def summary(project: Project, outcomes: Sequence[pipeline.Outcome], report: Report) -> dict[str, str]:

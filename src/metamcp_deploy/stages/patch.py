@@ -14,6 +14,7 @@ from metamcp_deploy import events, fingerprint, pipeline, resources
 from metamcp_deploy.config.project import Project
 
 STAGE = "patch"
+SOURCES = ("stages/patch.py", "patches")  # what shapes the patched tree, below the package
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def step(project: Project) -> pipeline.Step:
             "patches": _digest([_folder(project, "patches")]),
             "overrides": _digest(resources.layered("overrides", _folder(project, "overrides"))),
             "templates": _digest(resources.layered("templates", _folder(project, "templates"))),
-            "metamcp-deploy": fingerprint.of_own_sources("patches", "stages/patch.py"),
+            "metamcp-deploy": fingerprint.of_own_sources(*SOURCES),
         },
         params={"database.schema": schema, "ast-grep": importlib.metadata.version("ast-grep-py")},
         outputs=(project.patched,),

@@ -17,13 +17,12 @@ from pathlib import Path
 from metamcp_deploy import events, fingerprint, pipeline, resources
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import address, advisories, refs
-from metamcp_deploy.stages.git import for_network, isolated
-from metamcp_deploy.stages.mirror import Mirror, Source, new_repository
-from metamcp_deploy.stages.refs import Pin
+from metamcp_deploy.upstream import address, advisories, refs
+from metamcp_deploy.upstream.git import for_network, isolated
+from metamcp_deploy.upstream.mirror import Mirror, Source, new_repository
+from metamcp_deploy.upstream.refs import Pin
 
-_SOURCES = ("prepare", "address", "refs", "mirror", "git", "git_errors")
-_OWN = (*(f"stages/{name}.py" for name in _SOURCES), *advisories.SOURCES)
+SOURCES = ("stages/prepare.py", "upstream")  # what shapes the checkout, below the package
 _LANDMARK = "apps/backend/src/db/schema.ts"
 """There in every MetaMCP from v2.0.0 on, and in nothing older."""
 
@@ -40,7 +39,7 @@ def step(project: Project) -> pipeline.Step:
     preparation = _Preparation(project, url)
     return pipeline.Step(
         name="prepare",
-        inputs={"this tool": fingerprint.of_own_sources(*_OWN)},
+        inputs={"this tool": fingerprint.of_own_sources(*SOURCES)},
         params={"`upstream.url`": url, "`upstream.ref`": wanted.ref, "`upstream.commit`": wanted.commit},
         outputs=(project.upstream,),
         run=preparation.run,

@@ -1,5 +1,5 @@
 // Next signs and encrypts with keys that its build makes and writes into manifests. A release holds placeholders in their
-// place, the same for everybody (see stages/build/reproducible.py); here each deployment gets keys of its own, derived
+// place, the same for everybody (see release/build/reproducible.py); here each deployment gets keys of its own, derived
 // from its BETTER_AUTH_SECRET, so that they stay the same over restarts and tell nothing of that secret.
 
 import { hkdfSync } from "node:crypto";

@@ -1,0 +1,46 @@
+"""After a rollback of the data: no deployment moves the app back to the newer data unless somebody decides that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from metamcp_deploy.deployments import schema_changes
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.target import ledger
+
+if TYPE_CHECKING:
+    from metamcp_deploy.workspace import Workspace
+    from metamcp_deploy.workspace.apps import App
+
+
+def hold(
+    workspace: Workspace, root: str, app: App, resources: Sequence[Mapping[str, Any]], target: str
+) -> None:
+    """Does nothing unless the app runs on a branch that a rollback made, and its database would change.
+
+    Args:
+        workspace: logged in.
+        root: of the target, whose ledger names such branches; read only where the database differs.
+        app: as it is.
+        resources: as they would be.
+        target: its name.
+
+    Raises:
+        DeployError: CONFIG_CONFLICT, with both ways to decide.
+    """
+    present = schema_changes.database(app.resources)
+    branch = present.partition("/databases/")[0]
+    if present == schema_changes.database(resources) or not ledger.read(workspace.files, root).has(
+        "branches", branch
+    ):
+        return
+    raise DeployError(
+        Code.CONFIG_CONFLICT,
+        f"The app {app.name} runs on the branch {branch}, to which a rollback took its data back; the settings "
+        f"name {schema_changes.database(resources) or 'an external database'}. What was written since the rollback is "
+        "on that branch alone.",
+        hint=f"To stay with it, set database.branch: {branch.rsplit('/', 1)[1]} for target {target}. To return to the "
+        f"newer data: metamcp-deploy rollback DEPLOYMENT -t {target}, one that ran on it (metamcp-deploy history -t "
+        f"{target}); then deploy.",
+    )

@@ -1,0 +1,129 @@
+"""Which fields of an app differ from what is wanted, who made the difference, and the change that ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from metamcp_deploy.plan import Difference
+from metamcp_deploy.target.desired import App as Wanted
+from metamcp_deploy.target.environment import DATABASE_RESOURCE
+
+if TYPE_CHECKING:
+    from metamcp_deploy.workspace.apps import App
+
+_DATABASE = f"resources.{DATABASE_RESOURCE}"
+
+
+def differences(found: App, wanted: Wanted, deployed: Mapping[str, Any]) -> tuple[Difference, ...]:
+    """The fields of an app that are not as wanted.
+
+    Args:
+        found: in the workspace.
+        wanted: of the target.
+        deployed: content of the newest deployment record: where it says what the settings say, somebody else changed
+            the workspace since.
+    """
+    told = deployed.get("desired") or {}
+    made = [
+        _difference("description", found.raw.get("description") or "", wanted.description, told),
+        _difference("compute_size", found.raw.get("compute_size"), wanted.compute_size, told),
+        *_scopes(found, wanted, told),
+        *_resources(found, wanted, deployed.get("resources")),
+    ]
+    return tuple(d for d in made if d is not None)
+
+
+def fields(wanted: Wanted) -> dict[str, Any]:
+    """What a deployment record keeps of the app, for the next comparison."""
+    return {
+        "description": wanted.description,
+        "compute_size": wanted.compute_size,
+        "user_api_scopes": list(wanted.user_api_scopes),
+    }
+
+
+def _difference(field: str, before: Any, after: Any, told: Mapping[str, Any]) -> Difference | None:
+    if before is None or before == after:  # what the platform does not tell cannot be compared
+        return None
+    return Difference(field, before, after, "hand" if told.get(field) == after else "settings")
+
+
+def _scopes(found: App, wanted: Wanted, told: Mapping[str, Any]) -> Iterable[Difference | None]:
+    """Scopes that nobody stated stay: they may be somebody's choice, or the platform's."""
+    before = found.raw.get("user_api_scopes") or []
+    if (wanted.user_api_scopes or told.get("user_api_scopes")) and set(before) != set(wanted.user_api_scopes):
+        after = list(wanted.user_api_scopes)
+        yield Difference(
+            "user_api_scopes", before, after, "hand" if told.get("user_api_scopes") == after else "settings"
+        )
+
+
+def _resources(found: App, wanted: Wanted, deployed: Any) -> Iterable[Difference]:
+    present = {r["name"]: r for r in found.resources}
+    before = {r["name"]: r for r in deployed or []}
+    for resource in wanted.resources:
+        name = resource["name"]
+        if holds(present.get(name, {}), resource):
+            continue
+        by: Literal["hand", "settings"] = "hand" if before.get(name) == resource else "settings"
+        there = worded(present[name]) if name in present else None
+        yield Difference(f"resources.{name}", there, worded(resource), by)
+    for name in sorted(gone(found, wanted, before)):
+        yield Difference(f"resources.{name}", worded(present[name]), None)
+
+
+def gone(found: App, wanted: Wanted, deployed: Iterable[str]) -> set[str]:
+    """Names of the resources that an earlier deployment attached and nobody wants any more."""
+    return {r["name"] for r in found.resources} & set(deployed) - {r["name"] for r in wanted.resources}
+
+
+def unattached(found: App, wanted: Wanted) -> list[str]:
+    """Names of the wanted resources that the app does not have as they should be."""
+    present = {r["name"]: r for r in found.resources}
+    return [r["name"] for r in wanted.resources if not holds(present.get(r["name"], {}), r)]
+
+
+def body(changed: Iterable[Difference], found: App | None, wanted: Wanted) -> dict[str, Any]:
+    """Fields and new values for `Apps.update`: resources of others stay among them."""
+    changed = tuple(changed)
+    made: dict[str, Any] = {}
+    ours = {d.field.removeprefix("resources.") for d in changed} | {r["name"] for r in wanted.resources}
+    for difference in changed:
+        if difference.field.startswith("resources."):
+            others = [r for r in found.resources if r["name"] not in ours] if found else []
+            made["resources"] = [*others, *wanted.resources]
+        else:
+            made[difference.field] = difference.after
+    return made
+
+
+def moved(changed: Iterable[Difference]) -> str:
+    """What to know where the app gets another database; empty where it does not."""
+    for difference in changed:
+        if difference.field == _DATABASE and difference.before is not None:
+            return (
+                f"it leaves the database {difference.before}, which stays with all its data, for "
+                f"{difference.after or 'an external one'}, which holds none of it"
+            )
+    return ""
+
+
+def holds(present: Any, wanted: Any) -> bool:
+    """Whether all that is wanted is there; the platform may say more."""
+    if isinstance(wanted, dict):
+        return isinstance(present, dict) and all(holds(present.get(k), v) for k, v in wanted.items())
+    return bool(present == wanted)
+
+
+def worded(resource: Mapping[str, Any]) -> str:
+    """A resource in words."""
+    if "postgres" in resource:
+        return str(resource["postgres"].get("database"))
+    if "database" in resource:
+        database = resource["database"]
+        return f"{database.get('database_name')} of instance {database.get('instance_name')}"
+    if "secret" in resource:
+        secret = resource["secret"]
+        return f"secret {secret.get('scope')}/{secret.get('key')}, {secret.get('permission')}"
+    return next((kind for kind in resource if kind not in ("name", "description")), "nothing")

@@ -1,0 +1,111 @@
+"""A database of a provisioned Lakebase instance, the older kind. Its database comes with it: no API makes one."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from metamcp_deploy import events
+from metamcp_deploy.converge import claims
+from metamcp_deploy.converge.part import Context, Part
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.plan import ELSEWHERE, OURS, Action, Change, Difference
+from metamcp_deploy.target.databases import Instance
+from metamcp_deploy.target.ledger import Things
+
+_KIND = "database instance"
+_LEGACY = "of the older kind: Databricks moves these to Lakebase autoscaling (database.kind: autoscaling)"
+
+
+class InstancePart(Part):
+    """An instance that is missing is made, a stopped one started, a stated capacity kept; nothing is deleted."""
+
+    def __init__(self, context: Context, wanted: Instance) -> None:
+        super().__init__(context)
+        self.wanted = wanted
+        self.found: dict[str, Any] | None = None
+
+    def look(self) -> None:
+        """One request."""
+        self.found = self.context.workspace.instances.find(self.wanted.name)
+        if self._state == "DELETING":
+            raise self._cannot(
+                "is being deleted", "Wait until it is gone, or choose another database.instance."
+            )
+        if self.wanted.managed or self._state == "AVAILABLE":
+            return
+        if self.found is None:
+            raise self._cannot(
+                "is not there", "Ask its owner to make it; database.managed: true lets this tool do it."
+            )
+        if self._state == "STOPPED":
+            raise self._cannot(
+                "is STOPPED", "Ask its owner to start it; database.managed: true lets this tool do it."
+            )
+
+    def _cannot(self, what: str, hint: str) -> DeployError:
+        name, host = self.wanted.name, self.context.workspace.host
+        code = Code.NOT_FOUND if self.found is None else Code.REQUEST_REFUSED
+        return DeployError(code, f"The database instance {name} of {host} {what}.", hint=hint)
+
+    @property
+    def _state(self) -> str:
+        return str((self.found or {}).get("state") or "")
+
+    @property
+    def _resized(self) -> tuple[Difference, ...]:
+        before = (self.found or {}).get("capacity")
+        if not self.wanted.held or before in (None, self.wanted.capacity):
+            return ()
+        told = self.context.stated("instance", self.wanted.name).get("capacity")
+        by: Literal["hand", "settings"] = "hand" if told == self.wanted.capacity else "settings"
+        return (Difference("capacity", before, self.wanted.capacity, by),)
+
+    def changes(self) -> tuple[Change, ...]:
+        """The instance."""
+        name, managed = self.wanted.name, self.wanted.managed
+        if self.found is None:
+            return (Change(Action.CREATE, _KIND, name, OURS, f"takes minutes; {_LEGACY}"),)
+        owner = self.context.ledger.owner("instance", name, str(self.found.get("creator") or ""))
+        action, reason = Action.KEEP if managed else Action.CHECK, ""
+        if managed and self._state == "STOPPED":
+            action, reason = Action.START, "it is STOPPED"
+        elif managed and self._resized:
+            action = Action.CHANGE
+        elif self._state != "AVAILABLE":
+            action, reason = Action.WAIT, f"it is {self._state}"
+        differences = self._resized if managed else ()
+        if owner != OURS and action in (Action.START, Action.CHANGE):
+            done = "started" if action is Action.START else "resized"
+            action, reason = Action.ADOPT, f"made by somebody else, and {done}"
+        return (Change(action, _KIND, name, owner if managed else ELSEWHERE, reason, differences),)
+
+    def makes(self) -> Things:
+        """The instance, where it is missing."""
+        return {"instance": [self.wanted.name]} if self.found is None else {}
+
+    def apply(self) -> None:
+        """Makes, starts or resizes it, and waits for it."""
+        instances, name = self.context.workspace.instances, self.wanted.name
+        within = self.context.settings.waits.database
+        (change,) = self.changes()
+        starting = self._state == "STOPPED"
+        done = "started" if starting else "changed" if change.differences else "kept"
+        if self.found is None:
+            events.emit(events.Warned(f"The database instance {name} is {_LEGACY}."))
+            done = "created" if instances.create(name, self.wanted.capacity) else "kept"
+            workspace = self.context.workspace
+            # One that was there suddenly is ours where an answer was lost.
+            if done == "created" or claims.maker(workspace, "instance", name) == workspace.me:
+                self.claim("instance", [name])
+        elif starting:
+            instances.change(name, {"stopped": False})
+        if change.differs:
+            events.emit(events.Progress(f"waits for the database instance {name} (minutes)"))
+            self._available(within, starting)
+        if change.differences:
+            instances.change(name, {"capacity": self.wanted.capacity})
+            self._available(within)
+        events.emit(events.Changed(done, _KIND, name))
+
+    def _available(self, within: float, starting: bool = False) -> None:
+        self.context.workspace.instances.available(name=self.wanted.name, within=within, starting=starting)

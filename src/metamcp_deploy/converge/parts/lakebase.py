@@ -1,0 +1,202 @@
+"""A database of Lakebase autoscaling: project, branch, endpoint, database."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from metamcp_deploy import events
+from metamcp_deploy.converge import claims
+from metamcp_deploy.converge.part import Context, Part
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.plan import ELSEWHERE, OURS, Action, Change, Difference
+from metamcp_deploy.target.databases import Lakebase
+from metamcp_deploy.target.ledger import Things
+
+_WORDS = {
+    "project": "Lakebase project",
+    "branch": "Lakebase branch",
+    "endpoint": "Lakebase endpoint",
+    "role": "Lakebase role",
+    "database": "Lakebase database",
+}
+_LATE_SECONDS = 60.0  # for what comes with a project that is there
+
+
+class LakebasePart(Part):
+    """What is missing is made, and what the settings state is changed where it differs; nothing is ever deleted."""
+
+    def __init__(self, context: Context, wanted: Lakebase) -> None:
+        super().__init__(context)
+        self.wanted = wanted
+        role = {"role": f"{wanted.branch}/roles/{wanted.role[0]}"} if wanted.role else {}
+        own = {what: str(getattr(wanted, what)) for what in ("project", "branch", "endpoint", "database")}
+        self.names = {what: name for what in _WORDS if (name := (own | role).get(what))}
+        self.there: dict[str, dict[str, Any] | None] = {}
+        self.ours = False  # the project, once `apply` has made it
+
+    def look(self) -> None:
+        """One request where nothing is there, three where all is; one more for a principal's role."""
+        lakebase = self.context.workspace.lakebase
+        find = lakebase.find
+        self.there = dict.fromkeys(self.names)
+        self.there["project"] = find(self.wanted.project)
+        if self.there["project"]:
+            self.there["endpoint"] = find(self.wanted.endpoint)
+            self.there["database"] = find(self.wanted.database)
+            # Either of them tells that the branch is there, too.
+            known = self.there["endpoint"] or self.there["database"]
+            self.there["branch"] = {} if known else find(self.wanted.branch)
+            if self.wanted.principal and (role := lakebase.role(self.wanted.branch, self.wanted.principal)):
+                self.there["role"] = {}
+                self.names["role"] = role  # whatever id it was given
+        if not self.wanted.managed:
+            self._all_there()
+
+    def _all_there(self) -> None:
+        lacking = [
+            f"{_WORDS[what]} {self.names[what]}" for what, found in self.there.items() if found is None
+        ]
+        if lacking:
+            raise DeployError(
+                Code.NOT_FOUND,
+                f"{self.context.workspace.host} has no {', no '.join(lacking)}, and the settings say that the "
+                "database is managed elsewhere.",
+                hint="Ask its owner to make that, or correct the names in `database`; database.managed: true lets this "
+                "tool make it.",
+            )
+
+    def differences(self, what: str) -> tuple[Difference, ...]:
+        """The fields of a thing that is there and that the settings state otherwise."""
+        wanted: dict[str, Any] = {}
+        if self.wanted.managed and what == "endpoint":
+            wanted = dict(self.wanted.endpoint_spec)
+        elif self.wanted.managed and what == "project":
+            wanted = {k: v for k, v in self.wanted.project_spec.items() if k in self.wanted.held}
+        status = (self.there.get(what) or {}).get("status") or {}
+        found = [(field, status.get(field), value) for field, value in wanted.items()]
+        told = self.context.stated(what, self.names[what])
+        # `no_suspension` is left out where it is false.
+        return tuple(
+            Difference(f, b, a, "hand" if f in told and _same(told[f], a) else "settings")
+            for f, b, a in found
+            if not _same(b, a) and (b or a)
+        )
+
+    def changes(self) -> tuple[Change, ...]:
+        """Project, branch, endpoint, the principal's role, database."""
+        return tuple(self._change(what) for what in self.names)
+
+    def _change(self, what: str) -> Change:
+        differences = self.differences(what)
+        action = Action.KEEP
+        if not self.wanted.managed:
+            action = Action.CHECK
+        elif self.there[what] is None:
+            action = Action.CREATE
+        elif what == "project" and self._adopts():
+            action = Action.ADOPT
+        elif differences:
+            action = Action.CHANGE
+        reason = "made by somebody else, and added to" if action is Action.ADOPT else ""
+        return Change(action, _WORDS[what], self.names[what], self._owner(what), reason, differences)
+
+    def _owner(self, what: str) -> str:
+        if not self.wanted.managed:
+            return ELSEWHERE
+        if self.there[what] is None or self.context.ledger.has("project", self.wanted.project):
+            return OURS
+        status = (self.there["project"] or {}).get("status") or {}
+        return self.context.ledger.owner(what, self.names[what], str(status.get("owner") or ""))
+
+    def _adopts(self) -> bool:
+        """Whether a project of somebody else gets or loses anything."""
+        if self.context.ledger.has("project", self.wanted.project):
+            return False
+        missing = any(found is None for found in self.there.values())
+        return missing or any(bool(self.differences(what)) for what in ("project", "endpoint"))
+
+    def makes(self) -> Things:
+        """What is missing. What comes with a project is its."""
+        if not self.wanted.managed:
+            return {}
+        return {what: [self.names[what]] for what, found in self.there.items() if found is None}
+
+    def apply(self) -> None:
+        """In their order: each is in the one before."""
+        if not self.wanted.managed:
+            return
+        for what in self.names:
+            done = self._made(what) if self.there[what] is None else self._changed(what)
+            if self.there[what] is None and self._is_ours(what, done):
+                self.claim(what, [self.names[what]])
+            events.emit(events.Changed(done, _WORDS[what], self.names[what]))
+
+    def _is_ours(self, what: str, done: str) -> bool:
+        """Whether this run made what was missing: one that is there suddenly is ours, too, where an answer was lost."""
+        if what == "project":
+            workspace = self.context.workspace
+            self.ours = done == "created" or claims.maker(workspace, what, self.names[what]) == workspace.me
+            return self.ours
+        # What comes with a project is whoever's the project is.
+        return self.ours or self.names[what] not in self._implicit
+
+    def _made(self, what: str) -> str:
+        lakebase, wanted = self.context.workspace.lakebase, self.wanted
+        within, name = self.context.settings.waits.database, self.names[what]
+        if self._comes_with_project(what):
+            return "created"
+        if name in self._implicit and lakebase.appears(name, min(within, _LATE_SECONDS)):
+            return "kept"
+        events.emit(events.Progress(f"makes the {_WORDS[what]} {name}"))
+        if what == "database":
+            owner = wanted.principal or self.context.workspace.me
+            made = lakebase.create_database(name, wanted.postgres_name, owner, within)
+        else:
+            specs: dict[str, Mapping[str, Any]] = {
+                "role": wanted.role[1] if wanted.role else {},
+                "project": wanted.project_spec,
+                "branch": {"source_branch": f"{wanted.project}/branches/production", "no_expiry": True},
+                "endpoint": {"endpoint_type": "ENDPOINT_TYPE_READ_WRITE", **wanted.endpoint_spec},
+            }
+            made = lakebase.create(name, specs[what], within)
+        if what == "role" and self.there["database"] is not None:
+            self._told_to_grant()
+        return "created" if made else "kept"
+
+    def _told_to_grant(self) -> None:
+        """A role that comes after its database may do nothing in it, and no API gives it more."""
+        database, role = self.wanted.postgres_name, self.wanted.principal
+        text = f"The role of database.principal may not make anything in {database} yet, which was there before it."
+        grant = f'GRANT CONNECT, CREATE ON DATABASE "{database}" TO "{role}"'
+        events.emit(events.Warned(text, f"As the database's owner: {grant}"))
+
+    def _comes_with_project(self, what: str) -> bool:
+        return self.there["project"] is None and self.names[what] in self._implicit
+
+    @property
+    def _implicit(self) -> tuple[str, str]:
+        """What every project has; unsure whether a project that is being made shows before them."""
+        branch = f"{self.wanted.project}/branches/production"
+        return branch, f"{branch}/endpoints/primary"
+
+    def _changed(self, what: str) -> str:
+        differences = self.differences(what)
+        if not differences:
+            return "kept"
+        name = self.names[what]
+        events.emit(events.Progress(f"changes the {_WORDS[what]} {name}"))
+        spec = {difference.field: difference.after for difference in differences}
+        self.context.workspace.lakebase.change(name, spec, self.context.settings.waits.database)
+        return "changed"
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values of a spec mean the same: `300s` and `300.0s`, 1 and 1.0."""
+    return bool(_plain(one) == _plain(other))
+
+
+def _plain(value: Any) -> Any:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)s", value) if isinstance(value, str) else None
+    return float(match[1]) if match else value

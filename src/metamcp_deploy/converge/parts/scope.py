@@ -1,0 +1,166 @@
+"""The secret scope, the secret that signs sign-ins (made once, never replaced), and the keys that the settings name."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from metamcp_deploy import events
+from metamcp_deploy.config.model import Settings
+from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.converge import claims
+from metamcp_deploy.converge.part import Part
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.plan import ELSEWHERE, OURS, Action, Change
+from metamcp_deploy.target.environment import AUTH_SECRET
+from metamcp_deploy.target.ledger import Things
+
+if TYPE_CHECKING:
+    from metamcp_deploy.workspace.secrets import Scope as Found
+
+_BYTES = 48  # of randomness
+
+
+def random_value() -> Secret:
+    """A secret that nobody can guess."""
+    return Secret(secrets.token_urlsafe(_BYTES))
+
+
+def uses(settings: Settings) -> dict[str, list[str]]:
+    """Key of the scope → the settings that refer to it."""
+    found: dict[str, list[str]] = {settings.secrets.better_auth_secret: [AUTH_SECRET]}
+    for where, key in settings.secret_uses:
+        found.setdefault(key, []).append(where)
+    return found
+
+
+class Scope(Part):
+    """The scope and its keys. A scope that somebody else made is used and added to, never emptied."""
+
+    written: dict[str, int] | None = None  # None without a scope
+    found: Found | None = None  # looked up only where something is missing
+    stored: Secret | None = None  # looked up only where a value is given
+
+    def look(self) -> None:
+        """One request where all is there."""
+        store, wanted = self.context.workspace.secrets, self.context.desired.secrets
+        self.auth = self.context.settings.secrets.better_auth_secret
+        self.given = self.context.site.project.secrets.get(AUTH_SECRET)
+        self.context.written = self.written = store.written(wanted.scope)
+        missing = sorted(wanted.keys - set(self.written or {}))
+        if missing and self.written is not None:
+            self.found = store.scope(wanted.scope)
+        if self.given and self.auth not in missing:
+            self.stored = store.get(wanted.scope, self.auth)
+            self._same(self.given)
+        self._can_be_made(missing)
+
+    @property
+    def _name(self) -> str:
+        return f"{self.context.desired.secrets.scope}/{self.auth}"
+
+    def _same(self, given: Secret) -> None:
+        if self.stored is None:
+            text = f"The secret {self._name} may not be read, so it was not compared with the one given here."
+            events.emit(events.Warned(text))
+        elif self.stored != given:
+            target = self.context.settings.target
+            raise DeployError(
+                Code.CONFIG_CONFLICT,
+                f"{AUTH_SECRET} in the environment or .env differs from the stored secret {self._name}. The stored "
+                "one is never replaced by a deployment: with another, everybody is signed out.",
+                hint=f"Remove {AUTH_SECRET} from the environment and .env; or, to replace the stored one: "
+                f"metamcp-deploy secrets rotate -t {target}",
+            )
+
+    def _can_be_made(self, missing: Iterable[str]) -> None:
+        """Refuses what this run could not make.
+
+        Raises:
+            DeployError: NOT_FOUND, naming every key, where it is used, and who makes it how.
+        """
+        wanted = self.context.desired.secrets
+        vault = self.found.vault if self.found else None
+        ours = {self.auth} if wanted.managed and not vault else set()
+        if not (lacking := [key for key in missing if key not in ours]):
+            return
+        by_key = uses(self.context.settings)
+        named = ", ".join(f"{key} (for {' and '.join(by_key.get(key, ['the app']))})" for key in lacking)
+        where = f"scope {wanted.scope} of {self.context.workspace.host}"
+        if self.written is None:
+            where += ", which does not exist"
+        raise DeployError(
+            Code.NOT_FOUND,
+            f"Target {self.context.settings.target} needs the secret {named} in {where}.",
+            hint=lack_hint(lacking[0], wanted.scope, self.context.settings.target, wanted.managed, vault),
+        )
+
+    def changes(self) -> tuple[Change, ...]:
+        """The scope, then each key."""
+        wanted, there = self.context.desired.secrets, self.written
+        auth = there is None or self.auth not in there
+        action = Action.KEEP
+        if not wanted.managed:
+            action = Action.CHECK
+        elif there is None:
+            action = Action.CREATE
+        elif auth and not self.context.ledger.has("scope", wanted.scope):
+            action = Action.ADOPT
+        owner = self.context.ledger.owner("scope", wanted.scope) if wanted.managed else ELSEWHERE
+        owner = OURS if action is Action.CREATE else owner
+        reason = f"gets the secret {self.auth}" if action is Action.ADOPT else ""
+        return (
+            Change(action, "secret scope", wanted.scope, owner, reason),
+            *(self._key(key) for key in sorted(wanted.keys)),
+        )
+
+    def _key(self, key: str) -> Change:
+        name = f"{self.context.desired.secrets.scope}/{key}"
+        managed = self.context.desired.secrets.managed
+        if key not in (self.written or {}):
+            how = f"the {AUTH_SECRET} given here" if self.given else "a random value"
+            return Change(Action.CREATE, "secret", name, OURS, how)
+        owner = self.context.ledger.owner("secrets", name) if managed else ELSEWHERE
+        return Change(Action.KEEP if managed else Action.CHECK, "secret", name, owner)
+
+    def makes(self) -> Things:
+        """The scope and the key, where they are missing."""
+        return {
+            "scope": [self.context.desired.secrets.scope] if self.written is None else [],
+            "secrets": [self._name] if self.auth not in (self.written or {}) else [],
+        }
+
+    def apply(self) -> None:
+        """Makes what is missing."""
+        store, wanted = self.context.workspace.secrets, self.context.desired.secrets
+        new = self.written is None and store.create_scope(wanted.scope)
+        if self.written is None:
+            workspace = self.context.workspace
+            # One that was there suddenly is ours where an answer was lost.
+            if new or claims.maker(workspace, "scope", wanted.scope) == workspace.me:
+                self.claim("scope", [wanted.scope])
+            events.emit(events.Changed("created", "secret scope", wanted.scope))
+        # Asked again, and of the value itself: a list may lag behind, and nothing brings back what is written over.
+        missing = self.auth not in (self.written or {})
+        if missing and (new or store.get(wanted.scope, self.auth) is None):
+            store.put(wanted.scope, self.auth, self.given or random_value())
+            self.claim("secrets", [self._name])
+            self.context.written = None
+            events.emit(events.Changed("created", "secret", self._name))
+        else:
+            events.emit(events.Changed("kept", "secret", self._name))
+
+
+def lack_hint(key: str, scope: str, target: str, managed: bool, vault: str | None) -> str:
+    """How a key is made that is not there."""
+    if vault:
+        if "_" in key or "." in key:
+            return (
+                f"An Azure Key Vault takes only letters, digits and - in names: make the secret "
+                f"{key.replace('_', '-').replace('.', '-')} in {vault}, and name that in metamcp.yaml."
+            )
+        return f"The scope shows the Azure Key Vault {vault} and cannot be written to: make the secret {key} there."
+    if not managed:
+        return f"Its owner (secrets.managed is false) has to make it: databricks secrets put-secret {scope} {key}"
+    return f"metamcp-deploy secrets set {key} -t {target}"

@@ -1,0 +1,203 @@
+"""A target as a whole: looked at, planned, and made so in the order in which things need each other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from metamcp_deploy import events
+from metamcp_deploy.converge import claims, parallel
+from metamcp_deploy.converge.part import Context, Part
+from metamcp_deploy.converge.parts.app import AppPart
+from metamcp_deploy.converge.parts.grants import Grants
+from metamcp_deploy.converge.parts.instance import InstancePart
+from metamcp_deploy.converge.parts.lakebase import LakebasePart
+from metamcp_deploy.converge.parts.scope import Scope
+from metamcp_deploy.converge.parts.upload import ReleasePart
+from metamcp_deploy.deployments import records
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.plan import Change, Plan
+from metamcp_deploy.release import releases
+from metamcp_deploy.target import ledger, session
+from metamcp_deploy.target.databases import Instance, Lakebase
+from metamcp_deploy.target.desired import Desired
+from metamcp_deploy.target.ledger import Ledger
+from metamcp_deploy.target.site import Site
+
+_OFFICIAL = ("terraform.tfstate", "resources.json")
+# Failures after which the workspace still answers: what was made beside them is written down.
+_ANSWERED = frozenset(
+    {Code.PERMISSION_DENIED, Code.REQUEST_REFUSED, Code.ALREADY_EXISTS, Code.FEATURE_MISSING}
+)
+# An action as events word it.
+_KEPT = "kept"
+
+
+def converged(
+    site: Site, desired: Desired, release: releases.Release, *, adopt: bool = False, force_lock: bool = False
+) -> Context:
+    """Makes the target so, all but the deployment. Where nothing differs nothing is written and no lock is taken.
+
+    Args:
+        site: of the target.
+        desired: how it should be.
+        release: to be there.
+        adopt: take over an app that somebody else made.
+        force_lock: take the target's lock although somebody holds it.
+
+    Returns:
+        What is known afterwards, the app above all.
+
+    Raises:
+        DeployError: those of the parts; LOCK_HELD; ALREADY_EXISTS, where the official command line owns the target.
+    """
+    found = Target(Context(site, desired, adopt), release)
+    found.context.app = site.workspace.apps.find(desired.app.name)
+    if found.context.app is not None and not found.looked(before_writing=False).differs and found.recorded:
+        found.keep()
+        return found.context
+    with session.locked(site, force_lock):
+        found = Target(Context(site, desired, adopt), release)
+        found.context.app = site.workspace.apps.find(desired.app.name)
+        found.looked()
+        found.apply()
+        return found.context
+
+
+class Target:
+    """One look at a target, and what follows from it."""
+
+    def __init__(self, context: Context, release: releases.Release | None) -> None:
+        self.context = context
+        # Groups one after the other; what is in one group needs nothing of each other.
+        self.groups: tuple[tuple[Part, ...], ...] = (
+            (*_database(context), Scope(context), ReleasePart(context, release)),
+            (AppPart(context),),
+            (Grants(context),),
+        )
+
+    @property
+    def parts(self) -> list[Part]:
+        """All of them, in their order."""
+        return [part for group in self.groups for part in group]
+
+    def looked(self, before_writing: bool = True) -> Plan:
+        """Looks at everything at once; the app was looked at before.
+
+        Args:
+            before_writing: also at who else may manage the target from here.
+
+        Raises:
+            DeployError: as the parts.
+        """
+        clock = self.context.workspace.clock
+        first = [part for part in self.parts if not isinstance(part, AppPart)]
+        state = self._state if before_writing else self._ledger
+        parallel.run([state, self._record, *(part.look for part in first)], clock)
+        for part in self.parts:
+            if isinstance(part, AppPart):  # it needs to know the ledger and the record
+                part.look()
+        return self.plan()
+
+    def plan(self) -> Plan:
+        """What `apply` would do."""
+        return Plan(tuple(change for part in self.parts for change in part.changes()))
+
+    def apply(self) -> None:
+        """Carries the plan out, group after group; the ledger tells before what is to be made, and after what was."""
+        wanted = self.context.ledger
+        for part in self.parts:
+            wanted = wanted.intending(part.makes(), self.context.workspace.me)
+        self._write(wanted)
+        for group in self.groups:
+            for part in group:
+                if not _differs(part):
+                    _keep(part.changes())
+            try:
+                parallel.run([part.apply for part in group if _differs(part)], self.context.workspace.clock)
+            except DeployError as e:
+                if e.code in _ANSWERED:
+                    self._claim()
+                raise
+            self._claim()
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the ledger in the workspace says what is known."""
+        return self.context.ledger == self.context.kept
+
+    def _claim(self) -> None:
+        """Writes down what was made since."""
+        made = self.context.ledger
+        for what, name in self.context.made:
+            made = made.plus({what: [name]})
+        self._write(made)
+
+    def _write(self, new: Ledger) -> None:
+        self.context.ledger = new
+        if not self.recorded:
+            ledger.write(self.context.workspace.files, self.context.site.root, new)
+            self.context.kept = new
+
+    def keep(self) -> None:
+        """Tells that everything is as it should be."""
+        _keep(self.plan().changes)
+
+    def _state(self) -> None:
+        """The ledger, and whether the official command line manages the same from here: the two would fight."""
+        files, root = self.context.workspace.files, self.context.site.root
+        names = set(files.entries(f"{root}/state"))
+        if ledger.NAME in names:
+            self._ledger()
+        for name in names & set(_OFFICIAL):
+            content = files.read(f"{root}/state/{name}")
+            if content is not None and _manages(content, self.context.desired.app.name):
+                raise DeployError(
+                    Code.ALREADY_EXISTS,
+                    f"{root}/state/{name} says that `databricks bundle deploy` manages the app "
+                    f"{self.context.desired.app.name} from this root. Two owners would undo each other's changes.",
+                    hint="Go on with one of the two: set another workspace.root_path or app.name, or hand the app over "
+                    "with `databricks bundle deployment unbind` and delete that file.",
+                )
+
+    def _ledger(self) -> None:
+        self.context.kept = ledger.read(self.context.workspace.files, self.context.site.root)
+        self.context.ledger = claims.recognised(self.context.workspace, self.context.kept)
+
+    def _record(self) -> None:
+        app = self.context.app
+        if app is not None and app.active is not None:
+            self.context.record = records.find(self.context.workspace, self.context.site.root, app.active.id)
+
+
+def _database(context: Context) -> tuple[Part, ...]:
+    wanted = context.desired.database
+    if isinstance(wanted, Lakebase):
+        return (LakebasePart(context, wanted),)
+    return (InstancePart(context, wanted),) if isinstance(wanted, Instance) else ()
+
+
+def _differs(part: Part) -> bool:
+    return any(change.differs for change in part.changes())
+
+
+def _keep(changes: Sequence[Change]) -> None:
+    for change in changes:
+        events.emit(events.Changed(_KEPT, change.kind, change.name))
+
+
+def _manages(content: bytes, app: str) -> bool:
+    try:
+        return app in _texts(json.loads(content))
+    except ValueError:
+        return True  # cannot be told apart
+
+
+def _texts(value: Any) -> set[str]:
+    """All texts in a JSON value."""
+    if isinstance(value, str):
+        return {value}
+    if isinstance(value, dict):
+        value = list(value.values())
+    return set().union(*(_texts(v) for v in value)) if isinstance(value, list) else set()

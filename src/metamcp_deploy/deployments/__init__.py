@@ -1,0 +1,1 @@
+"""What runs on a target: deploying, following, recording, looking, starting and stopping."""

@@ -1,0 +1,75 @@
+"""What is done with an app that is deployed: how it is, what it logs, a token that opens it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from metamcp_deploy import health
+from metamcp_deploy.config.project import Project
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.events import LogLine
+from metamcp_deploy.target import session
+
+if TYPE_CHECKING:
+    from metamcp_deploy.workspace import Workspace
+    from metamcp_deploy.workspace.apps import App
+
+
+def healthy(project: Project, wait: float = 0) -> health.Report:
+    """Looks how the target's app is, for up to `wait` seconds until it is healthy; gives what was found last.
+
+    Raises:
+        DeployError: NOT_FOUND, NOT_DEPLOYED, and those of the login. An unhealthy app is a report, not an error.
+    """
+    workspace = session.connect(project)
+    return check(workspace, workspace.apps.get(project.settings.app.name), wait)
+
+
+def check(workspace: Workspace, app: App, wait: float = 0) -> health.Report:
+    """As `healthy`, of an app that was just looked at."""
+    from metamcp_deploy.workspace.apps import NO_PROCESS
+
+    if app.compute in NO_PROCESS:
+        return health.stopped(app.url, app.compute)
+    if not app.url:
+        raise DeployError(
+            Code.NOT_DEPLOYED,
+            f"The app {app.name} in {workspace.host} has no URL yet.",
+            hint="metamcp-deploy deploy",
+        )
+    http = workspace.network.requests_session()
+    return health.check(app.url, workspace.app_headers, http, wait=wait, clock=workspace.clock)
+
+
+def logs(
+    project: Project,
+    *,
+    follow: bool = False,
+    last: int | None = None,
+    source: str | None = None,
+    grep: str = "",
+) -> Iterator[LogLine]:
+    """The lines of the target's app's log.
+
+    Args:
+        project: with the target's settings.
+        follow: go on with new lines until the app stops.
+        last: only so many lines of the history.
+        source: `APP` or `SYSTEM`.
+        grep: only lines that hold this text; the server searches.
+    """
+    from metamcp_deploy.workspace.logs import Logs
+
+    workspace = session.connect(project)
+    reader = Logs(workspace, project.settings.app.name, search=grep, source=source)
+    yield from reader.lines(follow=follow, last=last)
+
+
+def token(project: Project) -> str:
+    """An OAuth token that opens the target's app.
+
+    Raises:
+        DeployError: AUTH_FAILED, also when the login is not OAuth.
+    """
+    return session.connect(project).token()

@@ -1,0 +1,89 @@
+"""A deployment that is asked for, kept in the workspace before it is, so that it is known when the answer is lost.
+
+The deploy call takes no id of ours and answers nothing twice: a second call makes a second deployment. So the record is
+drafted in `<root>/state/deploying.json` first, with the newest deployment of that moment. The next one of that source
+is the one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
+
+from metamcp_deploy.deployments import records
+from metamcp_deploy.target.site import Site
+
+if TYPE_CHECKING:
+    from metamcp_deploy.workspace import Workspace
+    from metamcp_deploy.workspace.apps import App, Deployment
+
+NAME = "deploying.json"
+_LATEST = 20  # deployments of an app that are looked through; nobody else deploys under the lock
+
+
+@dataclass(frozen=True)
+class Asked:
+    """When a deployment was asked for.
+
+    Attributes:
+        since: the workspace's time before that, in seconds since the epoch.
+        after: id of the app's newest deployment before that; empty where there was none.
+    """
+
+    since: float
+    after: str = ""
+
+
+def keep(site: Site, app: App, draft: Mapping[str, Any]) -> Asked:
+    """Writes the draft of a record; gives what tells its deployment from earlier ones."""
+    known = site.workspace.apps.deployments(app.name, _LATEST) if app.deployed else []
+    since = Asked(site.workspace.files.time() or 0.0, known[0].id if known else "")
+    content = {"format": 1, "since": since.since, "after": since.after, "record": draft}
+    # The lock is in the same folder, so that it is there.
+    site.workspace.files.write(f"{site.root}/state/{NAME}", json.dumps(content, indent=1).encode())
+    return since
+
+
+def begun(workspace: Workspace, app: str, source_code_path: str, asked: Asked) -> Deployment | None:
+    """The first deployment of a source since it was asked for; None when there is none (yet)."""
+    # The workspace's clock is known to the second, and several deployments may begin in one.
+    newer = takewhile(lambda d: d.id != asked.after, workspace.apps.deployments(app, _LATEST))
+    found = [
+        d
+        for d in newer
+        if d.source_code_path == source_code_path and (d.create_time or 0.0) >= int(asked.since)
+    ]
+    return found[-1] if found else None
+
+
+def unrecorded(site: Site, app: App) -> records.Record | None:
+    """The app's newest deployment, where a run began it and could not record it any more: as it would be recorded.
+
+    Only reads; `Record.path` is where it belongs.
+    """
+    content = site.workspace.files.read(f"{site.root}/state/{NAME}")
+    try:
+        kept: Any = json.loads(content or b"")
+        draft, since = dict(kept["record"]), Asked(float(kept["since"]), str(kept.get("after") or ""))
+        path = draft["source_code_path"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    newest = app.pending or app.active
+    if newest is None or newest.source_code_path != path or records.has(site.workspace, site.root, draft):
+        return None
+    found = begun(site.workspace, app.name, path, since)
+    if found is None or found.id != newest.id:
+        return None
+    raw = records.of(draft, newest.id, newest.create_time)
+    return records.Record(records.path_of(site.root, raw), raw)
+
+
+def recorded(site: Site, app: App, deployment: Deployment) -> tuple[str, dict[str, Any]] | None:
+    """Path and record of such a deployment, which is recorded now; None where it is another one."""
+    found = unrecorded(site, app)
+    if found is None or found.deployment != deployment.id:
+        return None
+    return records.write(site.workspace, site.root, found.raw), dict(found.raw)

@@ -1,0 +1,133 @@
+"""A release with its environment, deployed, followed until it runs, and recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from metamcp_deploy import events, pipeline
+from metamcp_deploy.deployments import deploy_intent, migrations, pruning, records, rollout
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.release import releases
+from metamcp_deploy.target import session
+from metamcp_deploy.target.site import Site
+
+if TYPE_CHECKING:
+    from metamcp_deploy.workspace.apps import App, Deployment
+
+
+@dataclass(frozen=True)
+class Done:
+    """A deployment that runs: its id, the path of its record, and whether it is new."""
+
+    id: str
+    record: str
+    new: bool
+
+
+def deploy(
+    site: Site,
+    app: App,
+    wanted: records.Wanted,
+    *,
+    message: str | None = None,
+    kind: str = "deploy",
+    redeploy: bool = False,
+    more: Mapping[str, Any] | None = None,
+) -> Done:
+    """Makes the app run what is wanted, unless it does; goes on with such a deployment that is under way.
+
+    Args:
+        site: whose lock is held.
+        app: as just looked at.
+        wanted: release, environment and resources.
+        message: kept in the record.
+        kind: of the deployment, kept in the record: `deploy`, `rollback`, ...
+        redeploy: deploy although that runs.
+        more: further fields of the record.
+
+    Raises:
+        DeployError: DEPLOYMENT_FAILED with the last log lines, DEADLINE, REQUEST_REFUSED.
+    """
+    workspace = site.workspace
+    app = rollout.active_compute(workspace, app)
+    if app.pending is not None and not redeploy and (found := _ours(site, app, app.pending, wanted)):
+        # An interrupted run began it: go on where that stopped.
+        _answers_for(app.pending.id)
+        done = _finished(site, app.name, app.pending, *found)
+        pruning.after_deployment(site)
+        return done
+    app = rollout.idle(workspace, app.name)
+    if not redeploy and (kept := running(site, app, wanted)):
+        return kept
+    about = releases.about(workspace, site.root, wanted.release)
+    if kind == "deploy" and app.deployed:  # a rollback has told it
+        migrations.told(site, wanted, about)
+    draft = records.new(
+        site.project,
+        workspace.me,
+        workspace.host,
+        "",
+        wanted,
+        message,
+        at=records.now(workspace),
+        kind=kind,
+        about=about,
+        more=more,
+    )
+    deployment = rollout.begin(workspace, app.name, wanted, deploy_intent.keep(site, app, draft))
+    _answers_for(deployment.id)
+    events.emit(events.Changed("created", "deployment", deployment.id))
+    record = records.of(draft, deployment.id, deployment.create_time)
+    path = records.write(workspace, site.root, record)
+    done = _finished(site, app.name, deployment, path, record)
+    if app.deployed:
+        pruning.after_deployment(site)
+    return done
+
+
+def running(site: Site, app: App, wanted: records.Wanted) -> Done | None:
+    """The deployment of a running app, when it is what is wanted by the record that this tool wrote of it."""
+    if app.active is None or app.state != "RUNNING":
+        return None
+    found = _ours(site, app, app.active, wanted)
+    if found is None:
+        return None
+    path, record = found
+    if record.get("outcome") == "IN_PROGRESS":  # it succeeded after its run was interrupted
+        _answers_for(app.active.id)
+        records.write(site.workspace, site.root, {**record, "outcome": "SUCCEEDED"}, again=True)
+    events.emit(events.Changed("kept", "deployment", app.active.id))
+    return Done(app.active.id, path, new=False)
+
+
+def _answers_for(deployment: str) -> None:
+    """This run began a deployment, or goes on for the one that did: how it ends is this run's to record and to undo."""
+    with session.shared() as this_run:
+        this_run.begun.append(deployment)
+
+
+def _ours(
+    site: Site, app: App, deployment: Deployment, wanted: records.Wanted
+) -> tuple[str, pipeline.Facts] | None:
+    """Path and record of a deployment that runs what is wanted; one that was begun and not recorded is recorded."""
+    if deployment.source_code_path not in ("", wanted.source_code_path):
+        return None
+    found = records.find(site.workspace, site.root, deployment.id) or deploy_intent.recorded(
+        site, app, deployment
+    )
+    return found if found and records.matches(found[1], wanted) else None
+
+
+def _finished(site: Site, name: str, deployment: Deployment, path: str, record: pipeline.Facts) -> Done:
+    """Follows a deployment to its end and completes its record."""
+    workspace, root = site.workspace, site.root
+    try:
+        rollout.follow(workspace, name, deployment, site.project.settings.target)
+    except DeployError as e:
+        if e.code is Code.DEPLOYMENT_FAILED:
+            records.write(workspace, root, {**record, "outcome": "FAILED", "error": e.message}, again=True)
+        raise
+    records.write(workspace, root, {**record, "outcome": "SUCCEEDED"}, again=True)
+    return Done(deployment.id, path, new=True)

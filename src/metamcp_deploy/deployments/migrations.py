@@ -1,0 +1,54 @@
+"""What a deployment does to the database's schema, told before it begins: what it brings, and the way back from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from metamcp_deploy import events
+from metamcp_deploy.deployments import point_in_time, records, schema_changes
+from metamcp_deploy.deployments.records import Wanted
+from metamcp_deploy.target.site import Site
+
+
+def told(site: Site, wanted: Wanted, about: Mapping[str, Any]) -> None:
+    """Compares the release's migrations with those of the deployment before it, on the same database.
+
+    New ones: how long `rollback --to-database` reaches the moment before them. Missing ones: the database is ahead.
+
+    Args:
+        site: of the target.
+        wanted: what is deployed.
+        about: release.json of its release.
+    """
+    names = records.journal(about)
+    before = next(iter(records.newest(site.workspace, site.root, 1)), None)
+    if before is None or names is None or before.migrations is None:
+        return
+    database = schema_changes.database(wanted.resources)
+    if database != schema_changes.database(before.resources):
+        return
+    if ahead := [name for name in before.migrations if name not in names]:
+        text = f"The database holds {', '.join(ahead)}, which this release does not know: it runs on the newer schema."
+        events.emit(events.Warned(text, "If something is missing, deploy the newer release again."))
+    if new := [name for name in names if name not in before.migrations]:
+        _way_back(site, ", ".join(new), database)
+
+
+def _way_back(site: Site, names: str, database: str) -> None:
+    project, found, _ = database.partition("/branches/")
+    if not found:
+        text = f"This release brings the migrations {names}. Of this kind of database no earlier state can be had."
+        events.emit(events.Warned(text, "Where its data matter, make a backup first."))
+        return
+    kept = point_in_time.kept_seconds(site.workspace.lakebase.find(project))
+    if not kept:
+        text = f"This release brings the migrations {names}, and {project} tells no history to go back to."
+        events.emit(
+            events.Warned(text, "database.history_days sets how far back `rollback --to-database` reaches.")
+        )
+        return
+    until = datetime.now(UTC) + timedelta(seconds=kept)
+    reach = f"until {until:%Y-%m-%d} `rollback --to-database` reaches the data from before them"
+    events.emit(events.Note(f"This release brings the migrations {names}; {reach}."))

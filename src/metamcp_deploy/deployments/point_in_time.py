@@ -1,0 +1,149 @@
+"""The database as it was at a moment: a Lakebase branch from then, beside what there is. Nothing is overwritten."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from metamcp_deploy import events
+from metamcp_deploy.deployments.records import Record
+from metamcp_deploy.deployments.rollback_target import SUCCEEDED
+from metamcp_deploy.deployments.schema_changes import Moved
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.plan import OURS, Action, Change
+from metamcp_deploy.target import ledger
+from metamcp_deploy.target.site import Site
+
+if TYPE_CHECKING:
+    from metamcp_deploy.workspace import Workspace
+
+_DATABASE = re.compile(r"(projects/[^/]+)/branches/[^/]+/databases/[^/]+")
+_SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
+
+
+@dataclass(frozen=True)
+class Past:
+    """A branch to be made, or made by a run that was interrupted.
+
+    Attributes:
+        source: the branch whose past it is (`projects/P/branches/B`).
+        branch: its name.
+        at: the moment (RFC 3339), on the workspace's clock.
+        database: of the app's resource on the branch.
+        there: whether it is there already.
+    """
+
+    source: str
+    branch: str
+    at: str
+    database: str
+    there: bool
+
+    def changes(self) -> tuple[Change, ...]:
+        """What a plan says."""
+        action = Action.KEEP if self.there else Action.CREATE
+        why = f"the data of {self.source} as of {self.at}; what was written since stays there, unseen by the app"
+        return (Change(action, "Lakebase branch", self.branch, OURS, why),)
+
+    def resources(self, before: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The app's resources, with this branch in place of its source."""
+        at = {"branch": self.branch, "database": self.database}
+        return [{**r, "postgres": {**r["postgres"], **at}} if "postgres" in r else r for r in before]
+
+    def told(self) -> dict[str, str]:
+        """What the record of the deployment keeps."""
+        return {"branch": self.branch, "from": self.source, "at": self.at}
+
+
+def find(site: Site, target: Record, moved: Moved, records: Sequence[Record]) -> Past:
+    """The branch that `--to-database` means; only reads.
+
+    Args:
+        site: of the target.
+        target: the deployment that is gone back to.
+        moved: what happened to its database since.
+        records: all of the target: a branch that a rollback used has moved on, and is not taken for the moment.
+
+    Raises:
+        DeployError: NO_WAY_BACK, when there is no such moment, or the project's history does not reach it.
+    """
+    workspace, postgres = (
+        site.workspace,
+        next((r["postgres"] for r in target.resources if "postgres" in r), None),
+    )
+    match = _DATABASE.fullmatch(str(postgres["database"])) if postgres else None
+    if postgres is None or match is None:
+        raise _impossible(
+            f"Deployment {target.deployment} ran on a database that is not Lakebase autoscaling, of which no branch "
+            "can be made.",
+            "Restore it by its own means where that is needed, and go back with --keep-database.",
+        )
+    at = moved.first.raw.get("migrations_at") if moved.first else None
+    if not at:
+        raise _impossible(
+            f"No deployment after {target.deployment} tells the moment before its migrations ran.",
+            "Go back with --keep-database, or make a branch by hand and name it as database.branch.",
+        )
+    _reaches(workspace, match[1], at)
+    branch = _name(match[1], at, records)
+    there = workspace.lakebase.find(branch) is not None
+    database = f"{branch}/databases/{match[0].rsplit('/', 1)[1]}"
+    return Past(str(postgres["branch"]), branch, at, database, there)
+
+
+def _name(project: str, at: str, records: Sequence[Record]) -> str:
+    """`rollback-<moment>`, the same again after an interrupted run; with a number where a deployment ran on it."""
+    used = {(r.raw.get("restored") or {}).get("branch") for r in records if r.outcome == SUCCEEDED}
+    base = f"{project}/branches/rollback-{re.sub('[^0-9t]', '', at.lower().partition('.')[0])}"
+    names = (base, *(f"{base}-{number}" for number in range(2, len(used) + 3)))
+    return next(name for name in names if name not in used)
+
+
+def _reaches(workspace: Workspace, project: str, at: str) -> None:
+    """Whether the project still knows the moment; where it does not say, the branch's creation will."""
+    days = kept_seconds(workspace.lakebase.find(project))
+    if days is None:
+        return
+    moment = datetime.fromisoformat(at).timestamp()
+    now = workspace.files.time() or time.time()
+    if moment < now - days:
+        raise _impossible(
+            f"{project} keeps {days / 86400:g} days of history, and {at} is {(now - moment) / 86400:.1f} days ago.",
+            "Go back with --keep-database. For the next time: database.history_days reaches up to 35.",
+        )
+
+
+def kept_seconds(project: dict[str, Any] | None) -> float | None:
+    """How far back branches of a project can reach, in seconds; None where it does not say."""
+    said = ((project or {}).get("status") or {}).get("history_retention_duration")
+    match = _SECONDS.fullmatch(str(said))
+    return float(match[1]) if match else None
+
+
+def make(site: Site, past: Past) -> None:
+    """Makes the branch with an endpoint, which the ledger claims; what is there is kept."""
+    workspace, within = site.workspace, site.project.settings.waits.database
+    ours = not past.there or ledger.read(workspace.files, site.root).intends("branches", past.branch)
+    with ledger.claiming(site, {"branches": [past.branch] if ours else []}):
+        events.emit(events.Progress(f"makes a branch of {past.source} as of {past.at}"))
+        made = workspace.lakebase.branch_at(past.branch, past.source, past.at, within)
+    events.emit(events.Changed("created" if made else "kept", "Lakebase branch", past.branch))
+    endpoint = f"{past.branch}/endpoints/{site.project.settings.database.endpoint}"
+    if not workspace.lakebase.children(past.branch, "endpoints"):
+        workspace.lakebase.ensure_endpoint(endpoint, within)
+    names = [str(one["name"]) for one in workspace.lakebase.children(past.branch, "databases")]
+    if past.database not in names:
+        raise DeployError(
+            Code.WORKSPACE_ANSWER,
+            f"The branch {past.branch} holds no {past.database}, as its source does: {', '.join(names) or 'nothing'}.",
+            hint="Was the database made after that moment? Look at the branch in the workspace, and name one that fits "
+            "as database.branch.",
+        )
+
+
+def _impossible(what: str, hint: str) -> DeployError:
+    return DeployError(Code.NO_WAY_BACK, what, hint=hint)

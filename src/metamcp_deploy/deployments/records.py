@@ -1,0 +1,260 @@
+"""Records of deployments, `<root>/deployments/<time>-<id>.json`: what ran where with which settings.
+
+The platform forgets a deployment's environment, so that a rollback needs it from here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from metamcp_deploy import __version__, events
+from metamcp_deploy.config.project import Project
+from metamcp_deploy.deployments import provenance
+
+if TYPE_CHECKING:
+    from metamcp_deploy.workspace import Workspace
+
+_AGREE_SECONDS = 2.0
+LOOKED_AT = 50  # of the newest records, where not all are needed
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a deployment runs; two that are equal need no second one.
+
+    Attributes:
+        release: id.
+        source_code_path: where the release is.
+        env: the complete environment; secrets stand in it as the names of resources only.
+        resources: the app's resources, whose values the platform injects when a process starts.
+        secrets: key of the scope → when its value was last written, in milliseconds since the epoch.
+    """
+
+    release: str
+    source_code_path: str
+    env: list[dict[str, str]]
+    resources: list[dict[str, Any]]
+    secrets: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record as it is kept; what an older one does not tell is empty or None.
+
+    Attributes:
+        path: of the file in the workspace.
+        raw: its content, at least `deployment` and `at`.
+    """
+
+    path: str
+    raw: Mapping[str, Any]
+
+    @property
+    def deployment(self) -> str:
+        """Id of the deployment, as the platform gave it; of a `destroy`, one of this tool."""
+        return str(self.raw["deployment"])
+
+    @property
+    def at(self) -> str:
+        """When it began, as ISO 8601 on the workspace's clock."""
+        return str(self.raw["at"])
+
+    @property
+    def kind(self) -> str:
+        """`deploy`, `rollback` or `destroy`."""
+        return str(self.raw.get("kind") or "deploy")
+
+    @property
+    def of(self) -> str | None:
+        """The deployment that a rollback repeats."""
+        return self.raw.get("of")
+
+    @property
+    def outcome(self) -> str:
+        """IN_PROGRESS, SUCCEEDED, FAILED, or UNHEALTHY where it ran and did not serve."""
+        return str(self.raw.get("outcome") or "")
+
+    @property
+    def release(self) -> str:
+        """Id of the release; empty for a `destroy`."""
+        return str(self.raw.get("release") or "")
+
+    @property
+    def pin(self) -> str | None:
+        """The upstream's ref that the release was built from."""
+        return (self.raw.get("upstream") or {}).get("ref")
+
+    @property
+    def resources(self) -> list[dict[str, Any]]:
+        """The app's resources that it ran with."""
+        return list(self.raw.get("resources") or [])
+
+    @property
+    def migrations(self) -> tuple[str, ...] | None:
+        """Names of the migrations that its release holds, in their order; None where that was not kept."""
+        names = self.raw.get("migrations")
+        return None if names is None else tuple(names)
+
+    @property
+    def wanted(self) -> Wanted:
+        """What it ran.
+
+        Raises:
+            KeyError: it is no record of a deployment.
+        """
+        return Wanted(**{name: self.raw[name] for name in Wanted.__dataclass_fields__})
+
+
+def matches(record: Mapping[str, Any] | None, wanted: Wanted) -> bool:
+    """Whether the deployment of this record ran just that."""
+    return record is not None and all(record.get(k) == v for k, v in asdict(wanted).items())
+
+
+def new(
+    project: Project,
+    user: str,
+    host: str,
+    deployment: str,
+    wanted: Wanted,
+    message: str | None,
+    *,
+    at: float,
+    kind: str = "deploy",
+    about: Mapping[str, Any] | None = None,
+    begun: float | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The record of a deployment that has just begun.
+
+    Args:
+        project: whose configuration it is.
+        user: who deploys.
+        host: of the workspace.
+        deployment: id.
+        wanted: what it runs.
+        message: of the user.
+        at: seconds since the epoch, see `now`.
+        kind: `deploy` or `rollback`.
+        about: release.json of the release, which tells its pin and its migrations.
+        begun: when the platform took the deployment on, in seconds on the workspace's clock: no migration of it ran
+            before, so that a copy of the database as of then is without them.
+        more: further fields, such as `of` (the deployment that a rollback repeats).
+    """
+    about = about or {}
+    return {
+        "format": 1,
+        "kind": kind,
+        "deployment": deployment,
+        "at": stamp(at),
+        "by": user,
+        "tool": __version__,
+        "host": host,
+        "target": project.settings.target,
+        "app": project.settings.app.name,
+        **asdict(wanted),
+        "upstream": about.get("upstream"),
+        "migrations": journal(about),
+        "migrations_at": None if begun is None else stamp(begun),
+        "configuration": provenance.configuration(project),
+        "pipeline": provenance.pipeline_url(os.environ),
+        "message": message,
+        "outcome": "IN_PROGRESS",
+        **(more or {}),
+    }
+
+
+def journal(about: Mapping[str, Any]) -> list[str] | None:
+    """Names of a release's migrations, by its release.json; None where that does not tell."""
+    found: list[str] | None = about.get("parts", {}).get("migrations", {}).get("journal")
+    return found
+
+
+def now(workspace: Workspace) -> float:
+    """Seconds since the epoch, on the clock that orders the records of several machines: the workspace's.
+
+    Its answers tell it to the second; this machine's is finer, and is taken where the two agree.
+    """
+    ours, theirs = time.time(), workspace.files.time()
+    return ours if theirs is None or abs(theirs - ours) <= _AGREE_SECONDS else theirs
+
+
+def stamp(seconds: float) -> str:
+    """A moment, in seconds since the epoch, as the API spells it (RFC 3339, UTC)."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def of(draft: Mapping[str, Any], deployment: str, begun: float | None) -> dict[str, Any]:
+    """The record that was drafted before its deployment had an id; `begun` as for `new`."""
+    return {**draft, "deployment": deployment, "migrations_at": None if begun is None else stamp(begun)}
+
+
+def has(workspace: Workspace, root: str, draft: Mapping[str, Any]) -> bool:
+    """Whether the draft's deployment is recorded: nothing else of a target began in the same moment."""
+    return any(name.startswith(f"{_time(draft)}-") for name in _names(workspace, root))
+
+
+def path_of(root: str, record: Mapping[str, Any]) -> str:
+    """Where a record belongs."""
+    return f"{root}/deployments/{_time(record)}-{record['deployment']}.json"
+
+
+def _time(record: Mapping[str, Any]) -> str:
+    """What a record's name begins with."""
+    return str(record["at"]).replace("-", "").replace(":", "")
+
+
+def write(workspace: Workspace, root: str, record: Mapping[str, Any], *, again: bool = False) -> str:
+    """Writes a record, over its earlier version; gives its path. `again`: there is one, and so the folder."""
+    path = path_of(root, record)
+    if not again:
+        workspace.files.make_folder(f"{root}/deployments")
+    workspace.files.write(path, json.dumps(record, indent=1).encode())
+    return path
+
+
+def amend(workspace: Workspace, root: str, deployment: str, **fields: Any) -> None:
+    """Changes fields of a record; nothing without one."""
+    if found := find(workspace, root, deployment):
+        workspace.files.write(found[0], json.dumps({**found[1], **fields}, indent=1).encode())
+
+
+def find(workspace: Workspace, root: str, deployment: str) -> tuple[str, dict[str, Any]] | None:
+    """Path and record of a deployment; None when this tool did not make it (or the record is broken)."""
+    names = [name for name in _names(workspace, root) if name.endswith(f"-{deployment}.json")]
+    found = _read(workspace, root, names[:1])
+    return (found[0].path, dict(found[0].raw)) if found else None
+
+
+def newest(workspace: Workspace, root: str, count: int | None = None) -> list[Record]:
+    """The records of a target, newest first; all of them, or so many. One that cannot be read is told and left out."""
+    return _read(workspace, root, _names(workspace, root)[:count])
+
+
+def counted(workspace: Workspace, root: str) -> tuple[int, Record | None]:
+    """How many records a target has, and the newest of them."""
+    names = _names(workspace, root)
+    return len(names), next(iter(_read(workspace, root, names[:1])), None)
+
+
+def _names(workspace: Workspace, root: str) -> list[str]:
+    """Their names begin with the time."""
+    return sorted(
+        (n for n in workspace.files.entries(f"{root}/deployments") if n.endswith(".json")), reverse=True
+    )
+
+
+def _read(workspace: Workspace, root: str, names: Iterable[str]) -> list[Record]:
+    found = []
+    for path, content in workspace.files.contents([f"{root}/deployments/{name}" for name in names]).items():
+        try:
+            raw = json.loads(content or b"")
+            found.append(Record(path, {**raw, "deployment": raw["deployment"], "at": raw["at"]}))
+        except (ValueError, KeyError, TypeError):
+            events.emit(events.Warned(f"{path} is not a record of a deployment: it is left out."))
+    return found

@@ -1,0 +1,65 @@
+"""Whether the database moved on since a deployment, told from records alone: no database is asked.
+
+A release's migrations run when its deployment starts. So the database has those of every deployment that was begun
+on it, also of one that failed: nobody else knows how far it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from metamcp_deploy.deployments.records import Record
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What happened to the database since a deployment.
+
+    Attributes:
+        names: migrations that its release does not know, in their order.
+        untold: deployments whose migrations were not recorded, so that nobody can say.
+        first: the earliest deployment that brought one of these (or, where there is none, the earliest one since).
+    """
+
+    names: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()
+    first: Record | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.names or self.untold)
+
+
+def since(target: Record, records: Sequence[Record]) -> Moved:
+    """What the deployments after `target`, on the same database, brought that its release does not know.
+
+    Args:
+        target: a deployment.
+        records: newest first.
+    """
+    later = [
+        r
+        for r in reversed(records)
+        if r.at > target.at and database(r.resources) == database(target.resources)
+    ]
+    moving = [r for r in later if r.release != target.release]
+    if not moving:
+        return Moved(first=next(iter(later), None))
+    if target.migrations is None:
+        return Moved(untold=(target.deployment,), first=moving[0])
+    known = set(target.migrations)
+    untold = tuple(r.deployment for r in moving if r.migrations is None)
+    names = dict.fromkeys(n for r in moving for n in r.migrations or () if n not in known)
+    bringing = (r for r in moving if r.migrations is None or not known.issuperset(r.migrations))
+    return Moved(tuple(names), untold, next(bringing, later[0]))
+
+
+def database(resources: Iterable[Mapping[str, Any]]) -> str:
+    """What identifies the database among an app's resources; empty for an external one."""
+    for resource in resources:
+        if found := resource.get("postgres"):
+            return str(found["database"])
+        if found := resource.get("database"):
+            return f"{found['instance_name']}/{found['database_name']}"
+    return ""

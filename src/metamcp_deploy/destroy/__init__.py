@@ -1,0 +1,1 @@
+"""Deleting what a target made."""

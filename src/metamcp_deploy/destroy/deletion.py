@@ -1,0 +1,141 @@
+"""Deleting what a target made, with its releases and its lock; data and secrets only where that is asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from metamcp_deploy import __version__, events
+from metamcp_deploy.converge.parts import app_waits
+from metamcp_deploy.deployments import deploy_intent, records
+from metamcp_deploy.destroy import selection
+from metamcp_deploy.destroy.selection import DATABASE, Doomed, Thing, Wishes
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.target import ledger, session
+from metamcp_deploy.target.site import Site
+
+if TYPE_CHECKING:
+    from metamcp_deploy.workspace import Workspace
+
+
+def allow(site: Site) -> None:
+    """Refuses for a protected target.
+
+    Raises:
+        DeployError: TARGET_PROTECTED.
+    """
+    target = site.project.settings.target
+    if site.project.settings.protected:
+        raise DeployError(
+            Code.TARGET_PROTECTED,
+            f"Target `{target}` is protected: it is not destroyed.",
+            hint=f"If it really is to go, take `protected: true` from target {target} in metamcp.yaml first.",
+        )
+
+
+def run(site: Site, wishes: Wishes, force_lock: bool = False) -> Doomed:
+    """Deletes what `doomed.look` finds under the lock; interrupted, the same call goes on.
+
+    Returns:
+        What was there, and what of it went.
+
+    Raises:
+        DeployError: TARGET_PROTECTED, LOCK_HELD; DEADLINE, naming what is not gone yet.
+    """
+    allow(site)
+    found = selection.look(site, wishes)
+    if not found.plan.differs:
+        session.swept(site.project)  # the lock of a run that was killed at its end
+        return found
+    with session.shared() as this_run:
+        if found.all_goes:
+            this_run.ending.callback(_swept, site)  # once the lock is let go
+        with session.locked(site, force_lock):
+            found = selection.look(site, wishes)  # again: somebody may have held the lock until now
+            record = dict(found.begun.raw) if found.begun else _begun(site)
+            _deleted(site, found)
+            if found.files_go:
+                _files(site, found)
+            if not found.all_goes:
+                records.write(site.workspace, site.root, {**record, "outcome": "SUCCEEDED"})
+    if found.apps and any(thing.what in DATABASE for thing in found.staying):
+        events.emit(events.Warned(*_tables_left(found)))
+    return found
+
+
+def _begun(site: Site) -> dict[str, Any]:
+    """The record of the destruction, which a rollback does not look past."""
+    record = {
+        "format": 1,
+        "kind": "destroy",
+        "deployment": uuid.uuid4().hex,
+        "at": records.stamp(records.now(site.workspace)),
+        "by": site.workspace.me,
+        "tool": __version__,
+        "host": site.workspace.host,
+        "target": site.project.settings.target,
+        "app": site.project.settings.app.name,
+        "outcome": "IN_PROGRESS",
+    }
+    records.write(site.workspace, site.root, record)
+    return record
+
+
+def _deleted(site: Site, found: Doomed) -> None:
+    """Deletes one thing after the other, and after each takes it out of the ledger."""
+    left = found.ledger
+    for thing in found.going:
+        events.emit(events.Progress(f"deletes {thing.name}"))
+        _delete(site, thing)
+        events.emit(events.Changed("deleted", thing.what, thing.name))
+        for what, name in [(thing.what, thing.name), *left.inside(thing.what, thing.name)]:
+            left = left.less(what, name)
+        ledger.write(site.workspace.files, site.root, left)
+
+
+def _delete(site: Site, thing: Thing) -> None:
+    workspace, waits = site.workspace, site.project.settings.waits
+    if thing.what in selection.APPS:
+        _app(workspace, thing.name, waits.deletion)
+    elif thing.what == "instance":
+        workspace.instances.delete(thing.name, waits.database)
+    elif thing.what in DATABASE:
+        workspace.lakebase.delete(thing.name, waits.database)
+    elif thing.what == "scope":
+        workspace.secrets.delete_scope(thing.name)
+    else:
+        workspace.secrets.delete(*thing.name.split("/", 1))
+
+
+def _app(workspace: Workspace, name: str, within: float) -> None:
+    workspace.apps.delete(name)
+    app_waits.gone(workspace, name, within)
+
+
+def _files(site: Site, found: Doomed) -> None:
+    files, root = site.workspace.files, site.root
+    files.delete(f"{root}/releases", recursive=True)
+    files.delete(f"{root}/state/{deploy_intent.NAME}")
+    events.emit(events.Changed("deleted", "releases", f"{root}/releases"))
+    if found.all_goes:
+        files.delete(f"{root}/state/{ledger.NAME}")
+        files.delete(f"{root}/deployments", recursive=True)
+        events.emit(events.Changed("deleted", "history", f"{root}/deployments"))
+
+
+def _swept(site: Site) -> None:
+    """Removes the folders that are empty now; what others keep in them stays."""
+    with contextlib.suppress(DeployError):  # not empty, and so is not what is above it
+        for path in (f"{site.root}/state", site.root):
+            site.workspace.files.delete(path)
+
+
+def _tables_left(found: Doomed) -> tuple[str, str]:
+    who = f" {found.principal}" if found.principal else ""
+    return (
+        f"The database stays, and its tables belong to the service principal{who} of the app that is gone: an app that "
+        "is made later has another, and its launcher refuses tables of somebody else (schema_foreign).",
+        "The launcher names the statements that hand them over. To delete the data, too: metamcp-deploy destroy "
+        "--with-database",
+    )

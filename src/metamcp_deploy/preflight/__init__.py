@@ -1,0 +1,127 @@
+"""`preflight`: what a deployment needs, and whether this login has it. Only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from metamcp_deploy import events
+from metamcp_deploy.config.project import Project
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.preflight import app, database, folder, secrets
+from metamcp_deploy.preflight.access import Person
+from metamcp_deploy.preflight.needs import NEEDS, Check, State
+from metamcp_deploy.preflight.scene import Scene, row, wanted
+from metamcp_deploy.target import session
+
+if TYPE_CHECKING:
+    from metamcp_deploy.workspace import Workspace
+
+_LOGIN = ("host", "address", "login")
+# Which need a failed login is about.
+_BLAMED = {
+    Code.CONFIG_INVALID: "host",
+    Code.HOST_MISMATCH: "host",
+    Code.WORKSPACE_UNREACHABLE: "host",
+    Code.WORKSPACE_ANSWER: "host",
+    Code.ADDRESS_REFUSED: "address",
+    Code.AUTH_FAILED: "login",
+    Code.PERMISSION_DENIED: "login",
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found out.
+
+    Attributes:
+        target: of the settings.
+        host: of the workspace, as far as known.
+        me: who is logged in; empty when nobody is.
+        checks: in the order of a deployment's steps.
+    """
+
+    target: str
+    host: str
+    me: str
+    checks: tuple[Check, ...]
+
+    @property
+    def missing(self) -> list[Check]:
+        """What keeps a deployment from working."""
+        return [check for check in self.checks if check.state is State.MISSING]
+
+    @property
+    def unknown(self) -> list[Check]:
+        """What only an attempt could tell."""
+        return [check for check in self.checks if check.state is State.UNKNOWN]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `-o json`."""
+        checks = [check.as_dict() for check in self.checks]
+        counts = {"missing": len(self.missing), "unknown": len(self.unknown)}
+        return {"target": self.target, "host": self.host, "me": self.me, **counts, "checks": checks}
+
+
+def look(project: Project) -> Report:
+    """Finds out how it stands with everything that a deployment of the target needs.
+
+    Raises:
+        DeployError: what is about this machine or the settings, and not about the workspace; a workspace that stops
+            answering in the middle.
+    """
+    target = project.settings.target
+    try:
+        workspace = session.connect(project)
+        person = Person.of(workspace.identity)
+    except DeployError as e:
+        if e.code not in _BLAMED:
+            raise
+        return Report(target, project.settings.workspace.host or "", "", tuple(_no_login(project, e)))
+    events.emit(events.Progress(f"looks at {workspace.host} as {person.name}"))
+    logged_in = [row("host", State.HAD, workspace.host, ""), row("address", State.HAD, "it answers", "")]
+    kind = "a workspace admin" if person.admin else "no workspace admin"
+    logged_in.append(row("login", State.HAD, f"{person.name}, {kind}", ""))
+    checks = [*logged_in, *_looked(project, workspace, person)]
+    return Report(target, workspace.host, person.name, tuple(sorted(checks, key=_step)))
+
+
+def _looked(project: Project, workspace: Workspace, person: Person) -> list[Check]:
+    about_app: Callable[[Scene], list[Check]] = app.look
+    scene = Scene(project, workspace, person, wanted(project, None, person.name))
+    try:
+        found = workspace.apps.find(project.settings.app.name)
+    except DeployError as e:
+        failure = e
+        about_app = lambda seen: app.refused(seen, failure)  # noqa: E731
+    else:
+        scene = replace(scene, app=found, desired=wanted(project, found, person.name))
+    with ThreadPoolExecutor(4, thread_name_prefix="preflight") as pool:
+        looks = [pool.submit(area, scene) for area in (about_app, folder.look, database.look, secrets.look)]
+        return [check for done in looks for check in done.result()]
+
+
+def _step(check: Check) -> int:
+    return list(NEEDS).index(check.id)
+
+
+def _no_login(project: Project, error: DeployError) -> list[Check]:
+    """The rows without a login: what failed, what was all right until there, and that the rest was not looked at."""
+    blamed = _BLAMED[error.code]
+    host = project.settings.workspace.host or "the login's host"
+    checks = []
+    for need in _LOGIN:
+        if need == blamed:
+            said = f"{error.message} {error.detail or ''}".strip()
+            named = {"app": project.settings.app.name, "host": host, "detail": said}
+            checks.append(
+                row(need, State.MISSING, error.message, NEEDS[need].ask.format(**named) + f"\n{error.hint}")
+            )
+        elif need == "host" and blamed == "address":
+            checks.append(row(need, State.HAD, "it answers", ""))
+        else:
+            checks.append(row(need, State.UNKNOWN, "the login failed", ""))
+    rest = [need for need in NEEDS if need not in _LOGIN]
+    return [*checks, *(row(need, State.UNKNOWN, "not looked at: there is no login", "") for need in rest)]

@@ -1,0 +1,1 @@
+"""The built release: what it is, packed, described, compared, sent."""

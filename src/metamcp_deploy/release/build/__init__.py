@@ -1,0 +1,1 @@
+"""Making a release from the patched tree."""

@@ -1,0 +1,207 @@
+"""The secrets of a target: what its scope holds and what uses it, and writing one. Values are never shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from metamcp_deploy import events
+from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.converge.parts.scope import lack_hint, uses
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.plan import ELSEWHERE, Action, Change, Plan
+from metamcp_deploy.target import ledger, locate, session
+from metamcp_deploy.target.environment import AUTH_RESOURCE
+from metamcp_deploy.target.site import Site
+
+if TYPE_CHECKING:
+    from metamcp_deploy.workspace.secrets import Scope
+
+LONGEST_BYTES = 131_072  # of a value, by the platform
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key: the settings (or the app's resources) that use it, and when it was last written, if it is there.
+
+    Attributes:
+        written: milliseconds since the epoch, 0 where the workspace does not tell; None for one that is missing.
+    """
+
+    name: str
+    uses: tuple[str, ...]
+    written: int | None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The scope of a target.
+
+    Attributes:
+        scope: its name.
+        there: whether it exists.
+        vault: the address of the Azure Key Vault behind it, which makes it read-only; None without.
+        managed: False when the settings say that it is somebody else's.
+        auth: the key of the secret that signs sign-ins.
+        keys: those that the target uses, then all others.
+    """
+
+    scope: str
+    there: bool
+    vault: str | None
+    managed: bool
+    auth: str
+    keys: tuple[Key, ...]
+
+    def key(self, name: str) -> Key:
+        """One of the keys; one that nothing uses and that is not there, too."""
+        return next((key for key in self.keys if key.name == name), Key(name, (), None))
+
+
+def look(site: Site) -> Kept:
+    """What there is; only reads.
+
+    Raises:
+        DeployError: PERMISSION_DENIED without READ on the scope; those of the login.
+    """
+    scope, auth, used = _place(site)
+    found: Scope | None = site.workspace.secrets.scope(scope)
+    written = site.workspace.secrets.written(scope) or {} if found else {}
+    names = [*sorted(used), *sorted(set(written) - set(used))]
+    return Kept(
+        scope,
+        found is not None,
+        found.vault if found else None,
+        site.project.settings.secrets.managed,
+        auth,
+        tuple(Key(name, tuple(used.get(name, ())), written.get(name)) for name in names),
+    )
+
+
+def _place(site: Site) -> tuple[str, str, Mapping[str, list[str]]]:
+    """Scope, the key that signs sign-ins, and what uses which key; without a configuration the app's resources tell."""
+    settings = site.project.settings
+    if not site.project.bare:
+        return settings.secret_scope, settings.secrets.better_auth_secret, uses(settings)
+    resources = [
+        r for r in site.workspace.apps.get(settings.app.name).resources if isinstance(r.get("secret"), dict)
+    ]
+    auth = next((r["secret"] for r in resources if r["name"] == AUTH_RESOURCE), None)
+    if auth is None:
+        raise DeployError(
+            Code.NOT_FOUND,
+            f"The app {settings.app.name} has no resource {AUTH_RESOURCE}, which would tell its secret scope.",
+            hint="Run the command in the folder of its metamcp.yaml, with -t TARGET instead of --app.",
+        )
+    used: dict[str, list[str]] = {}
+    for resource in resources:
+        if resource["secret"]["scope"] == auth["scope"]:
+            used.setdefault(resource["secret"]["key"], []).append(f"resource {resource['name']}")
+    return str(auth["scope"]), str(auth["key"]), used
+
+
+def writable(site: Site, kept: Kept, name: str) -> None:
+    """Refuses to write into a scope that is read-only or somebody else's.
+
+    Raises:
+        DeployError: CONFIG_CONFLICT.
+    """
+    if kept.managed and kept.vault is None:
+        return
+    why = (
+        f"shows the Azure Key Vault {kept.vault}"
+        if kept.vault
+        else f"is {ELSEWHERE} (secrets.managed: false)"
+    )
+    raise DeployError(
+        Code.CONFIG_CONFLICT,
+        f"The secret scope {kept.scope} of {site.workspace.host} {why}: nothing is written to it from here.",
+        hint=lack_hint(name, kept.scope, site.project.settings.target, kept.managed, kept.vault),
+    )
+
+
+def settable(site: Site, name: str) -> Kept:
+    """What there is, where `store` may write the key; only reads.
+
+    Raises:
+        DeployError: CONFIG_CONFLICT, for a scope that is not written to, and for a stored secret that signs sign-ins.
+    """
+    kept = look(site)
+    writable(site, kept, name)
+    if name == kept.auth and kept.key(name).written is not None:
+        called = locate.called(site.project)
+        raise DeployError(
+            Code.CONFIG_CONFLICT,
+            f"The secret {kept.scope}/{name} is stored already, and with another value everybody is signed out.",
+            hint=f"To replace it, and start the app with it: metamcp-deploy secrets rotate {called}",
+        )
+    return kept
+
+
+def plan(site: Site, kept: Kept, name: str) -> Plan:
+    """What writing a key would do."""
+    made = ledger.read(site.workspace.files, site.root)
+    there = kept.key(name).written is not None
+    scope = Change(
+        Action.KEEP if kept.there else Action.CREATE,
+        "secret scope",
+        kept.scope,
+        made.owner("scope", kept.scope),
+    )
+    if there:
+        owner = made.owner("secrets", f"{kept.scope}/{name}")
+        return Plan((scope, Change(Action.CHANGE, "secret", f"{kept.scope}/{name}", owner, "another value")))
+    return Plan((scope, Change(Action.CREATE, "secret", f"{kept.scope}/{name}")))
+
+
+def store(site: Site, name: str, value: Secret, *, force_lock: bool = False) -> None:
+    """Writes a key over what was there, and makes the scope where it is missing.
+
+    Args:
+        site: of the target.
+        name: the key.
+        value: what to keep.
+        force_lock: take the target's lock although somebody holds it.
+
+    Raises:
+        DeployError: as `settable`; LOCK_HELD; USAGE for an empty or too long value.
+    """
+    fitting(name, value)
+    with session.locked(site, force_lock):
+        write(site, settable(site, name), name, value)
+
+
+def write(site: Site, kept: Kept, name: str, value: Secret) -> None:
+    """Writes a key; the lock is held. The ledger claims what is new."""
+    store, there = site.workspace.secrets, kept.key(name).written is not None
+    new = {
+        "scope": [] if kept.there else [kept.scope],
+        "secrets": [] if there else [f"{kept.scope}/{name}"],
+    }
+    with ledger.claiming(site, new):
+        if not kept.there:
+            store.create_scope(kept.scope)
+            events.emit(events.Changed("created", "secret scope", kept.scope))
+        store.put(kept.scope, name, value)
+    events.emit(events.Changed("changed" if there else "created", "secret", f"{kept.scope}/{name}"))
+
+
+def fitting(name: str, value: Secret, shortest: int = 1) -> None:
+    """Refuses a value that the platform does not take, or that is too easy.
+
+    Raises:
+        DeployError: USAGE.
+    """
+    length = len(value.reveal().encode())
+    if not value or len(value.reveal()) < shortest:
+        what = "is empty" if not value else f"has less than {shortest} characters"
+    elif length > LONGEST_BYTES:
+        what = f"has {length} bytes, more than the {LONGEST_BYTES} that a secret may have"
+    else:
+        return
+    raise DeployError(
+        Code.USAGE,
+        f"The value given for {name} {what}.",
+        hint=f"Give one on standard input: metamcp-deploy secrets set {name} < FILE",
+    )

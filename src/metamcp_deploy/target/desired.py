@@ -1,0 +1,135 @@
+"""What a target should look like in its workspace, computed from settings alone.
+
+`build` renders it into databricks.yml, from where `bundle_file` reads it back: what acts make so is what stands there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from metamcp_deploy.config.model import Settings
+from metamcp_deploy.target.databases import Database, database, grants, lakebase
+from metamcp_deploy.target.environment import (
+    AUTH_RESOURCE,
+    AUTH_SECRET,
+    DATABASE_RESOURCE,
+    LOCAL_OPERATOR,
+    EnvVar,
+    environment,
+    secret_resource,
+)
+
+__all__ = ["AUTH_SECRET", "LOCAL_OPERATOR", "EnvVar", "environment", "secret_resource"]
+MARK = "metamcp-deploy"  # in the description of an app that this tool makes
+
+
+@dataclass(frozen=True)
+class App:
+    """The app.
+
+    Attributes:
+        name: of the app.
+        managed: False when somebody else makes and changes it.
+        description: what the workspace shows.
+        compute_size: MEDIUM, ...
+        resources: as the Apps API spells them, with literal names.
+        env: the environment that deployments send, without APP_URL.
+        permissions: grants as databricks.yml spells them: `level` and one principal.
+        user_api_scopes: of user authorization.
+    """
+
+    name: str
+    managed: bool
+    description: str
+    compute_size: str
+    resources: tuple[dict[str, Any], ...]
+    env: tuple[EnvVar, ...]
+    permissions: tuple[dict[str, str], ...] = ()
+    user_api_scopes: tuple[str, ...] = ()
+
+    def environment(self, url: str) -> list[dict[str, str]]:
+        """The complete environment of a deployment, as the deploy call wants it."""
+        return [EnvVar("APP_URL", value=url).as_dict(), *(variable.as_dict() for variable in self.env)]
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """The secret scope.
+
+    Attributes:
+        scope: its name.
+        managed: False when somebody else makes it and writes its secrets.
+        keys: all that the app's resources refer to.
+        permissions: grants on the scope.
+    """
+
+    scope: str
+    managed: bool
+    keys: frozenset[str]
+    permissions: tuple[dict[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Desired:
+    """How a target should be in its workspace; `root` is the folder of its releases, records and state."""
+
+    target: str
+    root: str
+    app: App
+    database: Database
+    secrets: Secrets
+
+
+def of(settings: Settings, root: str) -> Desired:
+    """How the settings want their target."""
+    app = settings.app
+    return Desired(
+        target=settings.target,
+        root=root,
+        app=App(
+            name=app.name,
+            managed=app.managed,
+            description=app.description or f"MetaMCP, deployed by {MARK} (target {settings.target})",
+            compute_size=app.compute_size,
+            resources=tuple(app_resources(settings)),
+            env=tuple(environment(settings, None)),
+            permissions=grants(app.permissions),
+            user_api_scopes=app.user_api_scopes,
+        ),
+        database=database(settings),
+        secrets=Secrets(
+            scope=settings.secret_scope,
+            managed=settings.secrets.managed,
+            keys=frozenset({settings.secrets.better_auth_secret, *settings.secret_keys}),
+            permissions=grants(settings.secrets.permissions),
+        ),
+    )
+
+
+def app_resources(settings: Settings) -> list[dict[str, Any]]:
+    """The app's resources as the Apps API and databricks.yml spell them, with literal names.
+
+    `config` has made sure that `app.env` takes no name of ours and that no two keys share a resource.
+    """
+    return [
+        *_database(settings),
+        _secret(AUTH_RESOURCE, settings.secret_scope, settings.secrets.better_auth_secret),
+        *(_secret(secret_resource(key), settings.secret_scope, key) for key in sorted(settings.secret_keys)),
+    ]
+
+
+def _database(settings: Settings) -> list[dict[str, Any]]:
+    permission = {"permission": "CAN_CONNECT_AND_CREATE"}
+    if settings.database.kind == "autoscaling":
+        paths = lakebase(settings)
+        postgres = {"branch": paths.branch, "database": paths.database, **permission}
+        return [{"name": DATABASE_RESOURCE, "postgres": postgres}]
+    if settings.database.kind == "provisioned":
+        instance = {"instance_name": settings.instance_name, "database_name": settings.database_name}
+        return [{"name": DATABASE_RESOURCE, "database": {**instance, **permission}}]
+    return []
+
+
+def _secret(name: str, scope: str, key: str) -> dict[str, Any]:
+    return {"name": name, "secret": {"scope": scope, "key": key, "permission": "READ"}}

@@ -1,0 +1,180 @@
+"""What a target made, `<root>/state/metamcp-deploy.json`: what plans call ours, and all that `destroy` may delete.
+
+What a run is about to make it writes down first, as intended and by whom, and claims it once it is made: a run that is
+killed in between, or whose answer is lost, loses nothing. `claims` tells whether such a thing is what is there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.plan import OURS
+
+if TYPE_CHECKING:
+    from metamcp_deploy.target.site import Site
+    from metamcp_deploy.workspace.files import Files
+
+NAME = "metamcp-deploy.json"
+FORMAT = 2
+_ON_BRANCH = ("endpoint", "database", "role")
+_INSIDE = {
+    "project": ("branch", "branches", *_ON_BRANCH),
+    "branch": _ON_BRANCH,
+    "branches": _ON_BRANCH,
+    "scope": ("secrets",),
+}
+Things = Mapping[str, Iterable[str]]  # kind → whole names, as `Ledger.made`
+
+
+@dataclass(frozen=True)
+class Intent:
+    """Who was about to make a thing, and when (RFC 3339)."""
+
+    by: str
+    at: str
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What a target made, and what it was about to make.
+
+    Attributes:
+        made: `app`, `project`, `branch`, `endpoint`, `database`, `role`, `instance`, `scope`, `secrets` and `branches`
+            (those that rollbacks made of a database's past) → their whole names, former ones, too; a secret's is
+            `SCOPE/KEY`.
+        intended: kind → name → by whom; not known to be made.
+    """
+
+    made: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    intended: Mapping[str, Mapping[str, Intent]] = field(default_factory=dict)
+
+    def names(self, what: str) -> tuple[str, ...]:
+        """All of a kind that the target made."""
+        return self.made.get(what, ())
+
+    def has(self, what: str, name: str) -> bool:
+        """Whether the target made this thing."""
+        return name in self.names(what)
+
+    def intends(self, what: str, name: str) -> bool:
+        """Whether the target was about to make this thing."""
+        return name in self.intended.get(what, {})
+
+    def owner(self, what: str, name: str, otherwise: str = "") -> str:
+        """Whose it is, in words."""
+        return OURS if self.has(what, name) else otherwise
+
+    def intending(self, things: Things, by: str) -> Ledger:
+        """With these things, which are not there, as intended; one that the target made before is gone by now."""
+        left = self
+        for what, names in things.items():
+            left = left.less(what, *names)
+        intent = Intent(by, datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"))
+        intended = {what: dict(names) for what, names in left.intended.items()}
+        for what, names in things.items():
+            intended[what] = {**intended.get(what, {}), **dict.fromkeys(names, intent)}
+        return replace(left, intended=_filled(intended))
+
+    def plus(self, things: Things) -> Ledger:
+        """With these things as made."""
+        more = {what: tuple(sorted({*self.names(what), *names})) for what, names in things.items()}
+        made = {**self.made, **{what: names for what, names in more.items() if names}}
+        intended = {
+            what: {name: intent for name, intent in names.items() if name not in more.get(what, ())}
+            for what, names in self.intended.items()
+        }
+        return Ledger(made, _filled(intended))
+
+    def less(self, what: str, *names: str) -> Ledger:
+        """Without these things of a kind, be they made or intended."""
+        made = {k: tuple(n for n in v if k != what or n not in names) for k, v in self.made.items()}
+        intended = {
+            k: {n: intent for n, intent in v.items() if k != what or n not in names}
+            for k, v in self.intended.items()
+        }
+        return Ledger({k: v for k, v in made.items() if v}, _filled(intended))
+
+    def inside(self, what: str, name: str) -> list[tuple[str, str]]:
+        """Kind and name of all that is in a thing: a project's branches, a scope's keys."""
+        return [
+            (inner, one)
+            for inner in _INSIDE.get(what, ())
+            for one in (*self.names(inner), *self.intended.get(inner, ()))
+            if one.startswith(f"{name}/")
+        ]
+
+
+def _filled(intended: Mapping[str, Mapping[str, Intent]]) -> dict[str, Mapping[str, Intent]]:
+    return {what: names for what, names in intended.items() if names}
+
+
+def read(files: Files, root: str) -> Ledger:
+    """The target's ledger; an empty one where there is none.
+
+    Raises:
+        DeployError: WORKSPACE_ANSWER, when it is not what this tool wrote.
+    """
+    path = f"{root}/state/{NAME}"
+    content = files.read(path)
+    if content is None:
+        return Ledger()
+    try:
+        return _ledger(json.loads(content))
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
+        raise DeployError(
+            Code.WORKSPACE_ANSWER,
+            f"{path} is not what this tool wrote ({type(e).__name__}): it cannot be told what is whose.",
+            hint=f"Look at it: databricks workspace export {path}. Deleted, all that is there counts as not ours.",
+        ) from e
+
+
+def _ledger(document: Mapping[str, Any]) -> Ledger:
+    if document.get("format", 1) == 1:
+        return Ledger(_older(document["made"]))
+    intended = {
+        what: {name: Intent(**intent) for name, intent in names.items()}
+        for what, names in document.get("intended", {}).items()
+    }
+    return Ledger({what: tuple(names) for what, names in document["made"].items()}, intended)
+
+
+def _older(made: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Format 1: one name of a kind, apps of before under `former`, keys without their scope."""
+    lists = {k: tuple(map(str, v)) if isinstance(v, list) else (str(v),) for k, v in made.items() if v}
+    apps = {*lists.pop("former", ()), *lists.get("app", ())}
+    # A key alone does not tell which scope of others it is in: it is left to them.
+    keys = {f"{scope}/{key}" for scope in lists.get("scope", ()) for key in lists.pop("secrets", ())}
+    lists.pop("secrets", None)
+    found = {**lists, "app": tuple(sorted(apps)), "secrets": tuple(sorted(keys))}
+    return {what: names for what, names in found.items() if names}
+
+
+def write(files: Files, root: str, ledger: Ledger) -> None:
+    """Writes the ledger; the folder exists, as the lock is in it."""
+    intended = {
+        what: {name: asdict(intent) for name, intent in names.items()}
+        for what, names in ledger.intended.items()
+    }
+    content = {
+        "format": FORMAT,
+        "made": {what: list(names) for what, names in ledger.made.items()},
+        **({"intended": intended} if intended else {}),
+    }
+    files.write(f"{root}/state/{NAME}", json.dumps(content, indent=1).encode())
+
+
+@contextmanager
+def claiming(site: Site, things: Things) -> Iterator[None]:
+    """Claims what is made within: as intended before, as made after. The lock is held."""
+    files, wanted = site.workspace.files, {what: names for what, names in things.items() if names}
+    if wanted:
+        write(files, site.root, read(files, site.root).intending(wanted, site.workspace.me))
+    yield
+    if wanted:
+        write(files, site.root, read(files, site.root).plus(wanted))

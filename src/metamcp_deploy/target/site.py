@@ -1,0 +1,33 @@
+"""A target's place in its workspace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from metamcp_deploy.config.model import Settings
+from metamcp_deploy.config.project import Project
+
+if TYPE_CHECKING:
+    from metamcp_deploy.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Site:
+    """A target's place in its workspace.
+
+    Attributes:
+        project: with the target's settings.
+        workspace: logged in.
+        root: folder of releases, records and state.
+    """
+
+    project: Project
+    workspace: Workspace
+    root: str
+
+
+def root(settings: Settings, user: str) -> str:
+    """Where releases, records and the lock of the target live: the official command line's place, unless set."""
+    stated = settings.workspace.root_path
+    return (stated or f"/Workspace/Users/{user}/.bundle/{settings.app.name}/{settings.target}").rstrip("/")

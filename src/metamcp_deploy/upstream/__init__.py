@@ -1,0 +1,1 @@
+"""The upstream repository: its address, refs, mirror and known holes."""

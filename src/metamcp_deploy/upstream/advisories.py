@@ -1,0 +1,143 @@
+"""What is known of the upstream's releases (advisories.yaml), and what of it applies to a pin."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from metamcp_deploy import events
+
+DATA = Path(__file__).with_suffix(".yaml")
+_VERSION = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
+
+
+@dataclass(frozen=True)
+class Hole:
+    """A known hole: its CVSS score where known, the first release without it, and what this tool does about it."""
+
+    id: str
+    severity: float | None
+    what: str
+    fixed: str | None
+    here: str
+
+
+def release_of(ref: str, commit: str | None = None) -> str | None:
+    """The tag that a pin is, by name (`v2.4.22`, `refs/tags/2.4.22`) or by commit; None for anything else."""
+    if commit is not None and (tag := _tags().get(commit)):
+        return tag
+    name = re.sub(r"^refs/(tags|heads)/", "", ref)
+    return f"v{name.removeprefix('v')}" if _VERSION.match(name) else None
+
+
+def refusal(ref: str, commit: str | None = None) -> str | None:
+    """Why a pin cannot be deployed, to go after its name; None when it can."""
+    release = release_of(ref, commit)
+    found = (r["why"] for r in _data()["refused"] if release and _is(release, r["names"]))
+    return next(found, None)
+
+
+def abandoned(ref: str, commit: str | None = None) -> str | None:
+    """Why a pin that can be deployed should not be, to go after its name; None otherwise."""
+    release, line = release_of(ref, commit), _data()["abandoned"]
+    return str(line["why"]) if release and _is(release, line["names"]) else None
+
+
+def holes(package: str | None, ref: str, commit: str) -> list[Hole]:
+    """The known holes of a pin.
+
+    A branch or a commit that is no release counts as later than every release known here: it has what no release has
+    fixed. The abandoned line has everything.
+
+    Args:
+        package: `name` in the tree's package.json.
+        ref: as pinned.
+        commit: what it stands for.
+    """
+    data = _data()
+    if package != data["package"]:
+        return []
+    release = release_of(ref, commit)
+    left = abandoned(ref, commit) is not None
+    return [
+        Hole(name, severity, hole["what"], hole["fixed"], hole["here"])
+        for hole in data["holes"]
+        if hole["fixed"] is None or left or _between(release, hole["from"], hole["fixed"])
+        for name, severity in hole["ids"].items()
+    ]
+
+
+def of_tree(tree: Path, ref: str, commit: str) -> list[Hole]:
+    """The same for a checkout of the pin."""
+    try:
+        package = json.loads((tree / "package.json").read_text()).get("name")
+    except (OSError, ValueError, AttributeError):
+        package = None
+    return holes(package, ref, commit)
+
+
+def warning(found: Sequence[Hole], ref: str) -> events.Warned | None:
+    """What a person is told about the holes of a pin, once for all of them; None without any."""
+    if not found:
+        return None
+    return events.Warned(
+        f"{ref} has known holes. " + " ".join(_sentences(found)),
+        "They stand in the release too: metamcp-deploy release show",
+    )
+
+
+def note(found: Sequence[Mapping[str, Any]], ref: str) -> events.Note | None:
+    """The same in one line, from facts."""
+    if not found:
+        return None
+    named = ", ".join(hole["id"] for hole in found)
+    done = "; ".join(dict.fromkeys(str(hole["here"]) for hole in found))
+    return events.Note(f"known holes of {ref}: {named}. Here {done}.")
+
+
+def as_facts(found: Sequence[Hole]) -> list[dict[str, Any]]:
+    """Holes as JSON, for facts and release.json."""
+    return [asdict(hole) for hole in found]
+
+
+def _sentences(found: Sequence[Hole]) -> list[str]:
+    groups: dict[str, list[Hole]] = {}
+    for hole in found:
+        fixed = f"fixed in {hole.fixed}" if hole.fixed else "no fixed release known"
+        groups.setdefault(f"{hole.what} ({fixed}). Here {hole.here}.", []).append(hole)
+    return [f"{' and '.join(_named(hole) for hole in group)}: {rest}" for rest, group in groups.items()]
+
+
+def _named(hole: Hole) -> str:
+    return f"{hole.id} ({hole.severity})" if hole.severity else hole.id
+
+
+def _is(release: str, names: str) -> bool:
+    return re.fullmatch(names, release.removeprefix("v")) is not None
+
+
+def _between(release: str | None, first: str, fixed: str) -> bool:
+    return release is not None and _number(first) <= _number(release) < _number(fixed)
+
+
+def _number(release: str) -> tuple[int, ...]:
+    found = _VERSION.match(release)
+    return tuple(int(n or 0) for n in found.groups()) if found else ()
+
+
+@cache
+def _tags() -> dict[str, str]:
+    return {commit: tag for tag, commit in _data()["releases"].items()}
+
+
+@cache
+def _data() -> dict[str, Any]:
+    import yaml
+
+    found: dict[str, Any] = yaml.safe_load(DATA.read_text())
+    return found
