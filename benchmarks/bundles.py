@@ -18,7 +18,7 @@ from pathlib import Path
 import requests
 from upstream import environment, tool
 
-from metamcp_deploy.local.deployment import node_folder
+from metamcp_deploy.local.apps.deployment import node_folder
 from metamcp_deploy.verify.container import Container
 
 SECRET = "benchmark-secret-of-thirty-two-bytes"

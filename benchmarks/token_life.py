@@ -28,11 +28,12 @@ from metamcp_deploy import pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.deployments import access
-from metamcp_deploy.local import middleware, processes
-from metamcp_deploy.local.door import Counters
+from metamcp_deploy.local.api import middleware
+from metamcp_deploy.local.apps import process_ledger
+from metamcp_deploy.local.context import Options, Site
 from metamcp_deploy.local.identity import Principal
+from metamcp_deploy.local.lakebase.pg_proxy import Counters
 from metamcp_deploy.local.server import Server, describe
-from metamcp_deploy.local.site import Options, Site
 from metamcp_deploy.local.store import write_private
 from metamcp_deploy.stages import app_deploy, bundle_deploy
 
@@ -160,7 +161,7 @@ async def run(given: argparse.Namespace, scratch: Path) -> bool:
     folder.mkdir()
     outage, layers = Outage(), middleware.layers
     middleware.layers = lambda *parts: [*layers(*parts)[:1], outage.layer, *layers(*parts)[1:]]
-    processes.become_subreaper()
+    process_ledger.become_subreaper()
     server = Server(folder, Options(token_ttl=given.ttl))
     async with server.running() as site:
         write_private(folder / "workspace.json", describe(site))

@@ -239,7 +239,7 @@ def test_a_project_is_changed_field_by_field(world: World) -> None:
 
 
 def test_what_only_this_workspace_does_not_remember_says_so(world: World, main: str) -> None:
-    from metamcp_deploy.local.branches import _check_moment
+    from metamcp_deploy.local.lakebase.branches import _check_moment
 
     now = time.time()
     project = {"settings": {"history_retention_duration": "604800s"}}

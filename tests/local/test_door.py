@@ -18,9 +18,9 @@ import psycopg
 import pytest
 
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.local import wire
-from metamcp_deploy.local.authority import Authority
-from metamcp_deploy.local.door import Door
+from metamcp_deploy.local.lakebase import protocol
+from metamcp_deploy.local.lakebase.authority import Authority
+from metamcp_deploy.local.lakebase.pg_proxy import Door
 from metamcp_deploy.postgres import Cluster
 
 TOKEN = "a-token"
@@ -145,7 +145,7 @@ def test_the_longest_startup_packet_is_taken(door: Door) -> None:
     assert len(packet(body)) == 10_000
     with client(door) as sock:
         sock.sendall(packet(body))
-        assert sock.recv(9) == wire.authentication(wire.AUTH_CLEARTEXT)
+        assert sock.recv(9) == protocol.authentication(protocol.AUTH_CLEARTEXT)
 
 
 def test_what_arrives_in_single_bytes_is_put_together(door: Door) -> None:
@@ -153,19 +153,19 @@ def test_what_arrives_in_single_bytes_is_put_together(door: Door) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in packet(STARTUP):
             sock.sendall(bytes([byte]))
-        assert sock.recv(9) == wire.authentication(wire.AUTH_CLEARTEXT)
-        for byte in wire.password_message(TOKEN):
+        assert sock.recv(9) == protocol.authentication(protocol.AUTH_CLEARTEXT)
+        for byte in protocol.password_message(TOKEN):
             sock.sendall(bytes([byte]))
-        assert sock.recv(9, socket.MSG_WAITALL) == wire.authentication(wire.AUTH_OK)
+        assert sock.recv(9, socket.MSG_WAITALL) == protocol.authentication(protocol.AUTH_OK)
 
 
 def test_encryption_is_declined_without_a_certificate(door: Door) -> None:
     with client(door) as sock:
-        for request in (wire.GSSENC_REQUEST, wire.SSL_REQUEST):
+        for request in (protocol.GSSENC_REQUEST, protocol.SSL_REQUEST):
             sock.sendall(packet(struct.pack("!I", request)))
             assert sock.recv(1) == b"N"
         sock.sendall(packet(STARTUP))
-        assert sock.recv(9) == wire.authentication(wire.AUTH_CLEARTEXT)
+        assert sock.recv(9) == protocol.authentication(protocol.AUTH_CLEARTEXT)
     session(door, sslmode="prefer").close()
     with pytest.raises(psycopg.OperationalError, match="server does not support SSL"):
         session(door, sslmode="require")
@@ -173,7 +173,7 @@ def test_encryption_is_declined_without_a_certificate(door: Door) -> None:
 
 def test_the_same_request_twice_is_refused(door: Door) -> None:
     with client(door) as sock:
-        sock.sendall(packet(struct.pack("!I", wire.SSL_REQUEST)) * 2)
+        sock.sendall(packet(struct.pack("!I", protocol.SSL_REQUEST)) * 2)
         assert b"unsupported frontend protocol" in to_the_end(sock)
 
 
@@ -247,7 +247,7 @@ def test_a_reset_in_the_middle_of_an_answer_ends_the_session_behind(door: Door, 
     with client(door) as sock:
         sock.sendall(packet(STARTUP))
         sock.recv(9)
-        sock.sendall(wire.password_message(TOKEN))
+        sock.sendall(protocol.password_message(TOKEN))
         query = b"SELECT repeat('x', 1000) FROM generate_series(1, 1000000) /* flood */\0"
         sock.sendall(b"Q" + packet(query))
         sock.recv(100_000)
@@ -262,7 +262,7 @@ def test_a_half_closed_client_still_gets_its_answer(door: Door) -> None:
     with client(door) as sock:
         sock.sendall(packet(STARTUP))
         sock.recv(9)
-        sock.sendall(wire.password_message(TOKEN))
+        sock.sendall(protocol.password_message(TOKEN))
         sock.sendall(b"Q" + packet(b"SELECT pg_sleep(0.1), 'the answer'\0"))
         sock.shutdown(socket.SHUT_WR)
         assert b"the answer" in to_the_end(sock)
@@ -273,7 +273,7 @@ def test_a_client_that_does_not_read_holds_the_cluster_back(door: Door, cluster:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         sock.sendall(packet(STARTUP))
         sock.recv(9)
-        sock.sendall(wire.password_message(TOKEN))
+        sock.sendall(protocol.password_message(TOKEN))
         sock.sendall(b"Q" + packet(b"SELECT repeat('y', 1000) FROM generate_series(1, 200000) /* slow */\0"))
         query = (
             "SELECT wait_event FROM pg_stat_activity WHERE query LIKE '%slow%' AND pid <> pg_backend_pid()"
@@ -332,14 +332,14 @@ def test_tls_is_refused_to_what_was_sent_in_clear_before_it(make_door: MakeDoor,
     trusting = ssl.create_default_context(cafile=str(authority.ca_file))
     with client(door) as sock:
         # CVE-2021-23222: somebody in the middle adds a startup packet in clear behind the client's SSLRequest.
-        sock.sendall(packet(struct.pack("!I", wire.SSL_REQUEST)) + packet(STARTUP))
+        sock.sendall(packet(struct.pack("!I", protocol.SSL_REQUEST)) + packet(STARTUP))
         assert sock.recv(1) == b"S"
         with pytest.raises((ssl.SSLError, ConnectionError)):
             trusting.wrap_socket(sock, server_hostname="127.0.0.1")
     with client(door) as sock:
-        sock.sendall(packet(struct.pack("!I", wire.SSL_REQUEST)))
+        sock.sendall(packet(struct.pack("!I", protocol.SSL_REQUEST)))
         assert sock.recv(1) == b"S"
         with trusting.wrap_socket(sock, server_hostname="127.0.0.1") as secure:
             secure.sendall(packet(STARTUP))
-            assert secure.recv(9) == wire.authentication(wire.AUTH_CLEARTEXT)
+            assert secure.recv(9) == protocol.authentication(protocol.AUTH_CLEARTEXT)
     session(door, sslmode="verify-full", sslrootcert=str(authority.ca_file)).close()

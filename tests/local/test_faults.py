@@ -15,8 +15,8 @@ from databricks.sdk.service.postgres import Project as LakebaseProject
 
 from metamcp_deploy import local
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.local import fault_presets, faults
-from metamcp_deploy.local.faults import HEADER, Fault
+from metamcp_deploy.local import faults
+from metamcp_deploy.local.faults import HEADER, Fault, presets
 
 FOLDER = "/api/2.0/workspace/mkdirs"
 
@@ -202,11 +202,11 @@ def test_a_fault_that_could_never_strike_is_refused(words):
 
 
 def test_every_preset_says_what_it_means():
-    assert list(fault_presets.PRESETS) == list(fault_presets.MEANINGS)
+    assert list(presets.PRESETS) == list(presets.MEANINGS)
 
 
 def test_the_limit_of_apps_by_name(world):
-    faults.add(world.running, fault_presets.PRESETS["app-limit"], "app-limit")
+    faults.add(world.running, presets.PRESETS["app-limit"], "app-limit")
     try:
         with pytest.raises(DatabricksError, match="maximum limit of 100 apps"):
             world.client.apps.create(App(name=world.name()), no_compute=True)

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.local.lakebase import Lakebase
+from metamcp_deploy.local.lakebase.server import Lakebase
 from metamcp_deploy.postgres import Cluster
 
 

@@ -17,7 +17,7 @@ from databricks.sdk.service.postgres import Project
 from embedded_world import World, world_in
 
 from metamcp_deploy import local
-from metamcp_deploy.local.pace import LAPSES, RATES, Pace
+from metamcp_deploy.local.timing import LAPSES, RATES, Pace
 
 
 @pytest.fixture

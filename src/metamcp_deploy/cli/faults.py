@@ -20,7 +20,7 @@ app = typer.Typer(
 
 
 def _names(incomplete: str) -> list[tuple[str, str]]:
-    from metamcp_deploy.local.fault_presets import MEANINGS
+    from metamcp_deploy.local.faults.presets import MEANINGS
 
     return [(k, v) for k, v in MEANINGS.items() if k.startswith(incomplete)]
 
@@ -51,24 +51,24 @@ def add(
 
     For example: `local faults add database-asleep`, or `local faults add lost 'POST /api/2.0/apps' --calls 1`.
     """
-    from metamcp_deploy.local import fault_presets, faults
+    from metamcp_deploy.local import faults
+    from metamcp_deploy.local.faults import presets
 
     given = {"route": route, "calls": calls, "by": by, "seconds": seconds}
-    fault = fault_presets.chosen(what, {k: v for k, v in given.items() if v is not None})
-    name = faults.add(_running(run), fault, what if what in fault_presets.PRESETS else None)
-    run.console.data({"name": name}, f"{name}: {fault_presets.said(fault)}")
+    fault = presets.chosen(what, {k: v for k, v in given.items() if v is not None})
+    name = faults.add(_running(run), fault, what if what in presets.PRESETS else None)
+    run.console.data({"name": name}, f"{name}: {presets.said(fault)}")
 
 
 @app.command("list")
 @common
 def list_(run: Run) -> None:
     """Show what is active and how often it struck, and the failures that have a name."""
-    from metamcp_deploy.local import fault_presets, faults
+    from metamcp_deploy.local import faults
+    from metamcp_deploy.local.faults import presets
 
     active = faults.active(_running(run))
-    run.console.data(
-        {"active": active, "presets": fault_presets.MEANINGS}, _shown(active, fault_presets.MEANINGS)
-    )
+    run.console.data({"active": active, "presets": presets.MEANINGS}, _shown(active, presets.MEANINGS))
 
 
 @app.command()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from metamcp_deploy import events, process
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.local import remains
+from metamcp_deploy.local import cleanup
 
 if TYPE_CHECKING:
     from metamcp_deploy.config.project import Project
@@ -78,7 +78,7 @@ def up(
     with _locked(project.local):
         found = _running(project.local)
         if found is None:
-            remains.end_rest(project.local)
+            cleanup.end_rest(project.local)
             return _start(project.local, given)
     if differing := {k for k, v in given.items() if found.options.get(k) != v}:
         name = sorted(differing)[0]
@@ -131,8 +131,8 @@ def down(project: Project) -> bool:
 def _down(folder: Path) -> bool:
     found = _running(folder)
     if found is not None:
-        remains.end(found.pid)
-    left = remains.end_rest(folder)
+        cleanup.end(found.pid)
+    left = cleanup.end_rest(folder)
     return found is not None or left
 
 
@@ -157,7 +157,7 @@ def reset(project: Project) -> bool:
 
 def _nothing(folder: Path) -> bool:
     """Neither state nor a daemon whose state somebody deleted."""
-    return not folder.is_dir() and (find_spec("psutil") is None or not remains.daemons(folder))
+    return not folder.is_dir() and (find_spec("psutil") is None or not cleanup.daemons(folder))
 
 
 def status(project: Project, *, with_credentials: bool = False) -> dict[str, Any]:
@@ -198,16 +198,16 @@ def _start(folder: Path, options: dict[str, Any]) -> Running:
         if found := _awaited(folder, pid):
             return found
     except BaseException:
-        remains.end(pid)
+        cleanup.end(pid)
         raise
-    remains.end(pid)
+    cleanup.end(pid)
     raise _why(folder, log)
 
 
 def _awaited(folder: Path, pid: int) -> Running | None:
     """The workspace as soon as it answers; None when its daemon ended or the time is up."""
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and not remains.gone(pid):
+    while time.monotonic() < deadline and not cleanup.gone(pid):
         data = _read(folder / "workspace.json")
         if data is not None and data["pid"] == pid and (found := _running(folder)):
             return found

@@ -24,26 +24,28 @@ from aiohttp import web
 
 from metamcp_deploy import __version__
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.local import middleware, ports, processes
+from metamcp_deploy.local import ports
 from metamcp_deploy.local.access_lists import AccessLists
 from metamcp_deploy.local.answers import answer
-from metamcp_deploy.local.apps import Apps
-from metamcp_deploy.local.apps_api import AppsApi
-from metamcp_deploy.local.databases import Databases
-from metamcp_deploy.local.faulty import Faults
+from metamcp_deploy.local.api import middleware
+from metamcp_deploy.local.api.apps import AppsApi
+from metamcp_deploy.local.api.authorization import Rights
+from metamcp_deploy.local.api.postgres import LakebaseApi
+from metamcp_deploy.local.api.principals import People
+from metamcp_deploy.local.api.secrets import SecretScopes
+from metamcp_deploy.local.api.workspace import FilesApi
+from metamcp_deploy.local.apps import process_ledger
+from metamcp_deploy.local.apps.apps import Apps
+from metamcp_deploy.local.apps.sign_in import Login
+from metamcp_deploy.local.context import Options, Site
+from metamcp_deploy.local.faults.injection import Faults
 from metamcp_deploy.local.files import Files
-from metamcp_deploy.local.files_api import FilesApi
 from metamcp_deploy.local.identity import USER, Identity
-from metamcp_deploy.local.instances import Instances, own_database
-from metamcp_deploy.local.lakebase import Lakebase
-from metamcp_deploy.local.lakebase_api import LakebaseApi
-from metamcp_deploy.local.login import Login
-from metamcp_deploy.local.pace import Pace
-from metamcp_deploy.local.people import People
-from metamcp_deploy.local.rights import Rights
-from metamcp_deploy.local.secret_scopes import SecretScopes
-from metamcp_deploy.local.site import Options, Site
+from metamcp_deploy.local.lakebase.autoscaling import Databases
+from metamcp_deploy.local.lakebase.provisioned import Instances, own_database
+from metamcp_deploy.local.lakebase.server import Lakebase
 from metamcp_deploy.local.store import Store, write_private
+from metamcp_deploy.local.timing import Pace
 
 _log = logging.getLogger("metamcp_deploy.local")
 _LOOK_SECONDS = 1.0
@@ -109,7 +111,7 @@ class Server:
             secrets=SecretScopes(self.store),
             databases=Databases(self.store, self.lakebase, USER),
             instances=Instances(self.store, self.lakebase, USER, self.options.token_ttl, self.pace),
-            ledger=processes.Ledger(self.folder / "processes.json", apart),
+            ledger=process_ledger.Ledger(self.folder / "processes.json", apart),
             pace=self.pace,
         )
 
@@ -207,10 +209,10 @@ async def serve(folder: Path, options: Options) -> None:
     Raises:
         DeployError: as Server.
     """
-    left = await asyncio.to_thread(processes.clean, folder / "processes.json", folder / "apps")
+    left = await asyncio.to_thread(process_ledger.clean, folder / "processes.json", folder / "apps")
     if left:
         _log.warning("ended %d processes that a killed workspace had left", left)
-    processes.become_subreaper()
+    process_ledger.become_subreaper()
     server = Server(folder, options)
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -221,7 +223,7 @@ async def serve(folder: Path, options: Options) -> None:
         await server.stopped.wait()
         deleted = not await asyncio.to_thread(server.store.path.exists)
         _log.info("stopping%s", ", as the state was deleted" if deleted else "")
-    await asyncio.to_thread(processes.kill, processes.descendants(os.getpid()))
+    await asyncio.to_thread(process_ledger.kill, process_ledger.descendants(os.getpid()))
     await asyncio.to_thread((folder / "workspace.json").unlink, missing_ok=True)
     if deleted:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

@@ -12,8 +12,8 @@ from urllib.parse import unquote
 from aiohttp import BodyPartReader, web
 
 from metamcp_deploy.local.answers import ApiError, answer, body, flag, invalid, missing, text
+from metamcp_deploy.local.api.authorization import PATHS, Rights
 from metamcp_deploy.local.files import Files
-from metamcp_deploy.local.rights import PATHS, Rights
 
 JSON_LIMIT = 10_485_760  # of content in a base64 JSON import or export
 _CHUNK = 1 << 18

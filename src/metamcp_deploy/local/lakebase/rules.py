@@ -10,9 +10,9 @@ import re
 import time
 from typing import Any
 
-from metamcp_deploy.local import branches, records, specs
 from metamcp_deploy.local.answers import ApiError, invalid
-from metamcp_deploy.local.databases import Databases
+from metamcp_deploy.local.lakebase import branches, records, specs
+from metamcp_deploy.local.lakebase.autoscaling import Databases
 
 _POSTGRES_NAME = re.compile(r"[a-z_][a-z0-9_$-]{0,62}")
 _EXPIRY = frozenset({"expire_time", "ttl", "no_expiry"})

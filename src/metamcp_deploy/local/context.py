@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from metamcp_deploy.local.databases import Databases
+from metamcp_deploy.local.api.secrets import SecretScopes
+from metamcp_deploy.local.apps.process_ledger import Ledger
+from metamcp_deploy.local.apps.sign_in import Login
 from metamcp_deploy.local.files import Files
 from metamcp_deploy.local.identity import Identity
-from metamcp_deploy.local.instances import Instances
-from metamcp_deploy.local.login import Login
-from metamcp_deploy.local.pace import Pace
-from metamcp_deploy.local.processes import Ledger
-from metamcp_deploy.local.secret_scopes import SecretScopes
+from metamcp_deploy.local.lakebase.autoscaling import Databases
+from metamcp_deploy.local.lakebase.provisioned import Instances
 from metamcp_deploy.local.store import Store
+from metamcp_deploy.local.timing import Pace
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from metamcp_deploy.local import deployment
-from metamcp_deploy.local.attachments import Attachments
-from metamcp_deploy.local.site import Site
+from metamcp_deploy.local.apps import deployment
+from metamcp_deploy.local.apps.attachments import Attachments
+from metamcp_deploy.local.context import Site
 
 
 def environment(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.local.faults import Fault
+from metamcp_deploy.local.faults.fault import Fault
 
 PRESETS = {
     "token-endpoint-down": Fault("503", "POST /oidc/v1/token"),

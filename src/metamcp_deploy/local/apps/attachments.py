@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from metamcp_deploy.local.answers import ApiError, invalid
-from metamcp_deploy.local.site import Site
+from metamcp_deploy.local.context import Site
 
 
 class Attachments:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from metamcp_deploy.local.answers import ApiError, not_found
-from metamcp_deploy.local.pace import Pace
+from metamcp_deploy.local.timing import Pace
 
 _log = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ from urllib.parse import quote
 
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.local.authority import Authority
-from metamcp_deploy.local.door import Counters, Door
-from metamcp_deploy.local.faults import Fault
-from metamcp_deploy.local.tokens import Credential, Named, Tokens
+from metamcp_deploy.local.faults.fault import Fault
+from metamcp_deploy.local.lakebase.authority import Authority
+from metamcp_deploy.local.lakebase.credentials import Credential, Named, Tokens
+from metamcp_deploy.local.lakebase.pg_proxy import Counters, Door
 from metamcp_deploy.postgres import Cluster
 
 if TYPE_CHECKING:

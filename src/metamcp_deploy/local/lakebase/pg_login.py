@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from metamcp_deploy.local import wire
-from metamcp_deploy.local.faults import Fault
-from metamcp_deploy.local.pipe import Pipe
+from metamcp_deploy.local.faults.fault import Fault
+from metamcp_deploy.local.lakebase import protocol
+from metamcp_deploy.local.lakebase.streams import Pipe
 
 
 async def strike(fault: Fault, user: str) -> None:
@@ -15,21 +15,21 @@ async def strike(fault: Fault, user: str) -> None:
         await asyncio.sleep(float("inf") if fault.seconds is None else fault.seconds)
         return
     if fault.what == "reset":
-        raise wire.ProtocolError("an injected fault")
+        raise protocol.ProtocolError("an injected fault")
     usual = (
         f'password authentication failed for user "{user}"' if fault.what == "28P01" else "an injected fault"
     )
-    raise wire.ProtocolError("an injected fault", wire.error(fault.what, fault.message or usual))
+    raise protocol.ProtocolError("an injected fault", protocol.error(fault.what, fault.message or usual))
 
 
 async def ask_password(client: Pipe) -> str | None:
     """The client's password; None when it hangs up, as psql does to ask its user."""
-    await client.send(wire.authentication(wire.AUTH_CLEARTEXT))
+    await client.send(protocol.authentication(protocol.AUTH_CLEARTEXT))
     try:
-        kind, body = await wire.read_message(client.reader, wire.LONGEST_PASSWORD)
+        kind, body = await protocol.read_message(client.reader, protocol.LONGEST_PASSWORD)
     except asyncio.IncompleteReadError:
         return None
     if kind != b"p":
         text = f"expected password response, got message type {kind[0]}"
-        raise wire.ProtocolError(text, wire.error("08P01", text))
+        raise protocol.ProtocolError(text, protocol.error("08P01", text))
     return body.removesuffix(b"\0").decode(errors="replace")

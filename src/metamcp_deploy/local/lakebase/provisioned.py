@@ -28,11 +28,11 @@ from metamcp_deploy.local.answers import (
     stamp,
     text,
 )
-from metamcp_deploy.local.databases import check_id
 from metamcp_deploy.local.identity import Principal
-from metamcp_deploy.local.lakebase import Lakebase
-from metamcp_deploy.local.pace import Pace
+from metamcp_deploy.local.lakebase.autoscaling import check_id
+from metamcp_deploy.local.lakebase.server import Lakebase
 from metamcp_deploy.local.store import Store
+from metamcp_deploy.local.timing import Pace
 
 DEFAULT_DATABASE = "databricks_postgres"
 _CAPACITIES = ("CU_1", "CU_2", "CU_4", "CU_8")

@@ -13,10 +13,10 @@ from aiohttp import web
 
 from metamcp_deploy.errors import DeployError
 from metamcp_deploy.local.answers import ApiError, denied
-from metamcp_deploy.local.faulty import Faults
+from metamcp_deploy.local.api.authorization import Rights
+from metamcp_deploy.local.faults.injection import Faults
 from metamcp_deploy.local.identity import USER, Identity, Principal, bearer
-from metamcp_deploy.local.pace import RETRY_AFTER_SECONDS, Pace
-from metamcp_deploy.local.rights import Rights
+from metamcp_deploy.local.timing import RETRY_AFTER_SECONDS, Pace
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

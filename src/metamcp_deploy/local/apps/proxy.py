@@ -16,15 +16,15 @@ from aiohttp import WSMsgType, web
 from multidict import CIMultiDict
 from yarl import URL
 
-from metamcp_deploy.local import login, logstream
 from metamcp_deploy.local.access_lists import EVERYBODY, holder
+from metamcp_deploy.local.apps import log_stream, sign_in
+from metamcp_deploy.local.apps.logs import Log
+from metamcp_deploy.local.apps.runtime import Runtime
 from metamcp_deploy.local.identity import Principal, bearer
-from metamcp_deploy.local.logs import Log
 from metamcp_deploy.local.ports import HOST
-from metamcp_deploy.local.runtime import Runtime
 
 if TYPE_CHECKING:
-    from metamcp_deploy.local.site import Site
+    from metamcp_deploy.local.context import Site
 
 _HOP_BY_HOP = frozenset(
     {
@@ -79,20 +79,20 @@ class Proxy:
 
     async def end_streams(self) -> None:
         """Closes the log streams: without compute there is none."""
-        await logstream.close_all(self._streams)
+        await log_stream.close_all(self._streams)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request."""
-        if request.path == login.CALLBACK and (signed_in := self.login.callback(request, self.name)):
+        if request.path == sign_in.CALLBACK and (signed_in := self.login.callback(request, self.name)):
             return signed_in
         principal, by_token = self._caller(request)
         if principal is None:
             # Not a 401: programs get redirected too, and find a login page where they expected an answer.
             return _redirect(self.login.url(self.site.url, self.name, request.raw_path))
-        if request.path == logstream.PATH:
+        if request.path == log_stream.PATH:
             if self.record["compute"] != "ACTIVE":
                 return _bad_gateway()
-            return await logstream.stream(request, self.log, self.origin, self._streams)
+            return await log_stream.stream(request, self.log, self.origin, self._streams)
         if self.runtime.port is None:
             return _bad_gateway()
         headers = self._headers(request, principal, by_token)
@@ -121,7 +121,7 @@ class Proxy:
         if by_token and not self.site.options.forward_authorization:
             headers.popall("Authorization", None)
         if "Cookie" in headers:
-            headers["Cookie"] = login.without_session(headers["Cookie"], self.name)
+            headers["Cookie"] = sign_in.without_session(headers["Cookie"], self.name)
             if not headers["Cookie"]:
                 del headers["Cookie"]
         public = self.origin.partition("//")[2]

@@ -6,7 +6,7 @@ import asyncio
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from metamcp_deploy.local.logs import Line, Log
+from metamcp_deploy.local.apps.logs import Line, Log
 
 PATH = "/logz/stream"
 KEEPALIVE_SECONDS = 10.0

@@ -11,9 +11,9 @@ from aiohttp import web
 
 from metamcp_deploy.errors import DeployError
 from metamcp_deploy.local.answers import ApiError, answer, body, invalid
-from metamcp_deploy.local.faults import HEADER, LOGIN, ROUTE, Fault, parse
+from metamcp_deploy.local.faults.fault import HEADER, LOGIN, ROUTE, Fault, parse
 from metamcp_deploy.local.identity import USER, Identity, caller
-from metamcp_deploy.local.lakebase import SUPERUSER
+from metamcp_deploy.local.lakebase.server import SUPERUSER
 
 _OWN = "/local/"
 _LOOK_SECONDS = 0.1

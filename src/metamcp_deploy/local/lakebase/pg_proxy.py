@@ -23,9 +23,9 @@ from typing import Any
 
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.local import logins, wire
-from metamcp_deploy.local.faults import Fault
-from metamcp_deploy.local.pipe import GONE, Pipe, exactly, splice, wrap
+from metamcp_deploy.local.faults.fault import Fault
+from metamcp_deploy.local.lakebase import pg_login, protocol
+from metamcp_deploy.local.lakebase.streams import GONE, Pipe, exactly, splice, wrap
 
 _log = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ class Door:
                 await splice(*ends)
         except TimeoutError:
             _log.info("a client did not log in within %g s", self._seconds)
-        except wire.ProtocolError as e:
+        except protocol.ProtocolError as e:
             _log.info("refused: %s", str(e).encode("unicode_escape").decode())  # one line
             if pipes and e.answer:
                 with suppress(*GONE):
@@ -168,27 +168,27 @@ class Door:
         """Takes a client to an open session; None when it only cancelled a query, or was refused."""
         client, packet = await self._greet(sock, pipes)
         if self._waiting > self._most_waiting:
-            raise wire.ProtocolError(
-                "too many clients", wire.error("53300", "sorry, too many clients already")
+            raise protocol.ProtocolError(
+                "too many clients", protocol.error("53300", "sorry, too many clients already")
             )
-        if struct.unpack_from("!I", packet, 4)[0] == wire.CANCEL_REQUEST:
+        if struct.unpack_from("!I", packet, 4)[0] == protocol.CANCEL_REQUEST:
             await self._cancel(packet)
             return None
-        startup = wire.parse_startup(packet)
+        startup = protocol.parse_startup(packet)
         if self._tls and not client.writer.get_extra_info("ssl_object"):
             text = (
                 f'no pg_hba.conf entry for host "127.0.0.1", user "{startup.user}", '
                 f'database "{startup.database}", no encryption'
             )
-            raise wire.ProtocolError(text, wire.error("28000", text))
-        password = await logins.ask_password(client)
+            raise protocol.ProtocolError(text, protocol.error("28000", text))
+        password = await pg_login.ask_password(client)
         if password is None:
             return None
         if fault := self._faults(startup.user, startup.database):
-            await logins.strike(fault, startup.user)
+            await pg_login.strike(fault, startup.user)
         accepted = self._accepts(startup.user, password)
         behind = self._internal(startup.user) if accepted else Secret(password)
-        startup = wire.renamed(startup, self._named(password, startup.database))
+        startup = protocol.renamed(startup, self._named(password, startup.database))
         backend = await self._connect(pipes)
         return (client, backend) if await self._enter(client, backend, startup, behind) else None
 
@@ -199,7 +199,7 @@ class Door:
         (CVE-2021-23222).
         """
         loop = asyncio.get_running_loop()
-        offered = {wire.GSSENC_REQUEST: b"N", wire.SSL_REQUEST: b"S" if self._tls else b"N"}
+        offered = {protocol.GSSENC_REQUEST: b"N", protocol.SSL_REQUEST: b"S" if self._tls else b"N"}
         head = await exactly(sock, 8)
         answer: bytes | None = None
         while answer != b"S" and (answer := offered.pop(struct.unpack("!II", head)[1], None)):
@@ -209,8 +209,8 @@ class Door:
         pipes.append(client)
         head = head or await client.reader.readexactly(8)
         length = struct.unpack_from("!I", head)[0]
-        if not 8 <= length <= wire.LONGEST_STARTUP:
-            raise wire.ProtocolError("invalid length of startup packet")
+        if not 8 <= length <= protocol.LONGEST_STARTUP:
+            raise protocol.ProtocolError("invalid length of startup packet")
         return client, head + await client.reader.readexactly(length - 8)
 
     async def _connect(self, pipes: list[Pipe]) -> Pipe:
@@ -218,26 +218,26 @@ class Door:
             backend = Pipe(*await asyncio.open_unix_connection(str(self._behind())))
         except (OSError, DeployError) as e:
             _log.error("the cluster behind the door cannot be reached: %s", e)
-            raise wire.ProtocolError(
-                "no cluster", wire.error("57P03", "the database system is not available")
+            raise protocol.ProtocolError(
+                "no cluster", protocol.error("57P03", "the database system is not available")
             ) from e
         pipes.append(backend)
         return backend
 
-    async def _enter(self, client: Pipe, backend: Pipe, startup: wire.Startup, password: Secret) -> bool:
+    async def _enter(self, client: Pipe, backend: Pipe, startup: protocol.Startup, password: Secret) -> bool:
         """Logs in behind; passes the cluster's own refusal (28P01, no such database, no CONNECT) on to the client."""
         await backend.send(startup.packet)
         while True:
-            kind, body = await wire.read_message(backend.reader, 1_000_000)
-            if kind == b"R" and body == struct.pack("!I", wire.AUTH_CLEARTEXT):
-                await backend.send(wire.password_message(password.reveal()))
+            kind, body = await protocol.read_message(backend.reader, 1_000_000)
+            if kind == b"R" and body == struct.pack("!I", protocol.AUTH_CLEARTEXT):
+                await backend.send(protocol.password_message(password.reveal()))
                 continue
             self.logins.failed += kind == b"E"
             self.logins.ok += kind == b"R"
-            await client.send(wire.message(kind, body))
+            await client.send(protocol.message(kind, body))
             if kind == b"E":
                 _log.warning(
-                    "login of %r to %r refused: %r", startup.user, startup.database, wire.text_of(body)
+                    "login of %r to %r refused: %r", startup.user, startup.database, protocol.text_of(body)
                 )
                 return False
             if kind == b"R":

@@ -15,10 +15,10 @@ from typing import Any
 from metamcp_deploy.local import ports
 from metamcp_deploy.local.access_lists import holder
 from metamcp_deploy.local.answers import ApiError, conflict, exists, invalid, missing, stamp
-from metamcp_deploy.local.app_fields import settable
-from metamcp_deploy.local.attachments import Attachments
-from metamcp_deploy.local.hosted import Hosted
-from metamcp_deploy.local.site import Site
+from metamcp_deploy.local.apps.app import Hosted
+from metamcp_deploy.local.apps.attachments import Attachments
+from metamcp_deploy.local.apps.fields import settable
+from metamcp_deploy.local.context import Site
 
 _log = logging.getLogger(__name__)
 _NAME = re.compile(r"[a-z][a-z0-9-]{1,29}")

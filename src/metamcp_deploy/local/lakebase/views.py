@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from metamcp_deploy.local.answers import stamp
-from metamcp_deploy.local.databases import Databases
+from metamcp_deploy.local.lakebase.autoscaling import Databases
 
 
 def shown(databases: Databases, name: str) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import Any
 
 from aiohttp import web
 
-from metamcp_deploy.local import branches, lakebase_rules, specs
 from metamcp_deploy.local.answers import (
     ApiError,
     answer,
@@ -22,11 +21,12 @@ from metamcp_deploy.local.answers import (
     stamp,
     text,
 )
-from metamcp_deploy.local.databases import SHORTEST_ID, Databases, check_id
 from metamcp_deploy.local.identity import Principal
-from metamcp_deploy.local.lakebase_views import shown
-from metamcp_deploy.local.operations import Operations
-from metamcp_deploy.local.pace import Pace
+from metamcp_deploy.local.lakebase import branches, rules, specs
+from metamcp_deploy.local.lakebase.autoscaling import SHORTEST_ID, Databases, check_id
+from metamcp_deploy.local.lakebase.operations import Operations
+from metamcp_deploy.local.lakebase.views import shown
+from metamcp_deploy.local.timing import Pace
 
 _MOST_BRANCHES = 10  # unarchived ones of a project; unsure
 _SHORTEST_TTL = 300.0
@@ -97,7 +97,7 @@ class LakebaseApi:
         spec = specs.checked(kind, (await body(request)).get("spec") or {})
         if identifier in siblings:
             if flag(request.query.get("replace_existing")):
-                lakebase_rules.update(self.databases, name, spec, "spec")
+                rules.update(self.databases, name, spec, "spec")
                 return answer(self._changed(name))
             raise _taken(kind)
         return answer(self._made(kind, parent, identifier, spec))
@@ -125,7 +125,7 @@ class LakebaseApi:
         if kind == "roles":
             return lambda: databases.create_login(parent, identifier, spec)
         if kind == "databases":
-            lakebase_rules.check_database(databases, parent, spec)
+            rules.check_database(databases, parent, spec)
             return lambda: databases.create_database(parent, identifier, spec)
         asked = branches.wanted(databases, parent, spec, time.time())
         if len(databases.resource(parent)["branches"]) >= _MOST_BRANCHES:
@@ -137,7 +137,7 @@ class LakebaseApi:
         """PATCH changes what `update_mask` names: `spec`, or paths in it."""
         name = request.match_info["name"]
         spec = (await body(request)).get("spec")
-        lakebase_rules.update(self.databases, name, spec, request.query.get("update_mask", ""))
+        rules.update(self.databases, name, spec, request.query.get("update_mask", ""))
         return answer(self._changed(name))
 
     def _changed(self, name: str) -> dict[str, Any]:
@@ -162,7 +162,7 @@ class LakebaseApi:
 
     async def _delete(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        lakebase_rules.check_delete(self.databases, name)
+        rules.check_delete(self.databases, name)
         # Answered first: to drop a large database, and end its connections, may take longer than clients wait.
         return answer(self.operations.begin(name, "lakebase.delete", lambda: self._deleted(name)))
 

@@ -9,8 +9,8 @@ from aiohttp import web
 from metamcp_deploy.local import access_lists
 from metamcp_deploy.local.access_lists import holder
 from metamcp_deploy.local.answers import ApiError, answer, body, flag, invalid, missing, page, text
-from metamcp_deploy.local.app_fields import DEFAULT_SCOPES, SETTABLE, check_deployment, settable
-from metamcp_deploy.local.apps import Apps
+from metamcp_deploy.local.apps.apps import Apps
+from metamcp_deploy.local.apps.fields import DEFAULT_SCOPES, SETTABLE, check_deployment, settable
 from metamcp_deploy.local.identity import Principal
 
 _LEVELS = {"CAN_USE": "Can use the app", "CAN_MANAGE": "Can manage the app"}

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from metamcp_deploy.local import specs
 from metamcp_deploy.local.answers import ApiError, invalid, stamp
-from metamcp_deploy.local.records import branch, endpoint, made
+from metamcp_deploy.local.lakebase import specs
+from metamcp_deploy.local.lakebase.records import branch, endpoint, made
 from metamcp_deploy.postgres import Cluster, transfer
 
 if TYPE_CHECKING:
-    from metamcp_deploy.local.databases import Databases
+    from metamcp_deploy.local.lakebase.autoscaling import Databases
 
 _LSN = re.compile(r"[0-9A-F]{1,8}/[0-9A-F]{1,8}")
 _EXPIRY = ("expire_time", "ttl", "no_expiry")

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from metamcp_deploy import process
-from metamcp_deploy.local import processes
-from metamcp_deploy.local.logs import Log
+from metamcp_deploy.local.apps import process_ledger
+from metamcp_deploy.local.apps.logs import Log
 from metamcp_deploy.local.ports import HOST
 
 STOP_SECONDS = 15.0  # between SIGTERM and SIGKILL, as on the platform
@@ -31,7 +31,7 @@ class Runtime:
     """
 
     def __init__(
-        self, name: str, folder: Path, log: Log, ledger: processes.Ledger, exited: Callable[[int], None]
+        self, name: str, folder: Path, log: Log, ledger: process_ledger.Ledger, exited: Callable[[int], None]
     ) -> None:
         self.name = name
         self.scratch = folder / "scratch"

@@ -13,14 +13,14 @@ STOP_SECONDS = 60.0  # apps have 15 s each, all at once, and Postgres the rest
 
 def end_rest(folder: Path) -> bool:
     """Ends what a killed or hanging workspace left: its daemon, apps' processes, Postgres. Whether there was any."""
-    from metamcp_deploy.local import processes
+    from metamcp_deploy.local.apps import process_ledger
     from metamcp_deploy.postgres import Cluster
 
     found = False
     for pid in daemons(folder):
         end(pid, patience=5.0)
         found = True
-    found = processes.clean(folder / "processes.json", folder / "apps") > 0 or found
+    found = process_ledger.clean(folder / "processes.json", folder / "apps") > 0 or found
     if (folder / "postgres").exists():
         cluster = Cluster(folder / "postgres")
         found = cluster.running() or found

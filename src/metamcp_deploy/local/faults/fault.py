@@ -1,34 +1,13 @@
-"""Failures on purpose: what goes wrong, at which calls to the embedded workspace, and whose.
-
-A test uses them so:
-
-    from metamcp_deploy import local
-    from metamcp_deploy.local import faults
-
-    running = local.up(project)
-    with faults.injected(running, faults.Fault("lost", "POST /api/2.0/apps", calls="1", by="operator")) as seen:
-        ...                      # the app is made, the answer is lost
-        assert seen() == 1       # how often it struck
-
-A single request can ask for one by itself: header `X-Metamcp-Fault: 429 2` (what, and seconds). Faults live in the
-running workspace: `local down` forgets them, so that none surprises anybody tomorrow.
-"""
+"""One fault: which failure, at which calls to the embedded workspace, and whose."""
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
-import http.client
-import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from metamcp_deploy.errors import Code, DeployError
-
-if TYPE_CHECKING:
-    from metamcp_deploy.local.lifecycle import Running
 
 HEADER = "X-Metamcp-Fault"
 ROUTE = "/local/faults"
@@ -36,7 +15,7 @@ LOGIN = "LOGIN"
 EVENTS = ("reset", "stall", "truncated", "lost")
 _CALLS = re.compile(r"([1-9]\d*)(-([1-9]\d*)?)?")
 _SQLSTATE = re.compile(r"(?=.*\d)[0-9A-Z]{5}")
-_ANSWER_SECONDS = 10.0
+HINT = "metamcp-deploy local faults add --help"
 
 
 @dataclass(frozen=True)
@@ -119,81 +98,5 @@ def parse(text: str) -> Fault:
         raise _wrong("seconds", seconds, "a number from 0") from e
 
 
-def add(running: Running, fault: Fault, name: str | None = None) -> str:
-    """Makes a fault strike from now on; its name, by which it is cleared.
-
-    Raises:
-        DeployError: LOCAL_DOWN.
-    """
-    return str(_call(running, "POST", {"name": name, **asdict(fault)})["name"])
-
-
-def active(running: Running) -> list[dict[str, Any]]:
-    """Every fault: its fields, `name`, `met` (matching calls so far) and `struck` (how often it struck).
-
-    Raises:
-        DeployError: LOCAL_DOWN.
-    """
-    found: list[dict[str, Any]] = _call(running, "GET")["faults"]
-    return found
-
-
-def clear(running: Running, name: str | None = None) -> int:
-    """Ends one fault, or all; how many. Answers that are being held go out.
-
-    Raises:
-        DeployError: LOCAL_DOWN; NOT_FOUND for a name that none has.
-    """
-    cleared = int(_call(running, "DELETE", {"name": name})["cleared"])
-    if name and not cleared:
-        names = ", ".join(f["name"] for f in active(running)) or "none"
-        raise DeployError(
-            Code.NOT_FOUND,
-            f"There is no fault {name} in the embedded workspace; active: {names}.",
-            hint="metamcp-deploy local faults list",
-        )
-    return cleared
-
-
-@contextlib.contextmanager
-def injected(running: Running, fault: Fault) -> Iterator[Callable[[], int]]:
-    """A fault for as long as the block lasts; gives a function that tells how often it struck so far."""
-    name = add(running, fault)
-
-    def struck() -> int:
-        return int(next((f["struck"] for f in active(running) if f["name"] == name), 0))
-
-    try:
-        yield struck
-    finally:
-        with contextlib.suppress(DeployError):  # the test may have ended the workspace, or cleared it
-            clear(running, name)
-
-
-def _call(running: Running, method: str, body: Mapping[str, Any] | None = None) -> Any:
-    connection = http.client.HTTPConnection(running.url.partition("//")[2], timeout=_ANSWER_SECONDS)
-    try:
-        headers = {"Authorization": f"Bearer {running.token.reveal()}"}
-        connection.request(method, ROUTE, body=json.dumps(body) if body else None, headers=headers)
-        response = connection.getresponse()
-        answer = json.loads(response.read())
-    except (OSError, http.client.HTTPException, ValueError) as e:
-        raise DeployError(
-            Code.LOCAL_DOWN,
-            f"The embedded workspace at {running.url} does not answer: {e}.",
-            hint="metamcp-deploy local up",
-        ) from e
-    finally:
-        connection.close()
-    if response.status != 200:
-        raise DeployError(
-            Code.USAGE, f"The embedded workspace refused the fault: {answer.get('message')}", hint=_HINT
-        )
-    return answer
-
-
-_HINT = "metamcp-deploy local faults add --help"
-
-
 def _wrong(part: str, given: str, expected: str) -> DeployError:
-    return DeployError(Code.USAGE, f"{part} of a fault is {expected}; not {given!r}.", hint=_HINT)
+    return DeployError(Code.USAGE, f"{part} of a fault is {expected}; not {given!r}.", hint=HINT)

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from metamcp_deploy.errors import DeployError
-from metamcp_deploy.local import container, deployment, ports
+from metamcp_deploy.local import ports
 from metamcp_deploy.local.answers import ApiError, conflict, stamp
-from metamcp_deploy.local.deployment import FailedDeploymentError
-from metamcp_deploy.local.logs import Log
-from metamcp_deploy.local.proxy import Proxy
-from metamcp_deploy.local.runtime import Runtime
-from metamcp_deploy.local.site import Site
+from metamcp_deploy.local.apps import container, deployment
+from metamcp_deploy.local.apps.deployment import FailedDeploymentError
+from metamcp_deploy.local.apps.logs import Log
+from metamcp_deploy.local.apps.proxy import Proxy
+from metamcp_deploy.local.apps.runtime import Runtime
+from metamcp_deploy.local.context import Site
 
 _log = logging.getLogger(__name__)
 _RUNNING = ("RUNNING", "App is running.")

@@ -9,9 +9,9 @@ import re
 import uuid
 from typing import Any
 
-from metamcp_deploy.local import branches, records, specs
 from metamcp_deploy.local.answers import ApiError, invalid, not_found
-from metamcp_deploy.local.lakebase import Lakebase
+from metamcp_deploy.local.lakebase import branches, records, specs
+from metamcp_deploy.local.lakebase.server import Lakebase
 from metamcp_deploy.local.store import Store
 
 _ID = re.compile(r"[a-z][a-z0-9-]{0,62}")

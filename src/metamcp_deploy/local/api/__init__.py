@@ -1,0 +1,1 @@
+"""The HTTP API of the embedded workspace: one file for each family of routes."""
