@@ -4,14 +4,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { Access } from "./access/access.mjs";
 import { operators } from "./proxy/identity.mjs";
-import { bindAddress, describe, requireSettings, workspaceHost } from "./environment.mjs";
+import { bindAddress, describe, platformPort, requireSettings, workspaceHost } from "./environment.mjs";
 import { evidenceOf } from "./failure-report.mjs";
 import { Failure } from "./failure.mjs";
 import { gate } from "./proxy/access-rules.mjs";
 import { keysFrom } from "./release/next-keys.mjs";
 import { complain, conceal, say } from "./log.mjs";
 import { migrate } from "./services/migration.mjs";
-import { Ports, portOf } from "./services/ports.mjs";
+import { Ports } from "./services/ports.mjs";
 import { Programs } from "./services/programs.mjs";
 import { Proxy } from "./proxy/proxy.mjs";
 import { readRelease } from "./release/release.mjs";
@@ -60,7 +60,7 @@ export class Launcher {
 
   /** Holds the port and brings the app up, again and again while that can help. Throws only when it cannot bind. */
   async run() {
-    const port = portOf(this.env);
+    const port = platformPort(this.env);
     const host = bindAddress(this.env);
     await this.proxy.listen(port, host);
     say(`Listening on ${host}:${port} with Node ${process.version}`);

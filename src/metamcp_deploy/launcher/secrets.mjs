@@ -12,11 +12,12 @@ import os from "node:os";
 import path from "node:path";
 import process from "node:process";
 
+import { SECRETS } from "./databases/kinds.mjs";
 import { isKnown } from "./environment.mjs";
 
 export const HANDED_OVER = "--secrets-on-stdin";
 const ENV_START = 50; // field of /proc/<pid>/stat: the address of the environment. Source: proc(5)
-const ALWAYS = ["BETTER_AUTH_SECRET", "DATABRICKS_CLIENT_SECRET", "DATABASE_URL", "PGPASSWORD"];
+const ALWAYS = ["BETTER_AUTH_SECRET", "DATABRICKS_CLIENT_SECRET", ...SECRETS];
 
 /** Names of the environment that hold secrets: the fixed ones and those that the deploy call lists. */
 export function secretNames(env) {

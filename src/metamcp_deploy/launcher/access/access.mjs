@@ -2,7 +2,8 @@
 
 import { credentialsFor } from "./credentials.mjs";
 import { Workspace } from "./workspace.mjs";
-import { database, needsLakebase, workspaceHost } from "../environment.mjs";
+import { databaseTarget, FROM_RESOURCES, isIncomplete, settingsFrom } from "../databases/kinds.mjs";
+import { workspaceHost } from "../environment.mjs";
 import { Failure } from "../failure.mjs";
 import { complain, say } from "../log.mjs";
 
@@ -24,7 +25,7 @@ export class Access {
     this.#grantor = id ? new Workspace({ host: workspaceHost(env), ...other }) : this.#workspace;
   }
 
-  /** Where the database is (see `database` in ../environment.mjs), with a password for it at hand. */
+  /** Where the database is (see `databaseTarget` in databases/kinds.mjs), with a password for it at hand. */
   async database() {
     const target = await this.#target();
     this.#credentials = this.#credentialsFor(target);
@@ -67,7 +68,7 @@ export class Access {
 
   async #target() {
     try {
-      return database({ ...this.env, ...(await this.#attachedDatabase()) }, this.secrets);
+      return databaseTarget({ ...this.env, ...(await this.#attachedDatabase()) }, this.secrets);
     } catch (error) {
       complain(error.message);
       throw error;
@@ -76,9 +77,10 @@ export class Access {
 
   /** For a deployment started by hand in the workspace, where nobody sent it. */
   async #attachedDatabase() {
-    if (!needsLakebase(this.env, this.secrets)) return {};
-    say("Neither LAKEBASE_ENDPOINT nor LAKEBASE_INSTANCE_NAME set; asking the workspace for the app's database resource");
-    return this.#workspace.attachedDatabase(this.env.DATABRICKS_APP_NAME ?? "").catch(untold({}));
+    if (!isIncomplete(this.env, this.secrets)) return {};
+    say(`Neither ${FROM_RESOURCES.join(" nor ")} set; asking the workspace for the app's database resource`);
+    const resources = await this.#workspace.resources(this.env.DATABRICKS_APP_NAME ?? "").catch(untold([]));
+    return settingsFrom(resources);
   }
 
   /** To how many instances the app is scaled, where the workspace can be asked, and tells. */

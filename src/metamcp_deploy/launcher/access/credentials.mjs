@@ -1,5 +1,6 @@
 // The database password for each new connection. Lakebase checks it at login only, and it lives for one hour at most.
 
+import { credentialRequest } from "../databases/kinds.mjs";
 import { Failure } from "../failure.mjs";
 import { complain, conceal, letGo } from "../log.mjs";
 
@@ -82,5 +83,5 @@ export function credentialsFor(target, workspace) {
     conceal(target.password);
     return { password: async () => target.password, renew: async () => {}, stop() {} };
   }
-  return new Credentials(() => workspace.credential(target));
+  return new Credentials(() => workspace.credential(credentialRequest(target)));
 }

@@ -1,7 +1,6 @@
 // The three calls the launcher makes to the workspace, with the app's own principal.
 // Source of paths and fields: the platform's REST reference (OAuth M2M, Lakebase credentials, Apps).
 
-import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { Failure, causeOf } from "../failure.mjs";
@@ -61,19 +60,16 @@ export class Workspace {
     this.#token = { value: "", until: 0 };
   }
 
-  /** A database credential {token, ttl (ms)}: by `endpoint` (autoscaling) or by `instance` (provisioned). */
-  async credential({ endpoint, instance }) {
+  /** A database credential {token, ttl (ms)}; the request is {path, body}, as in databases/kinds.mjs. */
+  async credential({ path, body }) {
     const bearer = await this.token();
     say("Requesting DB credential");
-    const [path, body] = endpoint
-      ? ["/api/2.0/postgres/credentials", { endpoint }]
-      : ["/api/2.0/database/credentials", { request_id: randomUUID(), instance_names: [instance] }];
     const answer = await this.#call("credential", "Failed to generate database credential", path, {
       method: "POST",
       headers: { authorization: `Bearer ${bearer}`, "content-type": "application/json" },
       body: JSON.stringify(body),
     });
-    // `expire_time` of autoscaling credentials, `expiration_time` of provisioned ones.
+    // Each of the two APIs has its own name for the end.
     const { token, expire_time: expires = answer.body.expiration_time } = answer.body;
     if (typeof token !== "string" || !token) {
       complain("Database credential response missing token");
@@ -92,14 +88,9 @@ export class Workspace {
     return typeof url === "string" ? url : "";
   }
 
-  /** What the app's database resource stands for: {LAKEBASE_ENDPOINT} or {LAKEBASE_INSTANCE_NAME}, or nothing. */
-  async attachedDatabase(name) {
-    for (const { postgres, database } of (await this.#app(name)).resources ?? []) {
-      // The endpoint that every branch has; the resource names none.
-      if (postgres?.branch) return { LAKEBASE_ENDPOINT: `${postgres.branch}/endpoints/primary` };
-      if (database?.instance_name) return { LAKEBASE_INSTANCE_NAME: database.instance_name };
-    }
-    return {};
+  /** The app's resources, as the API describes them. */
+  async resources(name) {
+    return (await this.#app(name)).resources ?? [];
   }
 
   async #app(name) {

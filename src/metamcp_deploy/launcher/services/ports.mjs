@@ -1,14 +1,6 @@
-// The port the platform gives, and free ones for the services.
+// Free ports for the services.
 
 import net from "node:net";
-
-/** DATABRICKS_APP_PORT; 8000 is the platform's default. */
-export function portOf(env) {
-  const text = env.DATABRICKS_APP_PORT || "8000";
-  const port = Number(text);
-  if (!Number.isInteger(port) || port < 1 || port > 65535) throw new Error(`DATABRICKS_APP_PORT is ${JSON.stringify(text)}, not a port`);
-  return port;
-}
 
 /** The services' ports on 127.0.0.1. They are chosen before the services start, so another program may take one. */
 export class Ports {

@@ -3,12 +3,13 @@
 import path from "node:path";
 import process from "node:process";
 
+import { SECRETS } from "../databases/kinds.mjs";
 import { backendExtras, serviceEnvironment } from "../environment.mjs";
 import { available, heapOptions } from "./heap-size.mjs";
 import { Service } from "./service.mjs";
 
 // Secrets that stay with the launcher: the backend asks for a password instead, and talks to no workspace.
-const KEPT = /^(DATABRICKS_|METAMCP_DATABASE_|PG|DATABASE_URL$)/;
+const KEPT = /^(DATABRICKS_|METAMCP_DATABASE_|PG)/;
 
 export class Programs {
   /**
@@ -32,7 +33,7 @@ export class Programs {
 
   /** Held until the promise `hold` is done, as the others here. */
   backend(target, password, hold) {
-    const names = Object.keys(this.secrets).filter((name) => !KEPT.test(name));
+    const names = Object.keys(this.secrets).filter((name) => !KEPT.test(name) && !SECRETS.includes(name));
     const extras = backendExtras(this.env, this.secrets);
     return this.#service("backend", "/health", hold, {
       env: () => this.#environment({ ...this.#database(target), ...extras, METAMCP_SERVICE_SECRETS: names.join(",") }),
