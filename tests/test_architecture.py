@@ -120,6 +120,24 @@ def test_files_form_no_circle() -> None:
         raise AssertionError(" → ".join(e.args[1])) from None
 
 
+SCRIPTS = sorted(p for p in SOURCE.rglob("*.mjs") if "sample" not in p.relative_to(SOURCE).parts)
+
+
+def scripts_imported(path: Path) -> set[Path]:
+    """Files beside or around a script that it imports, statically or when it runs."""
+    named = re.findall(r"""(?:\bfrom|\bimport\(?) *["'](\.{1,2}/[^"']+)["']""", path.read_text())
+    return {(path.parent / name).resolve() for name in named}
+
+
+def test_scripts_form_no_circle() -> None:
+    graph = {path.resolve(): scripts_imported(path) for path in SCRIPTS}
+    assert not {path for paths in graph.values() for path in paths if not path.is_file()}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as e:
+        raise AssertionError(" → ".join(path.name for path in e.args[1])) from None
+
+
 # What a stage's output does not depend on: how settings are read (their values are parameters of the stage), how work
 # is run and reported, and what looks at a result without changing it.
 WITHOUT_EFFECT = {

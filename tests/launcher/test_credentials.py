@@ -98,7 +98,7 @@ def test_a_credential_that_is_given_again_stays_out_of_the_log(node: Path, works
     code = f"""
         import {{ Workspace }} from {json.dumps((LAUNCHER / "access/workspace.mjs").as_uri())};
         const workspace = new Workspace({{ host: {json.dumps(workspace.url)}, clientId: "x", clientSecret: "y" }});
-        const same = new Credentials(() => workspace.credential({{ path: "/api/2.0/postgres/credentials", body: {{}} }}));
+        const same = new Credentials(() => workspace.credential({{ path: {json.dumps(CREDENTIAL)}, body: {{}} }}));
         for (let i = 0; i < 3; i++) await same.renew();
         await pass(121_000);
         console.log(JSON.stringify(redact("given-again-marked")));
