@@ -13,9 +13,8 @@ import pytest
 from metamcp_deploy import pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.release import metadata
+from metamcp_deploy.release import metadata, sbom
 from metamcp_deploy.release.build import lockfile
-from metamcp_deploy.release import sbom
 
 LOCK = """
 lockfileVersion: '9.0'

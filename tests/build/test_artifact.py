@@ -16,11 +16,9 @@ import pytest
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.release import artifact
-from metamcp_deploy.stages import deploy
-from metamcp_deploy.stages import full_plan
-from metamcp_deploy.release import releases
+from metamcp_deploy.release import artifact, releases
 from metamcp_deploy.release.build.cache import digests
+from metamcp_deploy.stages import deploy, full_plan
 
 Files = dict[str, bytes]
 

@@ -17,10 +17,10 @@ from metamcp_deploy import events, pipeline, process
 from metamcp_deploy.config.model import App
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import build
 from metamcp_deploy.release import archive
 from metamcp_deploy.release.build import node
 from metamcp_deploy.release.build.cache import Cache, digests
+from metamcp_deploy.stages import build
 
 Write = Callable[[Path, dict[str, str | bytes]], Path]
 PARTS = ("backend", "frontend", "migrations")

@@ -15,9 +15,7 @@ from metamcp_deploy import pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.target import bundle_file
-from metamcp_deploy.target import desired
-from metamcp_deploy.target import manifests
+from metamcp_deploy.target import bundle_file, desired, manifests
 
 ME = "ada@example.com"
 SIZED = {"min_cu": 1, "max_cu": 4, "suspend_after": "never", "history_days": 14}

@@ -11,8 +11,8 @@ import pytest
 
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.project import Project
-from metamcp_deploy.stages import build
 from metamcp_deploy.release.build.cache import Cache, digests
+from metamcp_deploy.stages import build
 
 Write = Callable[[Path, dict[str, str | bytes]], Path]
 

@@ -9,9 +9,7 @@ import pytest
 
 from metamcp_deploy import process
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.release.build import frontend
-from metamcp_deploy.release.build import node
-from metamcp_deploy.release.build import prune
+from metamcp_deploy.release.build import frontend, node, prune
 
 Write = Callable[[Path, dict[str, str | bytes]], Path]
 SERVER = "apps/frontend/server.js"

@@ -16,8 +16,7 @@ import pytest
 import requests
 
 from metamcp_deploy.config.project import Project
-from metamcp_deploy.release.build import frontend
-from metamcp_deploy.release.build import node
+from metamcp_deploy.release.build import frontend, node
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "launcher"))
 

@@ -13,10 +13,9 @@ import pytest
 from metamcp_deploy import events, pipeline, verify
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import build
-from metamcp_deploy.release.build import node
-from metamcp_deploy.release.build import verification
+from metamcp_deploy.release.build import node, verification
 from metamcp_deploy.release.build.work import Work
+from metamcp_deploy.stages import build
 from metamcp_deploy.verify import throwaway
 
 Write = Callable[[Path, dict[str, str | bytes]], Path]

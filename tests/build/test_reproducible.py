@@ -16,11 +16,10 @@ import pytest
 from metamcp_deploy import pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.stages import build
-from metamcp_deploy.release.build import frontend
-from metamcp_deploy.release.build import reproducible
 from metamcp_deploy.release.archive import Entry
+from metamcp_deploy.release.build import frontend, reproducible
 from metamcp_deploy.release.build.reproducible import PLACEHOLDERS, Canonical
+from metamcp_deploy.stages import build
 
 Write = Callable[[Path, dict[str, str | bytes]], Path]
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from serving import paths, statuses, whole
 
 from metamcp_deploy.config.project import Project
-from metamcp_deploy.release.build import frontend
-from metamcp_deploy.release.build import node
+from metamcp_deploy.release.build import frontend, node
 
 
 def build_id(folder: Path) -> str:

@@ -16,10 +16,9 @@ import requests
 from metamcp_deploy import pipeline
 from metamcp_deploy.config.model import Build
 from metamcp_deploy.config.project import Project
-from metamcp_deploy.stages import build
 from metamcp_deploy.release import archive
-from metamcp_deploy.release.build import node
-from metamcp_deploy.release.build import sourcemaps
+from metamcp_deploy.release.build import node, sourcemaps
+from metamcp_deploy.stages import build
 from metamcp_deploy.verify import throwaway
 from metamcp_deploy.verify.container import Container
 

@@ -6,8 +6,7 @@ import pytest
 
 from metamcp_deploy import process
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.release.build import node
-from metamcp_deploy.release.build import toolchain
+from metamcp_deploy.release.build import node, toolchain
 
 
 @pytest.mark.parametrize(

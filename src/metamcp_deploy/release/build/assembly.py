@@ -13,11 +13,8 @@ from typing import Any
 from metamcp_deploy import __version__, fingerprint
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.release import archive
-from metamcp_deploy.release.build import frontend
-from metamcp_deploy.release.build import reproducible
-from metamcp_deploy.release.build import routes
-from metamcp_deploy.release.build import sourcemaps
 from metamcp_deploy.release.archive import Entry
+from metamcp_deploy.release.build import frontend, reproducible, routes, sourcemaps
 
 _DRIZZLE = Path("apps/backend/drizzle")
 

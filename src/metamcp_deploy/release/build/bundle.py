@@ -15,17 +15,13 @@ from metamcp_deploy import __version__, events, fingerprint, resources
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.pipeline import Facts
 from metamcp_deploy.release import metadata
-from metamcp_deploy.release.build import orphans
-from metamcp_deploy.target import manifests
-from metamcp_deploy.release.build import programs
-from metamcp_deploy.release.build import verification
-from metamcp_deploy.release.build import assembly
-from metamcp_deploy.release.build import upstream
+from metamcp_deploy.release.build import assembly, orphans, programs, upstream, verification
+from metamcp_deploy.release.build.assembly import Origin
 from metamcp_deploy.release.build.cache import Cache, digests
 from metamcp_deploy.release.build.node import Node
-from metamcp_deploy.release.placing import placed
-from metamcp_deploy.release.build.assembly import Origin
 from metamcp_deploy.release.build.work import Work, built_key, dependencies_key
+from metamcp_deploy.release.placing import placed
+from metamcp_deploy.target import manifests
 
 _PACKED = "packed"
 _LOG = "build.log"

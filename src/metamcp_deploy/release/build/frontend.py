@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.release.build import loading
-from metamcp_deploy.release.build import prune
 from metamcp_deploy.release.archive import Entry
+from metamcp_deploy.release.build import loading, prune
 
 APP = "apps/frontend"
 ENTRY = f"{APP}/server.js"

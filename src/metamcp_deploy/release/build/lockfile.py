@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.release.build import frontend
-from metamcp_deploy.release.build import programs
-from metamcp_deploy.release.build import prune
+from metamcp_deploy.release.build import frontend, programs, prune
 
 ROOTS = (programs.BACKEND, frontend.APP)
 _LINK = "link:"

@@ -19,8 +19,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.release.build import frontend
 from metamcp_deploy.release.archive import Entry
+from metamcp_deploy.release.build import frontend
 
 SCRIPT = Path(__file__).with_name("reproducible.mjs")
 PLACE = "/metamcp"  # stands for the folder it was built in, which says who built it and where

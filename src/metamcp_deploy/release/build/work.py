@@ -18,10 +18,7 @@ from typing import Any
 
 from metamcp_deploy import events, fingerprint, pipeline, resources
 from metamcp_deploy.config.project import Project
-from metamcp_deploy.release.build import frontend
-from metamcp_deploy.release.build import programs
-from metamcp_deploy.release.build import reproducible
-from metamcp_deploy.release.build import upstream
+from metamcp_deploy.release.build import frontend, programs, reproducible, upstream
 from metamcp_deploy.release.build.node import Node
 from metamcp_deploy.release.build.toolchain import Pnpm, make_bin, ready_pnpm
 
