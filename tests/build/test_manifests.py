@@ -9,7 +9,7 @@ from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.target import manifests
+from metamcp_deploy.target import app_yaml, databricks_yml, rendering
 
 
 def settings(target: str, **more: Any) -> Settings:
@@ -40,12 +40,12 @@ def project(folder: Path, *targets: Settings, **more: Any) -> Project:
 
 
 def rendered(folder: Path, *targets: Settings) -> dict[str, Any]:
-    return yaml.safe_load(manifests.databricks_yml(project(folder, *targets)))  # type: ignore[no-any-return]
+    return yaml.safe_load(databricks_yml.text(project(folder, *targets)))  # type: ignore[no-any-return]
 
 
 def test_app_yaml_starts_the_launcher_and_names_no_target(tmp_path: Path) -> None:
-    text = manifests.app_yaml(project(tmp_path, DEV, PROD))
-    assert text == manifests.app_yaml(project(tmp_path, LOCAL))
+    text = app_yaml.text(project(tmp_path, DEV, PROD))
+    assert text == app_yaml.text(project(tmp_path, LOCAL))
     document = yaml.safe_load(text)
     assert document["command"] == ["node", "start.mjs"]
     assert {"name": "BETTER_AUTH_SECRET", "valueFrom": "better-auth-secret"} in document["env"]
@@ -98,7 +98,7 @@ def test_no_login_can_be_for_the_host_of_an_embedded_target(tmp_path: Path) -> N
 @pytest.mark.parametrize("value", ["${BETTER_AUTH_SECRET}", "x{{ y }}"])
 def test_a_placeholder_in_a_setting_is_named(tmp_path: Path, value: str) -> None:
     with pytest.raises(DeployError) as e:
-        manifests.databricks_yml(project(tmp_path, settings("dev", app={"env": {"X": value}})))
+        databricks_yml.text(project(tmp_path, settings("dev", app={"env": {"X": value}})))
     assert e.value.code is Code.CONFIG_INVALID
     assert "app.env.X of target dev" in e.value.message
 
@@ -125,7 +125,7 @@ def own_template(folder: Path, name: str, text: str) -> Project:
 )
 def test_a_users_app_yaml_is_checked(tmp_path: Path, text: str, named: str) -> None:
     with pytest.raises(DeployError) as e:
-        manifests.app_yaml(own_template(tmp_path, "bundle/app/app.yaml", text))
+        app_yaml.text(own_template(tmp_path, "bundle/app/app.yaml", text))
     assert e.value.code is Code.BUNDLE_INVALID
     assert named in e.value.message
 
@@ -143,17 +143,17 @@ def test_a_users_app_yaml_is_checked(tmp_path: Path, text: str, named: str) -> N
 )
 def test_a_users_databricks_yml_is_checked(tmp_path: Path, text: str, named: str) -> None:
     with pytest.raises(DeployError) as e:
-        manifests.databricks_yml(own_template(tmp_path, "bundle/databricks.yml", text))
+        databricks_yml.text(own_template(tmp_path, "bundle/databricks.yml", text))
     assert e.value.code is Code.BUNDLE_INVALID
     assert named in e.value.message
 
 
 def test_a_secrets_value_stops_the_build_without_being_told(tmp_path: Path) -> None:
     known = project(tmp_path, DEV, secrets={"BETTER_AUTH_SECRET": Secret("correct-horse-battery")})
-    manifests.check_secrets(known, {"app/app.yaml": b"command"})
+    rendering.check_secrets(known, {"app/app.yaml": b"command"})
     with pytest.raises(DeployError) as e:
-        manifests.check_secrets(known, {"app/app.yaml": b"x: correct-horse-battery"})
+        rendering.check_secrets(known, {"app/app.yaml": b"x: correct-horse-battery"})
     assert "app/app.yaml" in e.value.message
     assert "BETTER_AUTH_SECRET" in e.value.message
     assert "horse" not in str(e.value.as_dict())
-    manifests.check_secrets(replace(known, secrets={"SHORT": Secret("x")}), {"app/app.yaml": b"x"})
+    rendering.check_secrets(replace(known, secrets={"SHORT": Secret("x")}), {"app/app.yaml": b"x"})

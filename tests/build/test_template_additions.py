@@ -1,8 +1,9 @@
-"""databricks.yml: valid for the official command line, and read back as what the settings want."""
+"""databricks.yml: valid for the official command line, and what a template of the user adds."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from metamcp_deploy import pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.target import bundle_file, desired, manifests
+from metamcp_deploy.target import databricks_yml, desired
+from metamcp_deploy.target.variables import EnvVar
 
 ME = "ada@example.com"
 SIZED = {"min_cu": 1, "max_cu": 4, "suspend_after": "never", "history_days": 14}
@@ -53,19 +55,19 @@ def project(folder: Path, target: str, **more: Any) -> Project:
 
 
 def rendered(made: Project) -> Project:
-    (made.bundle / "databricks.yml").write_text(manifests.databricks_yml(made))
+    (made.bundle / "databricks.yml").write_text(databricks_yml.text(made))
     return made
 
 
 def test_the_official_command_line_would_take_it(tmp_path: Path) -> None:
-    document = yaml.safe_load(manifests.databricks_yml(project(tmp_path, "all")))
+    document = yaml.safe_load(databricks_yml.text(project(tmp_path, "all")))
     Draft202012Validator(SCHEMA).validate(document)
     assert set(document["targets"]) == set(TARGETS)
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_what_is_read_is_what_the_settings_want(tmp_path: Path, target: str) -> None:
-    found = bundle_file.read(rendered(project(tmp_path, target)), ME)
+    found = databricks_yml.read(rendered(project(tmp_path, target)), ME)
     root = "/Workspace/Shared/gateway" if target == "all" else f"/Workspace/Users/{ME}/.bundle/"
     assert found.root.startswith(root)
     assert found == desired.of(project(tmp_path, target).settings, found.root)
@@ -73,10 +75,10 @@ def test_what_is_read_is_what_the_settings_want(tmp_path: Path, target: str) -> 
 
 
 def test_what_others_manage_is_named_and_not_listed(tmp_path: Path) -> None:
-    target = yaml.safe_load(manifests.databricks_yml(project(tmp_path, "theirs")))["targets"]["theirs"]
+    target = yaml.safe_load(databricks_yml.text(project(tmp_path, "theirs")))["targets"]["theirs"]
     assert target["resources"] == {}
     half = project(tmp_path, "theirs", app=Settings.model_validate({"target": "x"}).app)
-    resources = yaml.safe_load(manifests.databricks_yml(half))["targets"]["theirs"]["resources"]
+    resources = yaml.safe_load(databricks_yml.text(half))["targets"]["theirs"]["resources"]
     assert list(resources) == ["apps"]
     attached = resources["apps"]["metamcp"]["resources"]
     assert attached[0]["postgres"]["database"] == "projects/metamcp/branches/production/databases/metamcp-app"
@@ -85,17 +87,17 @@ def test_what_others_manage_is_named_and_not_listed(tmp_path: Path) -> None:
 
 def test_a_file_of_other_settings_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DeployError, match="There is no") as caught:
-        bundle_file.read(project(tmp_path, "all"), ME)
+        databricks_yml.read(project(tmp_path, "all"), ME)
     assert "metamcp-deploy build -t all" in caught.value.hint
     rendered(project(tmp_path, "all"))
     changed = Settings.model_validate({"target": "x", "app": {"compute_size": "LARGE"}}).app
     with pytest.raises(DeployError, match="is not what the settings of target all say now") as caught:
-        bundle_file.read(project(tmp_path, "all", app=changed), ME)
+        databricks_yml.read(project(tmp_path, "all", app=changed), ME)
     assert caught.value.code is Code.STAGE_MISSING
     record = {"fingerprint": {"archive": "x"}, "facts": {}}
     pipeline.write_atomically(tmp_path / "build" / "state" / "build.json", json.dumps(record))
     with pytest.raises(DeployError) as caught:
-        bundle_file.read(project(tmp_path, "all", app=changed), ME)
+        databricks_yml.read(project(tmp_path, "all", app=changed), ME)
     assert "--from FILE" in caught.value.hint
 
 
@@ -109,12 +111,49 @@ def with_template(folder: Path, before: str, after: str) -> Project:
 
 
 def test_a_users_template_counts(tmp_path: Path) -> None:
-    more = "\n".join(f"{' ' * 14}- {{name: {n}, value: '1'}}" for n in ("MORE",))
-    made = with_template(tmp_path, "            env:\n", f"            env:\n{more}\n")
-    assert bundle_file.read(made, ME).app.environment("https://a.example.com")[1] == {
-        "name": "MORE",
-        "value": "1",
+    made = with_template(
+        tmp_path, "            env:\n", f"            env:\n{' ' * 14}- {{name: MORE, value: '1'}}\n"
+    )
+    found, stated = (
+        databricks_yml.read(made, ME),
+        desired.of(made.settings, f"/Workspace/Users/{ME}/.bundle/metamcp/plain"),
+    )
+    assert found.app.env == (*stated.app.env, EnvVar("MORE", value="1"))
+    assert replace(found, app=stated.app) == stated
+
+
+def test_a_users_template_adds_a_resource_permissions_and_fields(tmp_path: Path) -> None:
+    scope = "${resources.secret_scopes.secrets.name}"
+    made = with_template(
+        tmp_path,
+        *("          source_code_path", "          user_api_scopes: [sql]\n          source_code_path"),
+    )
+    assert databricks_yml.read(made, ME).app.user_api_scopes == ("sql",)
+    path = tmp_path / "templates" / "bundle" / "databricks.yml"
+    text = path.read_text()
+    more = f"{{name: more, secret: {{scope: '{scope}', key: MORE, permission: READ}}}}"
+    text = text.replace(
+        "{{ t.app | indent(10) }}",
+        "{{ t.app | replace('resources:', 'resources:\\n- " + more.replace("'", "\\'") + "') | indent(10) }}",
+    )
+    text = text.replace("branch_id:", "ttl: 5s\n          branch_id:")
+    grant = "permissions: [{level: CAN_USE, user_name: '${workspace.current_user.userName}'}]"
+    text = text.replace(
+        "{{ t.lakebase.project | indent(10) }}", "{{ t.lakebase.project | indent(10) }}\n          " + grant
+    )
+    text = text.replace(
+        "{{ t.scope | indent(10) }}",
+        "{{ t.scope | indent(10) }}\n          " + grant.replace("CAN_USE", "READ"),
+    )
+    path.write_text(text)
+    found = databricks_yml.read(rendered(made), ME)
+    assert found.app.resources[-1] == {
+        "name": "more",
+        "secret": {"scope": "metamcp", "key": "MORE", "permission": "READ"},
     }
+    assert found.secrets.keys == {"BETTER_AUTH_SECRET", "MORE"}
+    assert found.secrets.permissions == ({"level": "READ", "user_name": ME},)
+    assert found.database.permissions == ({"level": "CAN_USE", "user_name": ME},)
 
 
 @pytest.mark.parametrize(
@@ -128,12 +167,22 @@ def test_a_users_template_counts(tmp_path: Path) -> None:
             "root_path: /Workspace/Shared/other",
             "workspace.root_path is",
         ),
-        ("branch_id: {{ t.lakebase.branch_id | tojson }}", "branch_id: other", "database is"),
+        ("branch_id: {{ t.lakebase.branch_id | tojson }}", "branch_id: other", "branch_id is other"),
+        (
+            "postgres_database: {{ t.lakebase.database | tojson }}",
+            "postgres_database: x",
+            "is x, and the settings",
+        ),
+        (
+            "            env:\n",
+            "            env:\n" + " " * 14 + "- {name: TRANSFORM_LOCALHOST_TO_DOCKER_INTERNAL, value: x}\n",
+            "INTERNAL.value is x",
+        ),
         ("resources.postgres_roles.owner.id", "resources.postgres_roles.nobody.id", "postgres_roles.nobody"),
     ],
 )
 def test_a_template_that_asks_for_what_cannot_be(tmp_path: Path, before: str, after: str, said: str) -> None:
     with pytest.raises(DeployError) as caught:
-        bundle_file.read(with_template(tmp_path, before, after), ME)
+        databricks_yml.read(with_template(tmp_path, before, after), ME)
     assert caught.value.code is Code.BUNDLE_INVALID
     assert said in caught.value.message

@@ -111,7 +111,7 @@ def test_an_older_ledger_is_read(project: Project) -> None:
 def test_what_shows_late_in_a_project_of_others_is_not_claimed(project: Project) -> None:
     site = session.site(project)
     wanted = desired.of(project.settings, site.root)
-    assert isinstance(wanted.database, databases.Lakebase)
+    assert isinstance(wanted.database, databases.Autoscaling)
     site.workspace.lakebase.create(wanted.database.project, wanted.database.project_spec)
     part = LakebasePart(Context(site, wanted), wanted.database)
     part.look()

@@ -9,6 +9,7 @@ import pytest
 from metamcp_deploy.deployments import rollback_target, schema_changes
 from metamcp_deploy.deployments.records import Record
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.target import databases
 
 HISTORY = "metamcp-deploy history -t dev"
 PRODUCTION = "projects/p/branches/production/databases/d"
@@ -145,4 +146,4 @@ def test_what_was_not_recorded_is_not_guessed() -> None:
     ],
 )
 def test_databases_of_each_kind(resource: dict[str, Any], name: str) -> None:
-    assert schema_changes.database([resource]) == name
+    assert databases.attached([resource]).identity == name

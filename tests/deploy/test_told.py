@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from metamcp_deploy.config.model import App, Settings
 from metamcp_deploy.local.identity import USER
-from metamcp_deploy.target import desired
+from metamcp_deploy.target import environment
 
 
 def told(settings: Settings) -> dict[str, str | None]:
-    return {v.name: v.value for v in desired.environment(settings, "https://app.example.com")}
+    return {v.name: v.value for v in environment.environment(settings, "https://app.example.com")}
 
 
 def test_operators_and_contact_travel() -> None:
@@ -20,7 +20,7 @@ def test_operators_and_contact_travel() -> None:
 
 
 def test_the_embedded_workspaces_user_operates_its_apps() -> None:
-    assert desired.LOCAL_OPERATOR == USER
+    assert environment.LOCAL_OPERATOR == USER
     assert told(Settings(target="local", embedded=True))["METAMCP_OPERATORS"] == USER
     stated = Settings(target="local", embedded=True, app=App(operators=("oncall@example.com",)))
     assert told(stated)["METAMCP_OPERATORS"] == "oncall@example.com"

@@ -12,7 +12,7 @@ from typing import Any
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
-from metamcp_deploy.target import manifests
+from metamcp_deploy.target import databricks_yml
 
 APP = """\
 import http from "node:http";
@@ -65,7 +65,7 @@ def write_bundle(project: Project, text: str = APP, journal: Sequence[str] = ())
 
 def write_databricks_yml(project: Project) -> None:
     """What `build` does when nothing but settings changed."""
-    (project.bundle / manifests.FILE).write_text(manifests.databricks_yml(project))
+    (project.bundle / databricks_yml.FILE).write_text(databricks_yml.text(project))
 
 
 def settings(**changes: Any) -> Settings:

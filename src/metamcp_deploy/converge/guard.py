@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from metamcp_deploy.deployments import schema_changes
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.target import ledger
+from metamcp_deploy.target import databases, ledger
 
 if TYPE_CHECKING:
     from metamcp_deploy.workspace import Workspace
@@ -29,16 +28,14 @@ def hold(
     Raises:
         DeployError: CONFIG_CONFLICT, with both ways to decide.
     """
-    present = schema_changes.database(app.resources)
-    branch = present.partition("/databases/")[0]
-    if present == schema_changes.database(resources) or not ledger.read(workspace.files, root).has(
-        "branches", branch
-    ):
+    present, wanted = databases.attached(app.resources), databases.attached(resources)
+    branch = present.branch_name or ""
+    if present.identity == wanted.identity or not ledger.read(workspace.files, root).has("branches", branch):
         return
     raise DeployError(
         Code.CONFIG_CONFLICT,
         f"The app {app.name} runs on the branch {branch}, to which a rollback took its data back; the settings "
-        f"name {schema_changes.database(resources) or 'an external database'}. What was written since the rollback is "
+        f"name {wanted.identity or 'an external database'}. What was written since the rollback is "
         "on that branch alone.",
         hint=f"To stay with it, set database.branch: {branch.rsplit('/', 1)[1]} for target {target}. To return to the "
         f"newer data: metamcp-deploy rollback DEPLOYMENT -t {target}, one that ran on it (metamcp-deploy history -t "

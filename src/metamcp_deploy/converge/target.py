@@ -20,7 +20,7 @@ from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import Change, Plan
 from metamcp_deploy.release import releases
 from metamcp_deploy.target import ledger, session
-from metamcp_deploy.target.databases import Instance, Lakebase
+from metamcp_deploy.target.databases import Autoscaling, Provisioned
 from metamcp_deploy.target.desired import Desired
 from metamcp_deploy.target.ledger import Ledger
 from metamcp_deploy.target.site import Site
@@ -173,9 +173,9 @@ class Target:
 
 def _database(context: Context) -> tuple[Part, ...]:
     wanted = context.desired.database
-    if isinstance(wanted, Lakebase):
+    if isinstance(wanted, Autoscaling):
         return (LakebasePart(context, wanted),)
-    return (InstancePart(context, wanted),) if isinstance(wanted, Instance) else ()
+    return (InstancePart(context, wanted),) if isinstance(wanted, Provisioned) else ()
 
 
 def _differs(part: Part) -> bool:

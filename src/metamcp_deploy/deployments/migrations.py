@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from metamcp_deploy import events
-from metamcp_deploy.deployments import point_in_time, records, schema_changes
+from metamcp_deploy.deployments import point_in_time, records
 from metamcp_deploy.deployments.records import Wanted
+from metamcp_deploy.target import databases
+from metamcp_deploy.target.databases import Database
 from metamcp_deploy.target.site import Site
 
 
@@ -26,8 +28,8 @@ def told(site: Site, wanted: Wanted, about: Mapping[str, Any]) -> None:
     before = next(iter(records.newest(site.workspace, site.root, 1)), None)
     if before is None or names is None or before.migrations is None:
         return
-    database = schema_changes.database(wanted.resources)
-    if database != schema_changes.database(before.resources):
+    database = databases.attached(wanted.resources)
+    if database.identity != databases.attached(before.resources).identity:
         return
     if ahead := [name for name in before.migrations if name not in names]:
         text = f"The database holds {', '.join(ahead)}, which this release does not know: it runs on the newer schema."
@@ -36,13 +38,13 @@ def told(site: Site, wanted: Wanted, about: Mapping[str, Any]) -> None:
         _way_back(site, ", ".join(new), database)
 
 
-def _way_back(site: Site, names: str, database: str) -> None:
-    project, found, _ = database.partition("/branches/")
-    if not found:
+def _way_back(site: Site, names: str, database: Database) -> None:
+    project = database.holder
+    if not database.branch_name:
         text = f"This release brings the migrations {names}. Of this kind of database no earlier state can be had."
         events.emit(events.Warned(text, "Where its data matter, make a backup first."))
         return
-    kept = point_in_time.kept_seconds(site.workspace.lakebase.find(project))
+    kept = point_in_time.kept_seconds(database.find(site.workspace))
     if not kept:
         text = f"This release brings the migrations {names}, and {project} tells no history to go back to."
         events.emit(

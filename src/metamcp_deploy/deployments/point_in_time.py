@@ -15,13 +15,13 @@ from metamcp_deploy.deployments.rollback_target import SUCCEEDED
 from metamcp_deploy.deployments.schema_changes import Moved
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import OURS, Action, Change
-from metamcp_deploy.target import ledger
+from metamcp_deploy.target import databases, ledger
+from metamcp_deploy.target.databases import Database
 from metamcp_deploy.target.site import Site
 
 if TYPE_CHECKING:
     from metamcp_deploy.workspace import Workspace
 
-_DATABASE = re.compile(r"(projects/[^/]+)/branches/[^/]+/databases/[^/]+")
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
 
 
@@ -51,8 +51,7 @@ class Past:
 
     def resources(self, before: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """The app's resources, with this branch in place of its source."""
-        at = {"branch": self.branch, "database": self.database}
-        return [{**r, "postgres": {**r["postgres"], **at}} if "postgres" in r else r for r in before]
+        return [databases.moved(resource, self.branch) for resource in before]
 
     def told(self) -> dict[str, str]:
         """What the record of the deployment keeps."""
@@ -71,12 +70,9 @@ def find(site: Site, target: Record, moved: Moved, records: Sequence[Record]) ->
     Raises:
         DeployError: NO_WAY_BACK, when there is no such moment, or the project's history does not reach it.
     """
-    workspace, postgres = (
-        site.workspace,
-        next((r["postgres"] for r in target.resources if "postgres" in r), None),
-    )
-    match = _DATABASE.fullmatch(str(postgres["database"])) if postgres else None
-    if postgres is None or match is None:
+    workspace, database = site.workspace, databases.attached(target.resources)
+    source = database.branch_name
+    if not source:
         raise _impossible(
             f"Deployment {target.deployment} ran on a database that is not Lakebase autoscaling, of which no branch "
             "can be made.",
@@ -88,11 +84,10 @@ def find(site: Site, target: Record, moved: Moved, records: Sequence[Record]) ->
             f"No deployment after {target.deployment} tells the moment before its migrations ran.",
             "Go back with --keep-database, or make a branch by hand and name it as database.branch.",
         )
-    _reaches(workspace, match[1], at)
-    branch = _name(match[1], at, records)
+    _reaches(workspace, database, at)
+    branch = _name(database.holder, at, records)
     there = workspace.lakebase.find(branch) is not None
-    database = f"{branch}/databases/{match[0].rsplit('/', 1)[1]}"
-    return Past(str(postgres["branch"]), branch, at, database, there)
+    return Past(source, branch, at, database.on_branch(branch).identity, there)
 
 
 def _name(project: str, at: str, records: Sequence[Record]) -> str:
@@ -103,16 +98,17 @@ def _name(project: str, at: str, records: Sequence[Record]) -> str:
     return next(name for name in names if name not in used)
 
 
-def _reaches(workspace: Workspace, project: str, at: str) -> None:
+def _reaches(workspace: Workspace, database: Database, at: str) -> None:
     """Whether the project still knows the moment; where it does not say, the branch's creation will."""
-    days = kept_seconds(workspace.lakebase.find(project))
+    days = kept_seconds(database.find(workspace))
     if days is None:
         return
     moment = datetime.fromisoformat(at).timestamp()
     now = workspace.files.time() or time.time()
     if moment < now - days:
         raise _impossible(
-            f"{project} keeps {days / 86400:g} days of history, and {at} is {(now - moment) / 86400:.1f} days ago.",
+            f"{database.holder} keeps {days / 86400:g} days of history, and {at} is {(now - moment) / 86400:.1f} days "
+            "ago.",
             "Go back with --keep-database. For the next time: database.history_days reaches up to 35.",
         )
 

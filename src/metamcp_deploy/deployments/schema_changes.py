@@ -6,11 +6,11 @@ on it, also of one that failed: nobody else knows how far it came.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from metamcp_deploy.deployments.records import Record
+from metamcp_deploy.target.databases import attached
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def since(target: Record, records: Sequence[Record]) -> Moved:
     later = [
         r
         for r in reversed(records)
-        if r.at > target.at and database(r.resources) == database(target.resources)
+        if r.at > target.at and attached(r.resources).identity == attached(target.resources).identity
     ]
     moving = [r for r in later if r.release != target.release]
     if not moving:
@@ -53,13 +53,3 @@ def since(target: Record, records: Sequence[Record]) -> Moved:
     names = dict.fromkeys(n for r in moving for n in r.migrations or () if n not in known)
     bringing = (r for r in moving if r.migrations is None or not known.issuperset(r.migrations))
     return Moved(tuple(names), untold, next(bringing, later[0]))
-
-
-def database(resources: Iterable[Mapping[str, Any]]) -> str:
-    """What identifies the database among an app's resources; empty for an external one."""
-    for resource in resources:
-        if found := resource.get("postgres"):
-            return str(found["database"])
-        if found := resource.get("database"):
-            return f"{found['instance_name']}/{found['database_name']}"
-    return ""

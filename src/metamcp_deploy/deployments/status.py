@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy import health
-from metamcp_deploy.deployments import access, history, records, schema_changes
+from metamcp_deploy.deployments import access, history, records
 from metamcp_deploy.deployments.history import Entry
+from metamcp_deploy.target import databases
 from metamcp_deploy.target.site import Site
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def look(site: Site) -> Status:
             root=site.root,
             running=entries[0].result(),
             pending=entries[1].result(),
-            database=schema_changes.database(app.resources),
+            database=databases.attached(app.resources).identity,
             lock=held.result(),
             health=asked.result(),
         )

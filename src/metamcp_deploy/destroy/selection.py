@@ -11,7 +11,6 @@ from metamcp_deploy.deployments import records
 from metamcp_deploy.deployments.records import Record
 from metamcp_deploy.plan import ELSEWHERE, OURS, Action, Change, Plan
 from metamcp_deploy.target import desired, ledger
-from metamcp_deploy.target.databases import Instance, Lakebase
 from metamcp_deploy.target.ledger import Ledger
 from metamcp_deploy.target.site import Site
 
@@ -174,12 +173,10 @@ def _unclear(site: Site, made: Ledger) -> Iterator[Change]:
 
 
 def _is_former(wanted: Desired, thing: Thing) -> bool:
-    now = {wanted.app.name} if thing.what in APPS else {wanted.secrets.scope}
-    if isinstance(wanted.database, Instance) and thing.what in DATABASE:
-        now = {wanted.database.name}
-    elif thing.what in DATABASE:
-        now = {wanted.database.project} if isinstance(wanted.database, Lakebase) else set()
-    return not any(f"{thing.name}/".startswith(f"{name}/") for name in now)
+    now = wanted.app.name if thing.what in APPS else wanted.secrets.scope
+    if thing.what in DATABASE:
+        now = wanted.database.holder
+    return not now or not f"{thing.name}/".startswith(f"{now}/")
 
 
 def _apps(site: Site, made: Ledger, app: App | None) -> Iterator[Thing]:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.preflight.access import Seen, granting, judged, readable
 from metamcp_deploy.preflight.needs import Check, State
 from metamcp_deploy.preflight.scene import ONLY_AN_ATTEMPT, Scene
-from metamcp_deploy.target.databases import External, Lakebase
-
-if TYPE_CHECKING:
-    from metamcp_deploy.target.databases import Instance
+from metamcp_deploy.target.access_lists import AccessList
 
 
 def look(scene: Scene) -> list[Check]:
     """Both rows; none for an external database."""
-    wanted = scene.desired.database
-    if isinstance(wanted, External):
+    wanted, access = scene.desired.database, scene.desired.database.access_list
+    if access is None:
         return []
-    kind, name, thing = _named(wanted)
-    command = granting(scene.person, kind, name, "CAN_MANAGE")
+    thing = f"{access.label} {access.name}"
+    command = granting(scene.person, access.api, access.name, "CAN_MANAGE")
     try:
-        seen = _seen(scene, _found(scene, wanted), kind, name).about(thing)
+        seen = _seen(scene, wanted.find(scene.workspace), access).about(thing)
     except DeployError as e:
         if e.code is Code.FEATURE_MISSING:
             return [scene.check("lakebase", Seen(State.MISSING, e.message), thing=wanted.kind)]
@@ -36,23 +33,10 @@ def look(scene: Scene) -> list[Check]:
     ]
 
 
-def _named(wanted: Lakebase | Instance) -> tuple[str, str, str]:
-    """Kind of its access list, id there, and what people call it."""
-    if isinstance(wanted, Lakebase):
-        name = wanted.project.removeprefix("projects/")
-        return "database-projects", name, f"Lakebase project {name}"
-    return "database-instances", wanted.name, f"database instance {wanted.name}"
-
-
-def _found(scene: Scene, wanted: Lakebase | Instance) -> dict[str, Any] | None:
-    if isinstance(wanted, Lakebase):
-        return scene.workspace.lakebase.find(wanted.project)
-    return scene.workspace.instances.find(wanted.name)
-
-
-def _seen(scene: Scene, found: dict[str, Any] | None, kind: str, name: str) -> Seen:
+def _seen(scene: Scene, found: dict[str, Any] | None, access: AccessList) -> Seen:
+    name = access.name
     if found is None and not scene.desired.database.managed:
-        ask = f"Please make the {kind.replace('-', ' ').removesuffix('s')} {name} in {scene.workspace.host}."
+        ask = f"Please make the {access.api.replace('-', ' ').removesuffix('s')} {name} in {scene.workspace.host}."
         return Seen(State.MISSING, "not there, and `database.managed: false` leaves it to its owner", ask)
     if found is None:
         if scene.person.admin:
@@ -65,7 +49,7 @@ def _seen(scene: Scene, found: dict[str, Any] | None, kind: str, name: str) -> S
     grants = bool(scene.desired.database.permissions)
     if scene.attached and not grants:
         return Seen(State.HAD, "there, and attached to the app")
-    granted = readable(scene.person, lambda: scene.workspace.permissions.granted(kind, name))
+    granted = readable(scene.person, lambda: scene.workspace.permissions.granted(access.api, name))
     if grants and granted is None and not scene.person.admin:
         return Seen(State.MISSING, "you may not read its access list, as `database.permissions` needs")
     return judged(scene.person, granted, "CAN_MANAGE")

@@ -9,8 +9,7 @@ from metamcp_deploy.config.project import Project
 from metamcp_deploy.converge.parts import app_fields
 from metamcp_deploy.preflight.access import Person, Seen
 from metamcp_deploy.preflight.needs import NEEDS, Check, State
-from metamcp_deploy.target import desired, locate
-from metamcp_deploy.target.databases import Database, External, Instance, Lakebase
+from metamcp_deploy.target import databases, desired, locate
 from metamcp_deploy.target.desired import Desired, Secrets
 from metamcp_deploy.target.site import root
 
@@ -81,21 +80,9 @@ def wanted(project: Project, app: App | None, me: str) -> Desired:
         found,
         root=(locate.root_of(app) if app else None) or "",
         app=replace(found.app, resources=tuple(resources), permissions=()),
-        database=_database(found, resources),
+        database=databases.attached(resources),
         secrets=_secrets(resources),
     )
-
-
-def _database(found: Desired, resources: list[dict[str, dict[str, str]]]) -> Database:
-    for resource in resources:
-        if "postgres" in resource:
-            branch = resource["postgres"].get("branch", "")
-            project = "/".join(branch.split("/")[:2])
-            paths = (project, branch, f"{branch}/endpoints/primary", resource["postgres"].get("database", ""))
-            return Lakebase(True, *paths, postgres_name="")
-        if "database" in resource:
-            return Instance(True, resource["database"].get("instance_name", ""), "", "")
-    return External()
 
 
 def _secrets(resources: list[dict[str, dict[str, str]]]) -> Secrets:

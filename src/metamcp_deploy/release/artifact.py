@@ -22,7 +22,7 @@ from metamcp_deploy.release.build import bundle
 from metamcp_deploy.release.build.cache import digests
 from metamcp_deploy.release.placing import placed
 from metamcp_deploy.release.releases import Release
-from metamcp_deploy.target import manifests
+from metamcp_deploy.target import databricks_yml
 
 
 def write(project: Project, to: Path) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def step(project: Project, source: Path) -> pipeline.Step:
     return pipeline.Step(
         name="build",
         inputs={"archive": digest},
-        params={"databricks.yml": fingerprint.of_value(manifests.databricks_yml(project))},
+        params={"databricks.yml": fingerprint.of_value(databricks_yml.text(project))},
         outputs=(project.bundle,),
         run=lambda: take(project, source),
         summary=lambda facts: f"release {facts['release']} from {source.name}, {facts['files']} files",
@@ -103,7 +103,7 @@ def take(project: Project, source: Path) -> pipeline.Facts:
         for name, content in found.files.items():
             (fresh / name).write_bytes(content)
         # What the targets of these settings have, not those of whoever built the file.
-        (fresh / manifests.FILE).write_text(manifests.databricks_yml(project), encoding="utf-8")
+        (fresh / databricks_yml.FILE).write_text(databricks_yml.text(project), encoding="utf-8")
         contents = digests(fresh)
     sizes = [len(content) for name, content in found.files.items() if name.startswith("app/")]
     return {

@@ -15,7 +15,7 @@ from metamcp_deploy.deployments.schema_changes import Moved
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import OURS, Action, Change, Difference, Plan
 from metamcp_deploy.release import releases
-from metamcp_deploy.target import desired, locate
+from metamcp_deploy.target import databases, desired, locate
 from metamcp_deploy.target.site import Site
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Way:
         return Plan((*made, Change(Action.DEPLOY, "deployment", self.target.deployment, OURS, why, fields)))
 
     def _database(self) -> tuple[Change, ...]:
-        name = schema_changes.database(self.wanted.resources) or "external"
+        name = databases.attached(self.wanted.resources).identity or "external"
         why = (
             f"keeps {', '.join(self.moved.names)}, which the older release does not know"
             if self.moved.names

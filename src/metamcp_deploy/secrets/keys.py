@@ -12,8 +12,8 @@ from metamcp_deploy.converge.parts.scope import lack_hint, uses
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import ELSEWHERE, Action, Change, Plan
 from metamcp_deploy.target import ledger, locate, session
-from metamcp_deploy.target.environment import AUTH_RESOURCE
 from metamcp_deploy.target.site import Site
+from metamcp_deploy.target.variables import AUTH_RESOURCE
 
 if TYPE_CHECKING:
     from metamcp_deploy.workspace.secrets import Scope

@@ -12,7 +12,7 @@ from metamcp_deploy.converge.parts.deployment import DeploymentPart
 from metamcp_deploy.deployments import records
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.release import releases
-from metamcp_deploy.target import bundle_file, protection, session
+from metamcp_deploy.target import databricks_yml, protection, session
 from metamcp_deploy.target.desired import Desired
 from metamcp_deploy.target.site import Site
 
@@ -98,7 +98,7 @@ def _sent(site: Site, bundle: pipeline.Facts) -> str:
 
 def _desired(site: Site, bundle: pipeline.Facts | None) -> Desired:
     """The settings of now; those of an earlier release are not in the bundle, and need none."""
-    read = bundle_file.read if bundle else bundle_file.rendered
+    read = databricks_yml.read if bundle else databricks_yml.current
     return read(site.project, site.workspace.me)
 
 

@@ -12,7 +12,7 @@ from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.pipeline import Facts, Step
 from metamcp_deploy.release import metadata
 from metamcp_deploy.release.build import assembly, bundle, node, toolchain
-from metamcp_deploy.target import manifests
+from metamcp_deploy.target import app_yaml, databricks_yml
 from metamcp_deploy.upstream import advisories
 
 # What shapes a release, below the package. app.yaml and databricks.yml are parameters of the stage.
@@ -74,8 +74,8 @@ def _plan(project: Project) -> bundle.Plan:
         node=found,
         pnpm=pnpm,
         origin=origin,
-        app_yaml=manifests.app_yaml(project),
-        databricks_yml=manifests.databricks_yml(project),
+        app_yaml=app_yaml.text(project),
+        databricks_yml=databricks_yml.text(project),
         sources=fingerprint.of_own_sources(*SOURCES),
     )
 

@@ -6,7 +6,7 @@ from metamcp_deploy import pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.converge import target
 from metamcp_deploy.release import releases, sending
-from metamcp_deploy.target import bundle_file, protection, session
+from metamcp_deploy.target import databricks_yml, protection, session
 
 
 def step(
@@ -36,7 +36,7 @@ def _run(project: Project, force_lock: bool, adopt: bool, verify_upload: bool) -
     protection.allow(project)
     with session.shared() as this_run:
         site = session.site(project)
-        desired = bundle_file.read(project, site.workspace.me)
+        desired = databricks_yml.read(project, site.workspace.me)
         found = target.converged(site, desired, release, adopt=adopt, force_lock=force_lock)
         this_run.looked[site.root] = found
         if verify_upload and sending.altered(site.workspace, site.root, release):

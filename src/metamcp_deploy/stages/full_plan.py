@@ -18,7 +18,7 @@ from metamcp_deploy.plan import Plan
 from metamcp_deploy.release import releases
 from metamcp_deploy.stages import deploy
 from metamcp_deploy.stages.deploy import Planned, Wishes
-from metamcp_deploy.target import bundle_file, session
+from metamcp_deploy.target import databricks_yml, session
 
 REMOTE = ("bundle-deploy", "app-deploy")
 
@@ -99,7 +99,7 @@ def _remote(
 ) -> Plan:
     with session.shared():
         site = session.site(project)
-        desired = bundle_file.rendered(project, site.workspace.me)
+        desired = databricks_yml.current(project, site.workspace.me)
         context = Context(site, desired, wishes.adopt)
         events.emit(events.Progress(f"looks at the target {desired.target}"))
         context.app = site.workspace.apps.find(desired.app.name)

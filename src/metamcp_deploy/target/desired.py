@@ -1,6 +1,6 @@
-"""What a target should look like in its workspace, computed from settings alone.
+"""How a target should be in its workspace, computed from settings alone.
 
-`build` renders it into databricks.yml, from where `bundle_file` reads it back: what acts make so is what stands there.
+`databricks_yml` renders it, and adds what a user's template adds.
 """
 
 from __future__ import annotations
@@ -9,18 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from metamcp_deploy.config.model import Settings
-from metamcp_deploy.target.databases import Database, database, grants, lakebase
-from metamcp_deploy.target.environment import (
-    AUTH_RESOURCE,
-    AUTH_SECRET,
-    DATABASE_RESOURCE,
-    LOCAL_OPERATOR,
-    EnvVar,
-    environment,
-    secret_resource,
-)
+from metamcp_deploy.target import databases
+from metamcp_deploy.target.access_lists import AccessList, ScopeAccessList, spelled
+from metamcp_deploy.target.databases import Database
+from metamcp_deploy.target.environment import environment
+from metamcp_deploy.target.variables import AUTH_RESOURCE, DATABASE_RESOURCE, EnvVar, secret_resource
 
-__all__ = ["AUTH_SECRET", "LOCAL_OPERATOR", "EnvVar", "environment", "secret_resource"]
 MARK = "metamcp-deploy"  # in the description of an app that this tool makes
 
 
@@ -48,6 +42,11 @@ class App:
     permissions: tuple[dict[str, str], ...] = ()
     user_api_scopes: tuple[str, ...] = ()
 
+    @property
+    def access_list(self) -> AccessList:
+        """Of the app."""
+        return AccessList("apps", "app", self.name, self.managed, self.permissions)
+
     def environment(self, url: str) -> list[dict[str, str]]:
         """The complete environment of a deployment, as the deploy call wants it."""
         return [EnvVar("APP_URL", value=url).as_dict(), *(variable.as_dict() for variable in self.env)]
@@ -69,6 +68,11 @@ class Secrets:
     keys: frozenset[str]
     permissions: tuple[dict[str, str], ...] = ()
 
+    @property
+    def access_list(self) -> AccessList:
+        """Of the scope."""
+        return ScopeAccessList("scope", "secret scope", self.scope, self.managed, self.permissions)
+
 
 @dataclass(frozen=True)
 class Desired:
@@ -79,6 +83,12 @@ class Desired:
     app: App
     database: Database
     secrets: Secrets
+
+    @property
+    def access_lists(self) -> list[AccessList]:
+        """Of all things that have one."""
+        lists = (self.app.access_list, self.secrets.access_list, self.database.access_list)
+        return [one for one in lists if one is not None]
 
 
 def of(settings: Settings, root: str) -> Desired:
@@ -94,15 +104,15 @@ def of(settings: Settings, root: str) -> Desired:
             compute_size=app.compute_size,
             resources=tuple(app_resources(settings)),
             env=tuple(environment(settings, None)),
-            permissions=grants(app.permissions),
+            permissions=spelled(app.permissions),
             user_api_scopes=app.user_api_scopes,
         ),
-        database=database(settings),
+        database=databases.of(settings),
         secrets=Secrets(
             scope=settings.secret_scope,
             managed=settings.secrets.managed,
             keys=frozenset({settings.secrets.better_auth_secret, *settings.secret_keys}),
-            permissions=grants(settings.secrets.permissions),
+            permissions=spelled(settings.secrets.permissions),
         ),
     )
 
@@ -110,25 +120,14 @@ def of(settings: Settings, root: str) -> Desired:
 def app_resources(settings: Settings) -> list[dict[str, Any]]:
     """The app's resources as the Apps API and databricks.yml spell them, with literal names.
 
-    `config` has made sure that `app.env` takes no name of ours and that no two keys share a resource.
+    `config` checks that `app.env` takes no name of ours and that no two keys share a resource.
     """
+    attachment = databases.of(settings).attachment
     return [
-        *_database(settings),
+        *([{"name": DATABASE_RESOURCE, **attachment}] if attachment else []),
         _secret(AUTH_RESOURCE, settings.secret_scope, settings.secrets.better_auth_secret),
         *(_secret(secret_resource(key), settings.secret_scope, key) for key in sorted(settings.secret_keys)),
     ]
-
-
-def _database(settings: Settings) -> list[dict[str, Any]]:
-    permission = {"permission": "CAN_CONNECT_AND_CREATE"}
-    if settings.database.kind == "autoscaling":
-        paths = lakebase(settings)
-        postgres = {"branch": paths.branch, "database": paths.database, **permission}
-        return [{"name": DATABASE_RESOURCE, "postgres": postgres}]
-    if settings.database.kind == "provisioned":
-        instance = {"instance_name": settings.instance_name, "database_name": settings.database_name}
-        return [{"name": DATABASE_RESOURCE, "database": {**instance, **permission}}]
-    return []
 
 
 def _secret(name: str, scope: str, key: str) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from metamcp_deploy.plan import Difference
+from metamcp_deploy.target import databases
 from metamcp_deploy.target.desired import App as Wanted
-from metamcp_deploy.target.environment import DATABASE_RESOURCE
+from metamcp_deploy.target.variables import DATABASE_RESOURCE
 
 if TYPE_CHECKING:
     from metamcp_deploy.workspace.apps import App
@@ -118,11 +119,8 @@ def holds(present: Any, wanted: Any) -> bool:
 
 def worded(resource: Mapping[str, Any]) -> str:
     """A resource in words."""
-    if "postgres" in resource:
-        return str(resource["postgres"].get("database"))
-    if "database" in resource:
-        database = resource["database"]
-        return f"{database.get('database_name')} of instance {database.get('instance_name')}"
+    if database := databases.of_resource(resource):
+        return database.shown
     if "secret" in resource:
         secret = resource["secret"]
         return f"secret {secret.get('scope')}/{secret.get('key')}, {secret.get('permission')}"

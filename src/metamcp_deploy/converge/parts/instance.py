@@ -9,7 +9,7 @@ from metamcp_deploy.converge import claims
 from metamcp_deploy.converge.part import Context, Part
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import ELSEWHERE, OURS, Action, Change, Difference
-from metamcp_deploy.target.databases import Instance
+from metamcp_deploy.target.databases import Provisioned
 from metamcp_deploy.target.ledger import Things
 
 _KIND = "database instance"
@@ -19,7 +19,7 @@ _LEGACY = "of the older kind: Databricks moves these to Lakebase autoscaling (da
 class InstancePart(Part):
     """An instance that is missing is made, a stopped one started, a stated capacity kept; nothing is deleted."""
 
-    def __init__(self, context: Context, wanted: Instance) -> None:
+    def __init__(self, context: Context, wanted: Provisioned) -> None:
         super().__init__(context)
         self.wanted = wanted
         self.found: dict[str, Any] | None = None

@@ -11,7 +11,7 @@ from metamcp_deploy.converge import claims
 from metamcp_deploy.converge.part import Context, Part
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import ELSEWHERE, OURS, Action, Change, Difference
-from metamcp_deploy.target.databases import Lakebase
+from metamcp_deploy.target.databases import Autoscaling
 from metamcp_deploy.target.ledger import Things
 
 _WORDS = {
@@ -27,7 +27,7 @@ _LATE_SECONDS = 60.0  # for what comes with a project that is there
 class LakebasePart(Part):
     """What is missing is made, and what the settings state is changed where it differs; nothing is ever deleted."""
 
-    def __init__(self, context: Context, wanted: Lakebase) -> None:
+    def __init__(self, context: Context, wanted: Autoscaling) -> None:
         super().__init__(context)
         self.wanted = wanted
         role = {"role": f"{wanted.branch}/roles/{wanted.role[0]}"} if wanted.role else {}

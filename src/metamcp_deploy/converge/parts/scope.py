@@ -13,8 +13,8 @@ from metamcp_deploy.converge import claims
 from metamcp_deploy.converge.part import Part
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import ELSEWHERE, OURS, Action, Change
-from metamcp_deploy.target.environment import AUTH_SECRET
 from metamcp_deploy.target.ledger import Things
+from metamcp_deploy.target.variables import AUTH_SECRET
 
 if TYPE_CHECKING:
     from metamcp_deploy.workspace.secrets import Scope as Found

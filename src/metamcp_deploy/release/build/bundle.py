@@ -21,7 +21,7 @@ from metamcp_deploy.release.build.cache import Cache, digests
 from metamcp_deploy.release.build.node import Node
 from metamcp_deploy.release.build.work import Work, built_key, dependencies_key
 from metamcp_deploy.release.placing import placed
-from metamcp_deploy.target import manifests
+from metamcp_deploy.target import rendering
 
 _PACKED = "packed"
 _LOG = "build.log"
@@ -82,7 +82,7 @@ def make(project: Project, plan: Plan, *, clean: bool = False, verify: bool = Tr
             verified = verification.prove(app, work, plan.node, verify)
         work.remember(_PACKED, {"key": keys.release, "contents": digests(app)})
         (fresh / "databricks.yml").write_text(plan.databricks_yml)
-        manifests.check_secrets(project, {name: (fresh / name).read_bytes() for name in _CHECKED})
+        rendering.check_secrets(project, {name: (fresh / name).read_bytes() for name in _CHECKED})
         cache.keep(keys.release, app)
         return {**_facts(plan, fresh, seconds), "verified": verified, "cached": cached}
 

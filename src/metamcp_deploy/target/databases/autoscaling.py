@@ -1,20 +1,28 @@
-"""The databases that a target can have, as data, and what the settings make of them."""
+"""A database of Lakebase autoscaling, the newer kind: a project with branches, endpoints and databases."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from metamcp_deploy.config import model
 from metamcp_deploy.config.model import Settings
+from metamcp_deploy.target.access_lists import AccessList, spelled
+from metamcp_deploy.target.databases.base import CONNECTING, Database
+from metamcp_deploy.target.rendering import block, granted
+from metamcp_deploy.target.variables import DATABASE_RESOURCE, EnvVar
 
-OWNER_ROLE = "metamcp-owner"  # of a Lakebase branch: owns databases, and nobody logs in as it
+if TYPE_CHECKING:
+    from metamcp_deploy.workspace import Workspace
+
+OWNER_ROLE = "metamcp-owner"  # of a branch: owns databases, and nobody logs in as it
+ENDPOINT_TYPE = "ENDPOINT_TYPE_READ_WRITE"
 
 
-@dataclass(frozen=True)
-class Lakebase:
-    """A database of Lakebase autoscaling; names are whole (`projects/P/branches/B`).
+@dataclass(frozen=True, kw_only=True)
+class Autoscaling(Database):
+    """Names are whole (`projects/P/branches/B`).
 
     The database's id cannot hold an underscore (ids are DNS names), its Postgres name can.
 
@@ -22,32 +30,78 @@ class Lakebase:
         postgres_name: what Postgres calls the database.
         project_spec: of a project that is made.
         endpoint_spec: fields of the endpoint that the settings state.
-        held: fields of the project that the settings state: changed where they differ, on a project that is there, too.
-        permissions: grants on the project.
+        held: fields of the project that the settings state: changed where they differ, also on an existing project.
         principal: client id of a service principal that logs in in place of the app's own.
     """
 
     kind: ClassVar[str] = "autoscaling"
-    managed: bool
+    section: ClassVar[str] = "lakebase"
     project: str
     branch: str
     endpoint: str
     database: str
-    postgres_name: str
+    postgres_name: str = ""
     project_spec: Mapping[str, Any] = field(default_factory=dict)
     endpoint_spec: Mapping[str, Any] = field(default_factory=dict)
     held: frozenset[str] = frozenset()
-    permissions: tuple[dict[str, str], ...] = ()
     principal: str | None = None
 
+    @classmethod
+    def of_settings(cls, settings: Settings) -> Self:
+        """As the settings want it."""
+        d = settings.database
+        project = f"projects/{settings.project_id}"
+        branch = f"{project}/branches/{d.branch}"
+        days = d.history_days or model.NEW_HISTORY_DAYS
+        return cls(
+            managed=d.managed,
+            project=project,
+            branch=branch,
+            endpoint=f"{branch}/endpoints/{d.endpoint}",
+            database=f"{branch}/databases/{settings.database_name.replace('_', '-')}",
+            postgres_name=settings.database_name,
+            project_spec={
+                "display_name": settings.project_id,
+                "history_retention_duration": f"{days * 86_400}s",
+                "default_endpoint_settings": {
+                    "autoscaling_limit_min_cu": d.min_cu or model.NEW_MIN_CU,
+                    "autoscaling_limit_max_cu": d.max_cu or model.NEW_MAX_CU,
+                    **_suspension(d.suspend_after or model.NEW_SUSPEND_AFTER),
+                },
+            },
+            endpoint_spec={
+                **({"autoscaling_limit_min_cu": d.min_cu} if d.min_cu else {}),
+                **({"autoscaling_limit_max_cu": d.max_cu} if d.max_cu else {}),
+                **(_suspension(d.suspend_after) if d.suspend_after else {}),
+            },
+            held=frozenset({"history_retention_duration"} if d.history_days else ()),
+            permissions=spelled(d.permissions),
+            principal=d.principal.client_id if d.principal else None,
+        )
+
+    @classmethod
+    def of_resource(cls, resource: Mapping[str, Any]) -> Self | None:
+        """A resource names branch and database; the endpoint is the one that every branch has."""
+        if not (named := resource.get("postgres")):
+            return None
+        database = str(named.get("database", ""))
+        branch = str(named.get("branch") or database.partition("/databases/")[0])
+        project = branch.partition("/branches/")[0]
+        return cls(project=project, branch=branch, endpoint=f"{branch}/endpoints/primary", database=database)
+
     @property
-    def database_id(self) -> str:
-        """The last part of `database`."""
-        return self.database.rsplit("/", 1)[1]
+    def identity(self) -> str:
+        """The database's whole name."""
+        return self.database
+
+    @property
+    def holder(self) -> str:
+        """The project."""
+        return self.project
 
     @property
     def stated(self) -> dict[str, dict[str, Any]]:
-        """What the settings state of project and endpoint, each with its name: kept in records, to tell drift."""
+        """Of project and endpoint."""
         project = {field: self.project_spec[field] for field in sorted(self.held)}
         return {
             "project": {"name": self.project, **project},
@@ -65,103 +119,74 @@ class Lakebase:
         login = {"identity_type": "SERVICE_PRINCIPAL", "auth_method": "LAKEBASE_OAUTH_V1"}
         return f"sp-{self.principal.lower()}"[:63], {"postgres_role": self.principal, **login}
 
-
-@dataclass(frozen=True)
-class Instance:
-    """A database of a provisioned Lakebase instance.
-
-    Attributes:
-        name: of the instance.
-        database: what Postgres calls it.
-        capacity: of an instance that is made.
-        held: whether the settings state the capacity: changed where it differs, on an instance that is there, too.
-        permissions: grants on the instance.
-    """
-
-    kind: ClassVar[str] = "provisioned"
-    managed: bool
-    name: str
-    database: str
-    capacity: str
-    held: bool = False
-    permissions: tuple[dict[str, str], ...] = ()
+    @property
+    def attachment(self) -> dict[str, Any]:
+        """A resource `postgres`."""
+        return {"postgres": {"branch": self.branch, "database": self.database, **CONNECTING}}
 
     @property
-    def stated(self) -> dict[str, dict[str, Any]]:
-        """As of `Lakebase`."""
-        return {"instance": {"name": self.name, **({"capacity": self.capacity} if self.held else {})}}
-
-
-@dataclass(frozen=True)
-class External:
-    """Any other Postgres: nothing of it is in the workspace but the secret with its URL."""
-
-    kind: ClassVar[str] = "external"
-    managed: bool = False
-    permissions: tuple[dict[str, str], ...] = ()
+    def references(self) -> dict[str, dict[str, str]]:
+        """References to what the bundle makes: only they order its deployment."""
+        branch, database = "postgres_branches.database.id", "postgres_databases.database.id"
+        return {"postgres": {"branch": f"${{resources.{branch}}}", "database": f"${{resources.{database}}}"}}
 
     @property
-    def stated(self) -> dict[str, dict[str, Any]]:
-        """Nothing."""
-        return {}
+    def access_list(self) -> AccessList:
+        """Of the project."""
+        name = self.project.removeprefix("projects/")
+        return AccessList("database-projects", "Lakebase project", name, self.managed, self.permissions)
 
+    @property
+    def branch_name(self) -> str:
+        """The branch."""
+        return self.branch
 
-Database = Lakebase | Instance | External
+    def on_branch(self, branch: str) -> Self:
+        """The database of the same id on another branch."""
+        return replace(self, branch=branch, database=f"{branch}/databases/{_id(self.database)}")
 
+    def credential(self, settings: Settings) -> list[EnvVar]:
+        """The endpoint's path, which the app's resource injects."""
+        return [EnvVar("LAKEBASE_ENDPOINT", value_from=DATABASE_RESOURCE)]
 
-def database(settings: Settings) -> Database:
-    """The database that the settings want."""
-    d = settings.database
-    if d.kind == "autoscaling":
-        return lakebase(settings)
-    if d.kind == "provisioned":
-        return Instance(
-            managed=d.managed,
-            name=settings.instance_name,
-            database=settings.database_name,
-            capacity=d.capacity or model.NEW_CAPACITY,
-            held=d.capacity is not None,
-            permissions=grants(d.permissions),
+    def rendered(self) -> dict[str, Any]:
+        """Ids, the database's name, and blocks of YAML.
+
+        The role owns the database: the one that logs in where the settings name it, else one that never does.
+        """
+        role_id, role = self.role or (OWNER_ROLE, {"postgres_role": OWNER_ROLE.replace("-", "_")})
+        return {
+            "project_id": _id(self.project),
+            "project": block({**self.project_spec, **granted(self.permissions)}),
+            "branch_id": _id(self.branch),
+            "endpoint_id": _id(self.endpoint),
+            "endpoint": block({"endpoint_type": ENDPOINT_TYPE, **self.endpoint_spec}),
+            "role": block({"role_id": role_id, **role}),
+            "database_id": _id(self.database),
+            "database": self.postgres_name,
+        }
+
+    def extended(self, added: Mapping[str, Mapping[str, Any]]) -> Self:
+        """Permissions and further fields of the project, and fields of the endpoint."""
+        project = dict(added.get("postgres_projects", {}))
+        permissions = (*self.permissions, *project.pop("permissions", ()))
+        defaults = {**self.project_spec["default_endpoint_settings"]}
+        defaults |= project.pop("default_endpoint_settings", {})
+        return replace(
+            self,
+            project_spec={**self.project_spec, "default_endpoint_settings": defaults, **project},
+            endpoint_spec={**self.endpoint_spec, **added.get("postgres_endpoints", {})},
+            permissions=permissions,
         )
-    return External()
+
+    def find(self, workspace: Workspace) -> dict[str, Any] | None:
+        """The project."""
+        return workspace.lakebase.find(self.project)
 
 
-def lakebase(settings: Settings) -> Lakebase:
-    """The target's database, were it of Lakebase autoscaling."""
-    d = settings.database
-    project = f"projects/{settings.project_id}"
-    branch = f"{project}/branches/{d.branch}"
-    days = d.history_days or model.NEW_HISTORY_DAYS
-    return Lakebase(
-        managed=d.managed,
-        project=project,
-        branch=branch,
-        endpoint=f"{branch}/endpoints/{d.endpoint}",
-        database=f"{branch}/databases/{settings.database_name.replace('_', '-')}",
-        postgres_name=settings.database_name,
-        project_spec={
-            "display_name": settings.project_id,
-            "history_retention_duration": f"{days * 86_400}s",
-            "default_endpoint_settings": {
-                "autoscaling_limit_min_cu": d.min_cu or model.NEW_MIN_CU,
-                "autoscaling_limit_max_cu": d.max_cu or model.NEW_MAX_CU,
-                **_suspension(d.suspend_after or model.NEW_SUSPEND_AFTER),
-            },
-        },
-        endpoint_spec={
-            **({"autoscaling_limit_min_cu": d.min_cu} if d.min_cu else {}),
-            **({"autoscaling_limit_max_cu": d.max_cu} if d.max_cu else {}),
-            **(_suspension(d.suspend_after) if d.suspend_after else {}),
-        },
-        held=frozenset({"history_retention_duration"} if d.history_days else ()),
-        permissions=grants(d.permissions),
-        principal=d.principal.client_id if d.principal else None,
-    )
-
-
-def grants(permissions: Iterable[model.Permission]) -> tuple[dict[str, str], ...]:
-    """Permissions as databricks.yml spells them."""
-    return tuple(p.model_dump(exclude_none=True) for p in permissions)
+def _id(name: str) -> str:
+    """The last part of a whole name."""
+    return name.rsplit("/", 1)[1]
 
 
 def _suspension(after: int | str) -> dict[str, Any]:

@@ -1,0 +1,29 @@
+"""Any other Postgres: nothing of it is in the workspace but the secret with its URL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from metamcp_deploy.config.model import Settings
+from metamcp_deploy.target.databases.base import Database
+from metamcp_deploy.target.variables import EnvVar, secret_resource
+
+
+@dataclass(frozen=True, kw_only=True)
+class External(Database):
+    """A database that is never made or changed."""
+
+    kind: ClassVar[str] = "external"
+    managed: bool = False
+
+    @classmethod
+    def of_settings(cls, settings: Settings) -> Self:
+        """Its address is in a secret."""
+        return cls()
+
+    def variables(self, settings: Settings) -> list[EnvVar]:
+        """The URL, and a password where it is stored apart."""
+        url = settings.database.url
+        named = [EnvVar("DATABASE_URL", value_from=secret_resource(url.secret))] if url else []
+        return [*named, *super().variables(settings)]

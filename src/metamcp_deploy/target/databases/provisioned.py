@@ -1,0 +1,110 @@
+"""A database of a provisioned Lakebase instance, the older kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from metamcp_deploy.config import model
+from metamcp_deploy.config.model import Settings
+from metamcp_deploy.target.access_lists import AccessList, spelled
+from metamcp_deploy.target.databases.base import CONNECTING, Database
+from metamcp_deploy.target.rendering import block, granted
+from metamcp_deploy.target.variables import EnvVar
+
+if TYPE_CHECKING:
+    from metamcp_deploy.workspace import Workspace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provisioned(Database):
+    """An instance and its database, which comes with it.
+
+    Attributes:
+        name: of the instance.
+        database: what Postgres calls it.
+        capacity: of an instance that is made.
+        held: whether the settings state the capacity: changed where it differs, also on an existing instance.
+    """
+
+    kind: ClassVar[str] = "provisioned"
+    section: ClassVar[str] = "instance"
+    name: str
+    database: str
+    capacity: str = model.NEW_CAPACITY
+    held: bool = False
+
+    @classmethod
+    def of_settings(cls, settings: Settings) -> Self:
+        """As the settings want it."""
+        d = settings.database
+        return cls(
+            managed=d.managed,
+            name=settings.instance_name,
+            database=settings.database_name,
+            capacity=d.capacity or model.NEW_CAPACITY,
+            held=d.capacity is not None,
+            permissions=spelled(d.permissions),
+        )
+
+    @classmethod
+    def of_resource(cls, resource: Mapping[str, Any]) -> Self | None:
+        """A resource names instance and database."""
+        if not (named := resource.get("database")):
+            return None
+        return cls(name=str(named.get("instance_name", "")), database=str(named.get("database_name", "")))
+
+    @property
+    def identity(self) -> str:
+        """Instance and database."""
+        return f"{self.name}/{self.database}"
+
+    @property
+    def holder(self) -> str:
+        """The instance."""
+        return self.name
+
+    @property
+    def shown(self) -> str:
+        """For people."""
+        return f"{self.database} of instance {self.name}"
+
+    @property
+    def stated(self) -> dict[str, dict[str, Any]]:
+        """Of the instance."""
+        return {"instance": {"name": self.name, **({"capacity": self.capacity} if self.held else {})}}
+
+    @property
+    def attachment(self) -> dict[str, Any]:
+        """A resource `database`."""
+        return {"database": {"instance_name": self.name, "database_name": self.database, **CONNECTING}}
+
+    @property
+    def references(self) -> dict[str, dict[str, str]]:
+        """A reference to the instance that the bundle makes."""
+        return {"database": {"instance_name": "${resources.database_instances.database.name}"}}
+
+    @property
+    def access_list(self) -> AccessList:
+        """Of the instance."""
+        return AccessList(
+            "database-instances", "database instance", self.name, self.managed, self.permissions
+        )
+
+    def credential(self, settings: Settings) -> list[EnvVar]:
+        """The instance's name."""
+        return [EnvVar("LAKEBASE_INSTANCE_NAME", value=self.name)]
+
+    def rendered(self) -> str:
+        """The instance, as a block of YAML."""
+        return block({"name": self.name, "capacity": self.capacity, **granted(self.permissions)})
+
+    def extended(self, added: Mapping[str, Mapping[str, Any]]) -> Self:
+        """Permissions."""
+        more = added.get("database_instances", {}).get("permissions", ())
+        return replace(self, permissions=(*self.permissions, *more))
+
+    def find(self, workspace: Workspace) -> dict[str, Any] | None:
+        """The instance."""
+        return workspace.instances.find(self.name)
