@@ -86,8 +86,8 @@ def test_a_damaged_release_of_another_machine_is_not_to_be_started_while_it_is_r
     release = packed_otherwise(project, b"\0" * 30)
     path = releases.path_of(site.root, release.id)
     site.workspace.files.delete(f"{path}/start.mjs")
-    present = sending.look(site.workspace, site.root, release)
-    assert not present.whole
+    uploaded = sending.look(site.workspace, site.root, release)
+    assert not uploaded.complete
 
     def killed(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
@@ -95,7 +95,7 @@ def test_a_damaged_release_of_another_machine_is_not_to_be_started_while_it_is_r
     with monkeypatch.context() as patched:
         patched.setattr(site.workspace.files, "send", killed)
         with pytest.raises(KeyboardInterrupt):
-            sending.send(site.workspace, site.root, release, present)
+            sending.send(site.workspace, site.root, release, uploaded)
     assert COMPLETE not in site.workspace.files.sizes(path)
     bundled(project)
     agree(site, release)

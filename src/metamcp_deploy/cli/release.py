@@ -14,7 +14,7 @@ from metamcp_deploy.cli.options import AppOption, ForceLock, Plan, Run, common
 
 if TYPE_CHECKING:
     from metamcp_deploy.deployments.pruning import Stored
-    from metamcp_deploy.release.description import Account
+    from metamcp_deploy.release.description import Description
 
 app = typer.Typer(name="release", help="Look at releases, and delete old ones.", no_args_is_help=True)
 
@@ -106,7 +106,7 @@ def _stored(one: Stored) -> tuple[str, str]:
     return (used, one.stays or "goes") if one.complete else ("-", "not wholly there: goes")
 
 
-def _shown(found: Account, packages: int | None) -> Iterator[str]:
+def _shown(found: Description, packages: int | None) -> Iterator[str]:
     about = found.about
     upstream, built = about["upstream"], about.get("built_with") or {}
     yield f"release {found.id}"

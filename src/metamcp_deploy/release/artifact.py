@@ -59,10 +59,10 @@ def write(project: Project, to: Path) -> dict[str, Any]:
         ]
     )
     _write_atomically(to, packed)
-    told = {"path": str(to), "sha256": fingerprint.of_bytes(packed), "bytes": len(packed)}
-    size = f"{len(packed) / 1e6:.1f} MB, SHA-256 {told['sha256']}"
+    written = {"path": str(to), "sha256": fingerprint.of_bytes(packed), "bytes": len(packed)}
+    size = f"{len(packed) / 1e6:.1f} MB, SHA-256 {written['sha256']}"
     events.emit(events.Note(f"{to} holds release {release['id']}: {size}"))
-    return {**told, "release": release["id"]}
+    return {**written, "release": release["id"]}
 
 
 def step(project: Project, source: Path) -> pipeline.Step:

@@ -95,7 +95,7 @@ def _check(source: Path, files: Mapping[str, bytes], about: dict[str, Any], rele
         if found.get(name) != about["files"].get(name):
             raise invalid(source, f"holds another {name} than was archived")
     try:
-        described = {name: str(told["sha256"]) for name, told in release["files"].items()}
+        described = {name: str(stated["sha256"]) for name, stated in release["files"].items()}
         parts = {name: _entries(files[f"app/{part['file']}"]) for name, part in release["parts"].items()}
         own = [Entry(name, files[f"app/{name}"]) for name in _OWN]
         for name, part in parts.items():

@@ -1,4 +1,4 @@
-"""What a release tells of itself, wherever it is: in `build/bundle`, another folder, the cache, or a workspace."""
+"""Reads the description of a release from `build/bundle`, another folder, the cache, or a workspace."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _Read = Callable[[str], bytes | None]
 
 
 @dataclass(frozen=True)
-class Account:
-    """One release's own words.
+class Description:
+    """What a release states about itself.
 
     Attributes:
         where: it was read, for people.
         about: release.json.
-        listing: path → {mode, sha256, bytes} of all that it runs; None where the release does not tell.
-        sbom: the bill of materials; None where the release does not tell.
+        listing: path → {mode, sha256, bytes} of all that it runs; None where the release has no list.
+        sbom: the bill of materials; None where the release has none.
     """
 
     where: str
@@ -58,17 +58,17 @@ class Account:
         return {name: sorted(found[name]) for name in sorted(found)}
 
 
-def find(project: Project, wanted: str | None = None) -> Account:
-    """The account of a release.
+def find(project: Project, wanted: str | None = None) -> Description:
+    """The description of a release.
 
     Args:
-        project: whose bundle, cache and workspace are looked at, in this order.
+        project: its bundle, cache and workspace are searched, in this order.
         wanted: an id, its first four digits or more (not in a workspace), or a folder that holds a release; None for
             the one in `build/bundle`.
 
     Raises:
-        DeployError: STAGE_MISSING without a build; RELEASE_UNKNOWN, naming where it was looked for; BUNDLE_INVALID for
-            a release.json that is none; those of the login.
+        DeployError: STAGE_MISSING without a build; RELEASE_UNKNOWN, naming the places searched; BUNDLE_INVALID for
+            an invalid release.json; those of the login.
     """
     if wanted is None:
         if (found := _in_folder(project.bundle / "app")) is None:
@@ -92,21 +92,22 @@ def find(project: Project, wanted: str | None = None) -> Account:
     )
     raise _unknown(
         f"There is no release {wanted!r} in {places}",
-        "Name an id (16 digits), or a folder that holds a release; -t chooses whose workspace is looked at.",
+        "Name an id (16 digits), or a folder that holds a release; -t selects the workspace.",
     )
 
 
-def bill_of_materials(account: Account) -> dict[str, Any]:
+def bill_of_materials(description: Description) -> dict[str, Any]:
     """Its bill of materials.
 
     Raises:
         DeployError: RELEASE_UNKNOWN, for a release without one.
     """
-    if account.sbom is None:
+    if description.sbom is None:
         raise _unknown(
-            f"Release {account.id} in {account.where} has no {_SBOM}", "Build it again: metamcp-deploy build"
+            f"Release {description.id} in {description.where} has no {_SBOM}",
+            "Build it again: metamcp-deploy build",
         )
-    return account.sbom
+    return description.sbom
 
 
 def _folders(project: Project, wanted: str) -> Iterator[Path]:
@@ -122,7 +123,7 @@ def _is_folder(wanted: str) -> bool:
     return bool(wanted) and Path(wanted).is_dir()
 
 
-def _in_folder(folder: Path) -> Account | None:
+def _in_folder(folder: Path) -> Description | None:
     def read(name: str) -> bytes | None:
         try:
             return (folder / name).read_bytes()
@@ -132,18 +133,18 @@ def _in_folder(folder: Path) -> Account | None:
     return _read(read, str(folder))
 
 
-def _in_workspace(project: Project, release_id: str) -> Account | None:
+def _in_workspace(project: Project, release_id: str) -> Description | None:
     workspace = session.connect(project)
     folder = releases.path_of(root(project.settings, workspace.me), release_id)
     return _read(lambda name: workspace.files.read(f"{folder}/{name}"), f"{workspace.host}{folder}")
 
 
-def _read(read: _Read, where: str) -> Account | None:
+def _read(read: _Read, where: str) -> Description | None:
     if (about := _parsed(read, _ABOUT, where)) is None:
         return None
     if not isinstance(about.get("id"), str) or not isinstance(about.get("upstream"), dict):
         raise _invalid(where, _ABOUT, "names no release and upstream")
-    return Account(where, about, _parsed(read, _LISTING, where), _parsed(read, _SBOM, where))
+    return Description(where, about, _parsed(read, _LISTING, where), _parsed(read, _SBOM, where))
 
 
 def _parsed(read: _Read, name: str, where: str) -> dict[str, Any] | None:
@@ -160,7 +161,7 @@ def _parsed(read: _Read, name: str, where: str) -> dict[str, Any] | None:
 
 def _invalid(where: str, name: str, what: str) -> DeployError:
     return DeployError(
-        Code.BUNDLE_INVALID, f"{where}/{name} {what}.", hint="`metamcp-deploy build --clean` makes it anew."
+        Code.BUNDLE_INVALID, f"{where}/{name} {what}.", hint="Run `metamcp-deploy build --clean`."
     )
 
 

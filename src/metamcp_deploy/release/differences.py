@@ -1,14 +1,14 @@
-"""What changed from one release to another, by what each tells of itself."""
+"""What changed from one release to another, by the description of each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from metamcp_deploy.release.description import Account
+from metamcp_deploy.release.description import Description
 
-# Label → where release.json says it.
-_TOLD: Mapping[str, Callable[[dict[str, Any]], Any]] = {
+# Label → where release.json has it.
+_STATED: Mapping[str, Callable[[dict[str, Any]], Any]] = {
     "url": lambda about: about["upstream"]["url"],
     "ref": lambda about: about["upstream"]["ref"],
     "commit": lambda about: about["upstream"]["commit"],
@@ -19,19 +19,19 @@ _TOLD: Mapping[str, Callable[[dict[str, Any]], Any]] = {
 }
 
 
-def between(before: Account, after: Account) -> dict[str, Any]:
+def between(before: Description, after: Description) -> dict[str, Any]:
     """The differences as JSON.
 
     Returns:
         `before`, `after` (ids), `told`: label → [before, after]; and `patches` (match counts), `overrides`,
         `advisories`, `packages` (versions), `files` (bytes): each `added`, `removed` (name → value) and `changed`
-        (name → [before, after]); None for what one of the two does not tell.
+        (name → [before, after]); None for what one of the two does not state.
     """
-    told = {label: [of(before.about), of(after.about)] for label, of in _TOLD.items()}
+    stated = {label: [of(before.about), of(after.about)] for label, of in _STATED.items()}
     return {
         "before": before.id,
         "after": after.id,
-        "told": {label: values for label, values in told.items() if values[0] != values[1]},
+        "told": {label: values for label, values in stated.items() if values[0] != values[1]},
         "patches": _compared(*(_listed(a, "patches", "id", "matches") for a in (before, after))),
         "overrides": _compared(*(_listed(a, "overrides", "path", "replaces") for a in (before, after))),
         "advisories": _compared(*(_listed(a, "advisories", "id", "what") for a in (before, after))),
@@ -40,13 +40,13 @@ def between(before: Account, after: Account) -> dict[str, Any]:
     }
 
 
-def _listed(account: Account, section: str, key: str, value: str) -> dict[str, Any] | None:
-    rows = account.about.get(section)
+def _listed(description: Description, section: str, key: str, value: str) -> dict[str, Any] | None:
+    rows = description.about.get(section)
     return None if rows is None else {row[key]: row[value] for row in rows}
 
 
-def _files(before: Account, after: Account) -> dict[str, Any] | None:
-    """By content; what is compared is told as sizes."""
+def _files(before: Description, after: Description) -> dict[str, Any] | None:
+    """Compared by content, reported as sizes."""
     if before.listing is None or after.listing is None:
         return None
     found = _compared(before.listing, after.listing)

@@ -1,4 +1,4 @@
-"""What a release tells of itself beside what it runs: where it comes from, what was done to it, every file in it."""
+"""The metadata of a release: where it comes from, how it was changed, every file in it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SELF = "release.json"
 
 
 def public(url: str) -> str | None:
-    """An upstream's URL as everybody may read it: without a user; None for a path, which is the builder's business."""
+    """An upstream's URL for publication: without a user; None for a path on the builder's machine."""
     parts = urlsplit(url)
     if parts.scheme in ("http", "https") and parts.hostname:
         host = parts.hostname + (f":{parts.port}" if parts.port else "")
@@ -26,8 +26,10 @@ def public(url: str) -> str | None:
     return None if url.startswith("/") or parts.scheme == "file" else url
 
 
-def told(prepared: Mapping[str, Any], patched: Mapping[str, Any], node: str, pnpm: str) -> dict[str, Any]:
-    """What the stages know of a release: `patches`, `overrides`, `built_with`, `advisories`.
+def provenance(
+    prepared: Mapping[str, Any], patched: Mapping[str, Any], node: str, pnpm: str
+) -> dict[str, Any]:
+    """What the stages recorded of a release: `patches`, `overrides`, `built_with`, `advisories`.
 
     Args:
         prepared: facts of `prepare`.
@@ -50,7 +52,7 @@ def complete(app: Path, release: Release, more: Mapping[str, Any], tree: Path) -
     Args:
         app: the release's files.
         release: what is in them.
-        more: as `told` gives it.
+        more: as `provenance` returns it.
         tree: built, with its dependencies.
 
     Raises:
@@ -65,7 +67,7 @@ def complete(app: Path, release: Release, more: Mapping[str, Any], tree: Path) -
 
 
 def _listing(release: Release) -> str:
-    """All that the release's id is made from, a line for each file: path, mode, digest and size."""
+    """Everything the release's id is computed from, one line for each file: path, mode, digest and size."""
     lines = [
         f" {json.dumps(f'{part}/{e.path}' if part else e.path)}: "
         + json.dumps({"mode": f"{e.mode:o}", **_described(e.content)})

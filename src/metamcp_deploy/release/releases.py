@@ -33,7 +33,7 @@ class Release:
 
 
 def built(project: Project) -> Release:
-    """The release that `build` left, after a look at whether it is whole.
+    """The release that `build` made, after checking that it is complete.
 
     Raises:
         DeployError: STAGE_MISSING without a build; BUNDLE_INVALID.
@@ -66,7 +66,7 @@ def path_of(root: str, release_id: str) -> str:
 
 
 def is_complete(workspace: Workspace, root: str, release_id: str) -> bool:
-    """Whether the workspace holds the whole release, by its marker and the size of every file."""
+    """Whether the workspace has the complete release, by its marker and the size of every file."""
     path = path_of(root, release_id)
     marker = workspace.files.read(f"{path}/{COMPLETE}")
     try:
@@ -77,10 +77,10 @@ def is_complete(workspace: Workspace, root: str, release_id: str) -> bool:
 
 
 def about(workspace: Workspace, root: str, release_id: str) -> dict[str, Any]:
-    """What a release in the workspace tells of itself: its release.json, read back.
+    """The release.json of a release in the workspace.
 
     Raises:
-        DeployError: WORKSPACE_ANSWER, when it is not there, cannot be read, or is of another release.
+        DeployError: WORKSPACE_ANSWER, when it is missing, cannot be read, or is of another release.
     """
     path = f"{path_of(root, release_id)}/release.json"
     try:
@@ -108,16 +108,16 @@ def named(workspace: Workspace, root: str, wanted: str) -> str:
     found = [name for name in there if name.startswith(wanted)] if len(wanted) >= _SHORTEST else []
     if len(found) == 1 and is_complete(workspace, root, found[0]):
         return found[0]
-    what = "several releases begin" if len(found) > 1 else "no whole release begins"
+    what = "several releases begin" if len(found) > 1 else "no complete release begins"
     raise DeployError(
         Code.RELEASE_UNKNOWN,
         f"In {root}/releases {what} with {wanted!r}.",
-        hint="metamcp-deploy release list shows which are there.",
+        hint="metamcp-deploy release list shows them.",
     )
 
 
 def missing(wanted: dict[str, int], present: dict[str, int]) -> list[str]:
-    """Files that are not there, or are there with another size."""
+    """Files that are missing, or have another size."""
     return [name for name, size in wanted.items() if present.get(name) != size]
 
 

@@ -1,8 +1,8 @@
-"""A release on its way into a workspace: sent where it is missing, whole or invisible, and read back on request.
+"""Uploads a release to a workspace, completely or invisibly, and reads it back on request.
 
-One id may stand for several builds: their archives hold the same files, packed by other versions of zlib. The parts of
-two builds do not fit each other's release.json, so a release in the workspace is always of one build: release.json goes
-first and says of which, and a whole one is left alone whoever built it.
+One id can have several builds: their archives hold the same files, packed by different versions of zlib. The parts of
+one build do not match the release.json of another. So a release in the workspace is always of one build: release.json
+is uploaded first and identifies it, and a complete release is never replaced, whoever built it.
 """
 
 from __future__ import annotations
@@ -22,46 +22,46 @@ _ABOUT = "release.json"
 
 
 @dataclass(frozen=True)
-class Present:
-    """What the workspace holds of a release.
+class Uploaded:
+    """What a workspace has of a release.
 
     Attributes:
-        whole: it is complete, as this machine built it or as another did.
-        lacking: names of the files to send: all, unless those that are there are of the same build.
-        marked: the marker is there, whole or not.
+        complete: it has all files, of this machine's build or of another.
+        missing: names of the files to send: all, unless the existing ones are of this build.
+        marked: the marker exists, whether the release is complete or not.
     """
 
-    whole: bool = False
-    lacking: tuple[str, ...] = ()
+    complete: bool = False
+    missing: tuple[str, ...] = ()
     marked: bool = False
 
 
-def look(workspace: Workspace, root: str, release: Release) -> Present:
-    """One request where the release is whole or not there; up to three more where it is neither, or built elsewhere."""
+def look(workspace: Workspace, root: str, release: Release) -> Uploaded:
+    """One request for a complete or absent release; up to three more for a partial one or another machine's build."""
     path = path_of(root, release.id)
     sizes = workspace.files.sizes(path)
-    lacking, marked = missing(release.sizes, sizes), COMPLETE in sizes
-    if marked and (not lacking or is_complete(workspace, root, release.id)):
-        return Present(whole=True)
+    absent, marked = missing(release.sizes, sizes), COMPLETE in sizes
+    if marked and (not absent or is_complete(workspace, root, release.id)):
+        return Uploaded(complete=True)
     there = workspace.files.read(f"{path}/{_ABOUT}") if _ABOUT in sizes else None
     same = there == release.files[_ABOUT].read_bytes()
-    return Present(lacking=tuple(lacking if same else release.files), marked=marked)
+    return Uploaded(missing=tuple(absent if same else release.files), marked=marked)
 
 
-def send(workspace: Workspace, root: str, release: Release, present: Present) -> None:
-    """Sends what of a release is not there, and its marker last.
+def send(workspace: Workspace, root: str, release: Release, uploaded: Uploaded) -> None:
+    """Sends the missing files of a release, and its marker last.
 
     Args:
         workspace: logged in.
         root: of the target.
         release: the built one.
-        present: what is there.
+        uploaded: as `look` returned it.
 
     Raises:
-        DeployError: WORKSPACE_ANSWER, when a file is not there as it was sent.
+        DeployError: WORKSPACE_ANSWER, when a file in the workspace differs from the one sent.
     """
     path, sizes = path_of(root, release.id), release.sizes
-    total, sent = sum(sizes[n] for n in present.lacking), 0
+    total, sent = sum(sizes[n] for n in uploaded.missing), 0
     events.emit(events.Progress("sends the release", 0, total / 1e6, "MB"))
 
     def on_sent(_: str, count: int) -> None:
@@ -69,9 +69,9 @@ def send(workspace: Workspace, root: str, release: Release, present: Present) ->
         sent += count
         events.emit(events.Progress("sends the release", round(sent / 1e6, 1), round(total / 1e6, 1), "MB"))
 
-    if present.marked:  # nobody may start it while its files are being replaced
+    if uploaded.marked:  # nobody may start it while its files are being replaced
         workspace.files.delete(f"{path}/{COMPLETE}")
-    workspace.files.send(path, {n: release.files[n] for n in present.lacking}, on_sent, first=_ABOUT)
+    workspace.files.send(path, {n: release.files[n] for n in uploaded.missing}, on_sent, first=_ABOUT)
     if wrong := missing(sizes, workspace.files.sizes(path)):
         raise DeployError(
             Code.WORKSPACE_ANSWER,
@@ -79,17 +79,17 @@ def send(workspace: Workspace, root: str, release: Release, present: Present) ->
             hint="Run the same command again: it sends what is missing.",
         )
     about(workspace, root, release.id)
-    told = {"release": release.id, "files": sizes}
-    workspace.files.write(f"{path}/{COMPLETE}", json.dumps(told, indent=1).encode())
+    marker = {"release": release.id, "files": sizes}
+    workspace.files.write(f"{path}/{COMPLETE}", json.dumps(marker, indent=1).encode())
     events.emit(
         events.Changed(
-            "sent", "release", f"{release.id} ({len(present.lacking)} files, {total / 1e6:.1f} MB)"
+            "sent", "release", f"{release.id} ({len(uploaded.missing)} files, {total / 1e6:.1f} MB)"
         )
     )
 
 
 def altered(workspace: Workspace, root: str, release: Release) -> list[str]:
-    """Reads every file of a release in the workspace: those that are not what was sent, by whoever sent it."""
+    """Reads every file of a release in the workspace. Returns those that differ from what was sent."""
     path = path_of(root, release.id)
     events.emit(events.Progress("reads the release back"))
     found = workspace.files.contents(f"{path}/{name}" for name in release.files)
@@ -107,24 +107,24 @@ def altered(workspace: Workspace, root: str, release: Release) -> list[str]:
 
 
 def _described(content: bytes | None, release: Release) -> dict[str, str]:
-    """Digests as another build's release.json in the workspace states them; of its own the local files tell."""
+    """Digests in the release.json of another build in the workspace; empty when it is of this build."""
     if content is None or content == release.files[_ABOUT].read_bytes():
         return {}
     try:
-        told: dict[str, Any] = json.loads(content)
-        files = {str(name): str(file["sha256"]) for name, file in told["files"].items()}
+        stated: dict[str, Any] = json.loads(content)
+        files = {str(name): str(file["sha256"]) for name, file in stated["files"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
-    if told.get("id") != release.id or not set(files) <= set(release.files):
+    if stated.get("id") != release.id or not set(files) <= set(release.files):
         return {}
     return {**files, _ABOUT: fingerprint.of_bytes(content)}
 
 
 def discard(workspace: Workspace, root: str, release: Release) -> None:
-    """Deletes the altered files of a release, which counts as incomplete from then on. The caller holds the lock.
+    """Deletes the altered files of a release, which makes it incomplete. The caller holds the lock.
 
     Raises:
-        DeployError: WORKSPACE_ANSWER, naming them; nothing when there are none (any more).
+        DeployError: WORKSPACE_ANSWER, naming the deleted files; returns when there are none.
     """
     path, wrong = path_of(root, release.id), altered(workspace, root, release)
     if not wrong:

@@ -1,7 +1,7 @@
-"""The stage `build`: installs and builds the patched tree in a copy, and makes the bundle from what came out.
+"""The stage `build`: installs and builds a copy of the patched tree, and makes the bundle from the output.
 
-What takes time is kept in layers (dependencies, upstream's build, the packed release), each remade only when something
-it was made from changed. A changed setting renders databricks.yml again and leaves the release as it is.
+Slow work is kept in layers (dependencies, upstream's build, the packed release). A layer is made again only when one of
+its inputs changed. A changed setting renders databricks.yml again and leaves the release as it is.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def step(project: Project, *, clean: bool = False, verify: bool = True) -> Step:
             "`build.source_maps`": plan.origin.source_maps,
             "`node` version": plan.node.version,
             "`pnpm` version": plan.pnpm,
-            "what was patched": fingerprint.of_value(dict(plan.origin.told)),
+            "what was patched": fingerprint.of_value(dict(plan.origin.provenance)),
             "app.yaml": fingerprint.of_value(plan.app_yaml),
             "databricks.yml": fingerprint.of_value(plan.databricks_yml),
         },
@@ -68,7 +68,7 @@ def _plan(project: Project) -> bundle.Plan:
         schema=str(patched["schema"]),
         patched=fingerprint.of_tree(project.patched),
         source_maps=project.settings.build.source_maps,
-        told=metadata.told(prepared, patched, found.version, pnpm),
+        provenance=metadata.provenance(prepared, patched, found.version, pnpm),
     )
     return bundle.Plan(
         node=found,
@@ -81,7 +81,7 @@ def _plan(project: Project) -> bundle.Plan:
 
 
 def _run(project: Project, plan: bundle.Plan, clean: bool, verify: bool) -> Facts:
-    holes = plan.origin.told["advisories"]
+    holes = plan.origin.provenance["advisories"]
     if said := advisories.note(holes, plan.origin.ref):
         events.emit(said)
     facts = bundle.make(project, plan, clean=clean, verify=verify)
@@ -95,7 +95,7 @@ def _invalid(project: Project, facts: Facts, verify: bool) -> str | None:
 
 
 def _summary(facts: Facts) -> str:
-    told = [f"release {facts['release']}" + (" from the cache" if facts["cached"] else "")]
-    told += [f"{facts['files']} files", f"{facts['bytes'] / 1e6:.1f} MB"]
+    words = [f"release {facts['release']}" + (" from the cache" if facts["cached"] else "")]
+    words += [f"{facts['files']} files", f"{facts['bytes'] / 1e6:.1f} MB"]
     spent = ", ".join(f"{what} {s:.0f} s" for what, s in facts["seconds"].items())
-    return ", ".join(told) + (f" ({spent})" if spent else "")
+    return ", ".join(words) + (f" ({spent})" if spent else "")

@@ -13,24 +13,24 @@ class ReleasePart(Part):
     def __init__(self, context: Context, release: releases.Release | None) -> None:
         super().__init__(context)
         self.release = release
-        self.present = sending.Present()
+        self.uploaded = sending.Uploaded()
 
     def look(self) -> None:
         """One request, where the release is whole or not there."""
         if self.release is not None:
-            self.present = sending.look(self.context.workspace, self.context.site.root, self.release)
+            self.uploaded = sending.look(self.context.workspace, self.context.site.root, self.release)
 
     def changes(self) -> tuple[Change, ...]:
         """The release."""
         if self.release is None:
             return (Change(Action.UPLOAD, "release", "that is not built yet", OURS),)
-        if self.present.whole:
+        if self.uploaded.complete:
             return (Change(Action.KEEP, "release", self.release.id, OURS),)
-        size = sum(self.release.sizes[name] for name in self.present.lacking) / 1e6
-        what = f"{len(self.present.lacking)} of {len(self.release.files)} files, {size:.1f} MB"
+        size = sum(self.release.sizes[name] for name in self.uploaded.missing) / 1e6
+        what = f"{len(self.uploaded.missing)} of {len(self.release.files)} files, {size:.1f} MB"
         return (Change(Action.UPLOAD, "release", self.release.id, OURS, what),)
 
     def apply(self) -> None:
         """Sends what is missing, and the marker last."""
         if self.release is not None:
-            sending.send(self.context.workspace, self.context.site.root, self.release, self.present)
+            sending.send(self.context.workspace, self.context.site.root, self.release, self.uploaded)

@@ -32,7 +32,7 @@ class Origin:
     schema: str
     patched: str  # digest of the patched tree
     source_maps: bool  # whether it carries those of its services
-    told: Mapping[str, Any] = field(default_factory=dict)  # what release.json says beyond this, see `account`
+    provenance: Mapping[str, Any] = field(default_factory=dict)  # more for release.json, see `metadata`
 
 
 @dataclass(frozen=True)

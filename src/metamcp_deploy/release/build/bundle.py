@@ -153,7 +153,7 @@ def _build(
         made = assembly.assemble(work.tree, bundled, plan.app_yaml, plan.origin)
         app.mkdir()
         assembly.write(made, plan.origin, app)
-        metadata.complete(app, made, plan.origin.told, work.tree)
+        metadata.complete(app, made, plan.origin.provenance, work.tree)
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def entries(tree: Path, left: LeftOut, source_maps: bool = False) -> Iterator[En
 
     Args:
         tree: built.
-        left: is told what is left out.
+        left: records what is left out.
         source_maps: take those of the compiled pages.
 
     Raises:

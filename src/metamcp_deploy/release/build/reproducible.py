@@ -59,7 +59,7 @@ def wrap(tree: Path, source_maps: bool) -> None:
                 f"{written} is written in TypeScript; a reproducible build needs it as next.config.js or .mjs.",
                 hint="Write it as next.config.mjs, with an override or a patch.",
             )
-        return  # without one Next makes no standalone output: told after the build
+        return  # without one Next makes no standalone output; the build reports that
     own = f"next.config.upstream{found.suffix}"
     found.rename(app / own)
     (tree / _FOLDER).mkdir(exist_ok=True)

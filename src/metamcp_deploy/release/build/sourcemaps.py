@@ -57,7 +57,7 @@ def _from(folder: str, app: str, source: str) -> str:
 
 
 def _slim(content: bytes, named: Callable[[str], str]) -> bytes:
-    told = json.loads(content)
-    told.pop("sourcesContent", None)
-    told["sources"] = [named(source) for source in told["sources"]]
-    return json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    document = json.loads(content)
+    document.pop("sourcesContent", None)
+    document["sources"] = [named(source) for source in document["sources"]]
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

@@ -134,10 +134,10 @@ def _install(node: Node, prefix: Path, version: str, env: Mapping[str, str]) -> 
             hint=f"Put pnpm {version} on PATH, or let npm reach its registry (`network` in metamcp.yaml).",
         )
         words = _installed(node, fresh, version)
-        if words is None or (told := _version_of(list(words), env)) != version:
+        if words is None or (stated := _version_of(list(words), env)) != version:
             raise DeployError(
                 Code.TOOL_MISSING,
-                f"npm installed pnpm {version}, but it says {told if words else 'nothing'} to --version.",
+                f"npm installed pnpm {version}, but it says {stated if words else 'nothing'} to --version.",
                 hint=f"Put pnpm {version} on PATH.",
             )
         # Another build may have been faster; its copy is as good.

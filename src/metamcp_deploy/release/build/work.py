@@ -91,7 +91,7 @@ class Work:
         mirror(patched / programs.BACKEND, self.tree / programs.BACKEND)
 
     def recall(self, name: str) -> Any:
-        """What `remember` was told under this name; None without."""
+        """What `remember` stored under this name; None without."""
         return self._layers().get(name)
 
     def remember(self, name: str, value: Any) -> None:
