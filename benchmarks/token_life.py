@@ -28,13 +28,13 @@ from metamcp_deploy import pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.deployments import access
+from metamcp_deploy.local import store
 from metamcp_deploy.local.api import middleware
 from metamcp_deploy.local.apps import process_ledger
 from metamcp_deploy.local.context import Options, Site
 from metamcp_deploy.local.identity import Principal
 from metamcp_deploy.local.lakebase.pg_proxy import Counters
 from metamcp_deploy.local.server import Server, describe
-from metamcp_deploy.local.store import write_private
 from metamcp_deploy.stages import app_deploy, bundle_deploy
 
 BURST = 20  # requests at once: more than the ten connections of the pool
@@ -164,7 +164,7 @@ async def run(given: argparse.Namespace, scratch: Path) -> bool:
     process_ledger.become_subreaper()
     server = Server(folder, Options(token_ttl=given.ttl))
     async with server.running() as site:
-        write_private(folder / "workspace.json", describe(site))
+        store.write(folder / "workspace.json", describe(site))
         await asyncio.to_thread(deploy, Project(work, Settings(target="local", embedded=True)))
         record = next(iter(server.store.family("apps")))
         url = f"http://127.0.0.1:{server.store.family('ports')[f'app:{record}']}"

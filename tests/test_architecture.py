@@ -14,10 +14,10 @@ SOURCE = Path(__file__).parent.parent / "src" / "metamcp_deploy"
 # Level of each part: imports go to a lower level only, `console` to events and errors only.
 LEVELS = [
     {"errors"},
-    {"events"},
+    {"events", "atomic", "disk"},
     {"config"},
     {"process", "resources", "fingerprint", "network"},
-    {"plan", "pipeline", "postgres"},
+    {"plan", "pipeline", "postgres", "container"},
     {"workspace", "patches"},
     {"health", "verify", "local"},
     {"target", "upstream"},
@@ -141,7 +141,7 @@ def test_scripts_form_no_circle() -> None:
 # What a stage's output does not depend on: how settings are read (their values are parameters of the stage), how work
 # is run and reported, and what looks at a result without changing it.
 WITHOUT_EFFECT = {
-    *("", "errors", "events", "config", "pipeline", "fingerprint", "resources", "process", "network"),
+    *("", "errors", "events", "atomic", "disk", "config", "pipeline", "fingerprint", "resources", "process", "network"),
     *("postgres", "target"),
 }
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from metamcp_deploy import events
+from metamcp_deploy import atomic, events
 from metamcp_deploy.errors import Code, DeployError
 
 Facts = dict[str, Any]
@@ -127,27 +126,12 @@ def execute(step: Step, state: Path, *, force: str | None = None) -> Outcome:
     found = step.run()
     if absent := [o for o in step.outputs if not o.exists()]:
         raise RuntimeError(f"stage {step.name} ended without its output {absent[0]}")
-    write_atomically(
+    atomic.write(
         state / f"{step.name}.json", json.dumps({"fingerprint": _labels(step), "facts": found}, indent=1)
     )
     seconds = time.monotonic() - started
     events.emit(events.StageFinished(step.name, seconds, step.summary(found)))
     return Outcome(step.name, True, reason, found, seconds)
-
-
-def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
-    """Writes a file so that a reader sees the old or the new content, whatever happens in between."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as f:
-            f.write(text)
-            f.flush()
-            os.fsync(f.fileno())
-        fresh.replace(path)
-    except BaseException:
-        fresh.unlink(missing_ok=True)
-        raise
 
 
 def _labels(step: Step) -> dict[str, Any]:

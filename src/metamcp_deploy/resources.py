@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metamcp_deploy import disk
 from metamcp_deploy.errors import Code, DeployError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def cache_folder() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        if e.errno in (errno.ENOSPC, errno.EDQUOT):
+        if disk.is_full(e):
             raise
         named = " (METAMCP_CACHE_DIR)" if chosen else ""
         raise DeployError(

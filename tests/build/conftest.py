@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from metamcp_deploy import pipeline
+from metamcp_deploy import atomic
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 
@@ -20,7 +20,7 @@ def project(tmp_path: Path) -> Project:
     facts = {"url": "https://example.com/metamcp.git", "ref": "v2.4.22", "commit": "a" * 40}
     for stage, known in (("prepare", facts), ("patch", {"schema": "metamcp_app"})):
         record = {"fingerprint": {}, "facts": known}
-        pipeline.write_atomically(made.state / f"{stage}.json", json.dumps(record))
+        atomic.write(made.state / f"{stage}.json", json.dumps(record))
     write(
         made.patched,
         {

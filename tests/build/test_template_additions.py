@@ -12,7 +12,7 @@ import yaml
 from bundle_fields import SCHEMA
 from jsonschema import Draft202012Validator
 
-from metamcp_deploy import pipeline
+from metamcp_deploy import atomic
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
@@ -95,7 +95,7 @@ def test_a_file_of_other_settings_is_refused(tmp_path: Path) -> None:
         databricks_yml.read(project(tmp_path, "all", app=changed), ME)
     assert caught.value.code is Code.STAGE_MISSING
     record = {"fingerprint": {"archive": "x"}, "facts": {}}
-    pipeline.write_atomically(tmp_path / "build" / "state" / "build.json", json.dumps(record))
+    atomic.write(tmp_path / "build" / "state" / "build.json", json.dumps(record))
     with pytest.raises(DeployError) as caught:
         databricks_yml.read(project(tmp_path, "all", app=changed), ME)
     assert "--from FILE" in caught.value.hint

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from metamcp_deploy import pipeline
+from metamcp_deploy import atomic, pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
@@ -86,7 +86,7 @@ def test_without_git_nothing_is_committed(make: Make) -> None:
 def test_a_branch_as_pin_is_refused(make: Make) -> None:
     project = make()
     record = {"fingerprint": {}, "facts": {"kind": "branch"}}
-    pipeline.write_atomically(project.state / "prepare.json", json.dumps(record))
+    atomic.write(project.state / "prepare.json", json.dumps(record))
     assert "is a branch" in refused(project).message
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from metamcp_deploy import events, pipeline
+from metamcp_deploy import atomic, events
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.target import databricks_yml
@@ -58,7 +58,7 @@ def write_bundle(project: Project, text: str = APP, journal: Sequence[str] = ())
     release = hashlib.sha256(text.encode()).hexdigest()[:16]
     (app / "release.json").write_text(json.dumps({"format": 1, "id": release, "parts": parts}))
     record = {"fingerprint": {}, "facts": {"release": release, "files": 6, "bytes": 1}}
-    pipeline.write_atomically(project.state / "build.json", json.dumps(record))
+    atomic.write(project.state / "build.json", json.dumps(record))
     write_databricks_yml(project)
     return release
 

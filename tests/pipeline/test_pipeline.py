@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from metamcp_deploy import events, pipeline
+from metamcp_deploy import atomic, events, pipeline
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.pipeline import Step, execute, why
 
@@ -113,8 +113,8 @@ def test_events_tell_start_and_end(step: Step, state: Path) -> None:
 
 def test_write_atomically_leaves_the_old_content_when_interrupted(tmp_path: Path) -> None:
     path = tmp_path / "f"
-    pipeline.write_atomically(path, "old")
+    atomic.write(path, "old")
     with pytest.raises(TypeError):
-        pipeline.write_atomically(path, 5)  # type: ignore[arg-type]
+        atomic.write(path, 5)  # type: ignore[arg-type]
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

@@ -21,7 +21,7 @@ from pathlib import Path
 import typer
 from typer.exceptions import TyperException
 
-from metamcp_deploy import pipeline, resources
+from metamcp_deploy import atomic, disk, resources
 from metamcp_deploy.cli import options
 from metamcp_deploy.errors import Code, DeployError
 
@@ -121,12 +121,8 @@ def _expected(error: DeployError) -> int:
 def _system(error: OSError) -> int:
     """A failure of the machine itself, in words: a full disk, a folder that cannot be written."""
     where = str(error.filename) if error.filename else "this machine"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return _expected(
-            DeployError(
-                Code.DISK_FULL, f"No space left for {where}.", hint="Free some disk space and run it again."
-            )
-        )
+    if disk.is_full(error):
+        return _expected(disk.full(where))
     if error.errno in _OF_THE_MACHINE and error.filename:
         return _expected(
             DeployError(
@@ -156,11 +152,11 @@ def _reported(text: str) -> Path | None:
     name = f"bug-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
     with contextlib.suppress(OSError, DeployError):
         path = resources.cache_folder() / "logs" / name
-        pipeline.write_atomically(path, text, 0o600)
+        atomic.write(path, text, 0o600)
         return path
     with contextlib.suppress(OSError):
         path = Path(tempfile.gettempdir(), name)
-        pipeline.write_atomically(path, text, 0o600)
+        atomic.write(path, text, 0o600)
         return path
     return None
 

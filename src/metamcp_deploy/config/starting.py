@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from metamcp_deploy import atomic
 from metamcp_deploy.config.origin import FILE
 from metamcp_deploy.errors import Code, DeployError
 
@@ -39,7 +39,7 @@ def init(folder: Path, force: bool = False) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for source, path in wanted.items():
-            _replace(path, source.read_text(encoding="utf-8"))
+            atomic.write(path, source.read_text(encoding="utf-8"))
     except OSError as e:
         raise DeployError(
             Code.FILE_ACCESS,
@@ -47,12 +47,3 @@ def init(folder: Path, force: bool = False) -> list[Path]:
             hint="Choose a folder that you can write to with -C.",
         ) from e
     return list(wanted.values())
-
-
-def _replace(path: Path, text: str) -> None:
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from metamcp_deploy import atomic
 from metamcp_deploy.local.answers import ApiError, exists, invalid, missing
 from metamcp_deploy.local.store import Store
 
@@ -76,14 +77,10 @@ class Files:
             raise missing(f"The parent folder ({self.shown(place.parent)}) does not exist.")
         if place.is_dir():
             raise exists(f"Path ({path}) is a folder.", 400)
-        if overwrite:
-            source.replace(place)
-            return
         try:
-            os.link(source, place)
+            atomic.move(source, place, overwrite=overwrite)
         except FileExistsError as e:
             raise exists(f"Path ({self.shown(place)}) already exists.", conflict_status) from e
-        source.unlink()
 
     def temporary(self) -> Path:
         """An empty file beside the tree, to be filled and `put`."""

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metamcp_deploy import events, process
+from metamcp_deploy import disk, events, process
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local import cleanup
@@ -218,11 +218,8 @@ def _awaited(folder: Path, pid: int) -> Running | None:
 def _why(folder: Path, log: Path) -> DeployError:
     """A full disk (on which it can leave no reason), the daemon's own reason, or the end of its log."""
     if (free := shutil.disk_usage(folder).free) < _NEEDED_BYTES:
-        return DeployError(
-            Code.DISK_FULL,
-            f"The embedded workspace did not start: {free / 1e6:.0f} MB are free in {folder}.",
-            hint=f"Free {_NEEDED_BYTES / 1e6:.0f} MB there, or use another folder with -C.",
-        )
+        needs = f"the embedded workspace needs {_NEEDED_BYTES / 1e6:.0f} MB, {free / 1e6:.0f} MB are free"
+        return disk.full(folder, needs=needs)
     if reason := _read(folder / "failed.json"):
         return DeployError(
             Code(reason["code"]), reason["message"], hint=reason["hint"], detail=reason["detail"]

@@ -24,7 +24,7 @@ from aiohttp import web
 
 from metamcp_deploy import __version__
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.local import ports
+from metamcp_deploy.local import ports, store
 from metamcp_deploy.local.access_lists import AccessLists
 from metamcp_deploy.local.answers import answer
 from metamcp_deploy.local.api import middleware
@@ -44,7 +44,7 @@ from metamcp_deploy.local.identity import USER, Identity
 from metamcp_deploy.local.lakebase.autoscaling import Databases
 from metamcp_deploy.local.lakebase.provisioned import Instances, own_database
 from metamcp_deploy.local.lakebase.server import Lakebase
-from metamcp_deploy.local.store import Store, write_private
+from metamcp_deploy.local.store import Store
 from metamcp_deploy.local.timing import Pace
 
 _log = logging.getLogger("metamcp_deploy.local")
@@ -218,7 +218,7 @@ async def serve(folder: Path, options: Options) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, server.stopped.set)
     async with server.running() as site:
-        write_private(folder / "workspace.json", describe(site))
+        store.write(folder / "workspace.json", describe(site))
         _log.info("serving at %s", site.url)
         await server.stopped.wait()
         deleted = not await asyncio.to_thread(server.store.path.exists)
@@ -247,7 +247,7 @@ def main() -> int:
         asyncio.run(serve(folder, options))
     except DeployError as e:
         _log.exception("cannot start")
-        write_private(folder / "failed.json", e.as_dict())
+        store.write(folder / "failed.json", e.as_dict())
         return 1
     return 0
 

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import threading
 from pathlib import Path
 from typing import Any
 
+from metamcp_deploy import atomic
 from metamcp_deploy.errors import Code, DeployError
 
 FORMAT = 1
 
 
-def write_private(path: Path, data: Any) -> None:
-    """Writes JSON so that a reader, or a kill -9, sees the old or the new content; mode 0600 from the start."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            out.write(json.dumps(data))
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+def write(path: Path, data: Any) -> None:
+    """Replaces a JSON file that only its owner can read."""
+    atomic.write(path, json.dumps(data), 0o600, sync=False)
 
 
 def read(path: Path) -> dict[str, Any] | None:
@@ -76,4 +67,4 @@ class Store:
     def save(self) -> None:
         """Makes the present state survive a kill -9."""
         with self._saving:
-            write_private(self.path, self.data)
+            write(self.path, self.data)

@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 import re
 import ssl
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from metamcp_deploy import resources
+from metamcp_deploy import atomic, resources
 from metamcp_deploy.errors import Code, DeployError
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\s.+?-----END CERTIFICATE-----", re.DOTALL)
@@ -79,11 +78,7 @@ class Trust:
         folder = self.kept or resources.cache_folder() / "certificates"
         path = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.pem"
         if not path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=folder, delete=False) as partial:
-                partial.write(content)
-            Path(partial.name).chmod(0o644)
-            Path(partial.name).replace(path)
+            atomic.write(path, content)
         return path
 
 

@@ -7,13 +7,12 @@ reach it, `data` stands below `binaries.shared_folder()` instead and `place.json
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from metamcp_deploy import fingerprint
+from metamcp_deploy import atomic, fingerprint
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.postgres import binaries
 
@@ -74,7 +73,7 @@ class Place:
         """The superuser's password, made at first use."""
         path = self.home / "password"
         if not path.exists():
-            _write_private(path, secrets.token_urlsafe(32))
+            atomic.write(path, secrets.token_urlsafe(32), 0o600)
         return Secret(path.read_text(encoding="utf-8"))
 
     @property
@@ -82,7 +81,8 @@ class Place:
         return self.home / "place.json"
 
     def _remember(self, data: Path) -> None:
-        _write_private(self._note_path, json.dumps({"home": str(self.home), "data": str(data)}))
+        note = {"home": str(self.home), "data": str(data)}
+        atomic.write(self._note_path, json.dumps(note), 0o600)
 
     def _aside(self) -> Path:
         return binaries.shared_folder() / f"postgres-{fingerprint.of_value(str(self.home.resolve()))[:16]}"
@@ -95,12 +95,3 @@ class Place:
         origin = Path(note["home"])
         copied = origin.resolve() != self.home.resolve() and (origin / self._note_path.name).is_file()
         return None if copied or not Path(note["data"]).parent.is_dir() else note
-
-
-def _write_private(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as f:
-        f.write(text)
-    partial.replace(path)

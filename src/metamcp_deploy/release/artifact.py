@@ -8,11 +8,10 @@ runs.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-from metamcp_deploy import __version__, config, events, fingerprint, pipeline, resources
+from metamcp_deploy import __version__, atomic, config, events, fingerprint, pipeline, resources
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.release import archive
@@ -58,7 +57,7 @@ def write(project: Project, to: Path) -> dict[str, Any]:
             *(Entry(p.as_posix(), (project.bundle / p).read_bytes()) for p in names),
         ]
     )
-    _write_atomically(to, packed)
+    _write(to, packed)
     written = {"path": str(to), "sha256": fingerprint.of_bytes(packed), "bytes": len(packed)}
     size = f"{len(packed) / 1e6:.1f} MB, SHA-256 {written['sha256']}"
     events.emit(events.Note(f"{to} holds release {release['id']}: {size}"))
@@ -152,13 +151,10 @@ def _check_settings(project: Project, source: Path, about: dict[str, Any], relea
         events.emit(events.Warned(text, f"Set upstream.ref to {ref} to say so."))
 
 
-def _write_atomically(to: Path, content: bytes) -> None:
-    fresh = to.with_name(f".{to.name}.{os.getpid()}")
+def _write(to: Path, content: bytes) -> None:
     try:
-        fresh.write_bytes(content)
-        fresh.replace(to)
+        atomic.write(to, content, parents=False)
     except OSError as e:
-        fresh.unlink(missing_ok=True)
         raise DeployError(
             Code.FILE_ACCESS,
             f"{to} cannot be written: {e.strerror}.",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from metamcp_deploy import events, fingerprint, pipeline, resources
+from metamcp_deploy import disk, events, fingerprint, pipeline, resources
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.upstream import address, advisories, refs
@@ -197,12 +197,8 @@ def _not_metamcp(pin: Pin, url: str) -> DeployError:
 
 
 def _file_error(error: OSError) -> DeployError:
-    import errno
-
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DeployError(
-            Code.DISK_FULL, f"The disk is full: {error}.", hint="Free some space, then run it again."
-        )
+    if disk.is_full(error):
+        return disk.full(error.filename or "the checkout")
     return DeployError(
         Code.FILE_ACCESS,
         f"A file of the checkout or the cache cannot be written: {error}.",

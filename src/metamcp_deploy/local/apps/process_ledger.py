@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from metamcp_deploy.local.store import read, write_private
+from metamcp_deploy.local import store
 
 _PR_SET_CHILD_SUBREAPER = 36
 _PLACES = ("HOME", "TMPDIR")
@@ -153,7 +153,7 @@ class Ledger:
             self._write()
 
     def _write(self) -> None:
-        write_private(self.path, {app: sorted(keys) for app, keys in self.seen.items()})
+        store.write(self.path, {app: sorted(keys) for app, keys in self.seen.items()})
 
 
 def clean(path: Path, apps: Path) -> int:
@@ -163,7 +163,7 @@ def clean(path: Path, apps: Path) -> int:
         path: the Ledger's file.
         apps: the folder that the apps' scratch folders are below.
     """
-    noted = read(path) or {}
+    noted = store.read(path) or {}
     left = {(int(pid), float(start)) for keys in noted.values() for pid, start in keys}
     found = {k for k in left if alive(k)} | of_folder(apps)
     kill(found)

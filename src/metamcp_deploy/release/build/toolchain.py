@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from metamcp_deploy import events, process
+from metamcp_deploy import atomic, events, process
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.release.build.node import Node
 
@@ -100,10 +100,7 @@ def make_bin(folder: Path, node: Node, pnpm: Pnpm) -> Path:
 
 def _executable(path: Path, words: list[str]) -> None:
     # A script, not a link: Node of the wheel finds its own folder by the path it was started with.
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
-    fresh.chmod(0o755)
-    fresh.replace(path)
+    atomic.write(path, f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n', 0o755)
 
 
 def _installed(node: Node, prefix: Path, version: str) -> tuple[str, ...] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from metamcp_deploy import process
+from metamcp_deploy import disk, process
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 
@@ -52,6 +52,7 @@ _LOCKFILE = frozenset(
     }
 )
 _FULL = ("ENOSPC", "EDQUOT")
+_SPACE = "a build needs about 2 GB"
 _STARVED = ("JavaScript heap out of memory", "SIGKILL")
 _KILLED = (137, -9)
 
@@ -94,7 +95,7 @@ def install(tree: Path, store: Path, env: dict[str, str], log: Path) -> None:
     if codes & _LOCKFILE:
         raise _mismatch(tree, "does not fit the package.json files", detail)
     if any(word in text for word in _FULL):
-        raise _disk_full(tree, detail)
+        raise disk.full(tree, needs=_SPACE, detail=detail)
     raise DeployError(
         Code.BUILD_FAILED,
         f"pnpm install failed ({', '.join(sorted(codes)) or f'exit code {done.returncode}'}). "
@@ -125,7 +126,7 @@ def build(tree: Path, env: dict[str, str], log: Path) -> None:
         return
     detail = "\n".join(seen[-30:]) or None
     if any(word in line for line in seen for word in _FULL):
-        raise _disk_full(tree, detail)
+        raise disk.full(tree, needs=_SPACE, detail=detail)
     killed = done.returncode in _KILLED or any(word in line for line in seen for word in _STARVED)
     raise DeployError(
         Code.BUILD_FAILED,
@@ -135,15 +136,6 @@ def build(tree: Path, env: dict[str, str], log: Path) -> None:
         hint="Give the machine or container 2 GB of memory for the build."
         if killed
         else f"Read {log}; `metamcp-deploy patch --diff` shows what differs from the upstream.",
-        detail=detail,
-    )
-
-
-def _disk_full(place: Path, detail: str | None = None) -> DeployError:
-    return DeployError(
-        Code.DISK_FULL,
-        f"The disk that holds {place} is full; a build needs about 2 GB.",
-        hint="Make room, or use another folder with -C and another cache with METAMCP_CACHE_DIR.",
         detail=detail,
     )
 

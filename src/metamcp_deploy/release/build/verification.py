@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from metamcp_deploy import events, fingerprint, pipeline, verify
+from metamcp_deploy import atomic, events, fingerprint, verify
 from metamcp_deploy.release.build import node
 from metamcp_deploy.release.build.node import Node
 from metamcp_deploy.release.build.work import Work
@@ -45,7 +45,7 @@ def prove(app: Path, work: Work, builder: Node, wanted: bool) -> dict[str, Any] 
         work.remember(KEY, {"files": files, "found": found})
         _say(found, proof.seconds)
     if found and about.get(KEY) != found:
-        pipeline.write_atomically(path, json.dumps({**about, KEY: found}, indent=1) + "\n")
+        atomic.write(path, json.dumps({**about, KEY: found}, indent=1) + "\n")
     return found and {**found, **measured}
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metamcp_deploy import events, fingerprint, pipeline, resources
+from metamcp_deploy import atomic, events, fingerprint, resources
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.release.build import frontend, programs, reproducible, upstream
 from metamcp_deploy.release.build.node import Node
@@ -97,7 +97,7 @@ class Work:
     def remember(self, name: str, value: Any) -> None:
         """Keeps a JSON value (None forgets it) until the work folder goes."""
         layers = {**self._layers(), name: value}
-        pipeline.write_atomically(self.folder / _LAYERS, json.dumps(layers, indent=1))
+        atomic.write(self.folder / _LAYERS, json.dumps(layers, indent=1))
 
     def _layer(self, name: str, key: str, marker: Path, make: Callable[[], None]) -> None:
         if self.recall(name) == key and marker.exists():

@@ -1,0 +1,29 @@
+"""A full disk: how it is recognised, and its error."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+from metamcp_deploy.errors import Code, DeployError
+
+
+def is_full(error: OSError) -> bool:
+    """Whether a disk or a quota is exhausted."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def full(where: Path | str, *, needs: str | None = None, detail: str | None = None) -> DeployError:
+    """The error for a file or folder whose disk is full.
+
+    Args:
+        where: the file or folder.
+        needs: what takes how much space, as in `a build needs about 2 GB`.
+        detail: the words of the program that failed.
+    """
+    return DeployError(
+        Code.DISK_FULL,
+        f"The disk that holds {where} is full{f'; {needs}' if needs else ''}.",
+        hint="Free some space, or use another folder with -C and another cache with METAMCP_CACHE_DIR; run it again.",
+        detail=detail,
+    )
