@@ -141,8 +141,8 @@ def test_scripts_form_no_circle() -> None:
 # What a stage's output does not depend on: how settings are read (their values are parameters of the stage), how work
 # is run and reported, and what looks at a result without changing it.
 WITHOUT_EFFECT = {
-    *("", "errors", "events", "atomic", "disk", "config", "pipeline", "fingerprint", "resources", "process", "network"),
-    *("postgres", "target"),
+    *("", "errors", "events", "atomic", "disk", "config", "pipeline", "fingerprint", "resources"),
+    *("process", "network", "postgres", "target"),
 }
 
 
