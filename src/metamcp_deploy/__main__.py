@@ -1,4 +1,4 @@
-"""Entry point of `metamcp-deploy` and `python -m metamcp_deploy`: a Ctrl-C while the command line loads is one, too."""
+"""Entry point of `metamcp-deploy` and `python -m metamcp_deploy`. Handles Ctrl-C while the command line loads."""
 
 import os
 import sys

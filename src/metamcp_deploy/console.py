@@ -1,7 +1,7 @@
-"""Words events and results: text for people, JSON for programs. The only module that knows rich.
+"""Shows events and results: text for people, JSON for programs. The only module that imports rich.
 
-Data goes to stdout, everything else to stderr. With a terminal the work under way is shown as a moving line with the
-last lines of a tool's own output below it; without one each event is a line.
+Data goes to stdout, everything else to stderr. On a terminal the current work is one moving line with the last lines of
+a tool's own output below it; without a terminal each event is a line.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Expected failures: one exception type and one closed list of codes.
 
-A code is what programs branch on and what a person searches for; the message names the thing that is wrong, where it
-is and what was expected; the hint is a command or an edit that the user can carry out.
+Programs branch on the code, and people search for it. The message names the thing, its place and what was expected. The
+hint is a command or an edit that the user can carry out.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""What work modules say while they work. They never print: a listener (the console, a test) decides what is shown.
+"""Progress events of work modules. These never print: a listener (the console, a test) decides what to show.
 
-Listeners are called in the thread that emits, in the order they were added. An event is data; `console` words it.
+Listeners are called in the thread that emits, in the order in which they were added. An event is data; `console` turns
+it into text.
 """
 
 from __future__ import annotations

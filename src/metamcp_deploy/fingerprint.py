@@ -1,4 +1,4 @@
-"""Digests of what a stage depends on: files, folders, values, and this tool's own sources."""
+"""Digests of the inputs of a stage: files, folders, values, and this tool's own sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stage as data, why it would run, and running it. Knows nothing of what stages do."""
+"""Stages as data: why a stage has to run, and running it. Knows nothing about the work of a stage."""
 
 from __future__ import annotations
 

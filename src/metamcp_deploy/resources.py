@@ -1,4 +1,4 @@
-"""Where the package's own files and the user's caches are, and the one Jinja environment."""
+"""Locates the package's own files and the user's caches, and provides the one Jinja environment."""
 
 from __future__ import annotations
 

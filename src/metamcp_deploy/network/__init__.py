@@ -1,4 +1,4 @@
-"""One place that says how git, the package manager, the SDK, WebSocket and Node reach the outside."""
+"""Network settings for git, the package manager, the SDK, WebSocket and Node, in one place."""
 
 from metamcp_deploy.network.reach import Network
 

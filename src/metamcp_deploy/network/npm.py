@@ -1,4 +1,4 @@
-"""What npm and pnpm need of the caller's environment so that the user's own npmrc stays in effect."""
+"""The environment that npm and pnpm need, so that the user's own npmrc stays in effect."""
 
 from __future__ import annotations
 

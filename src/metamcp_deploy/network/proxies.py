@@ -1,4 +1,4 @@
-"""Which proxy a URL goes through. Loopback never does."""
+"""Selects the proxy for a URL. Loopback URLs never use one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings under `network` and the usual variables, turned into what each tool wants."""
+"""Translates the settings under `network` and the usual variables into each tool's own form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP sessions. The only module of this part that loads requests."""
+"""HTTP sessions. The only module of this part that imports requests."""
 
 from __future__ import annotations
 

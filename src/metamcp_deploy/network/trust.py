@@ -1,7 +1,7 @@
-"""Which certificates are trusted: the system's, Mozilla's, and those that the settings or the environment name.
+"""Trusted certificates: the system's, Mozilla's, and those that the settings or the environment name.
 
-Tools differ in what their variable does: NODE_EXTRA_CA_CERTS adds, GIT_SSL_CAINFO and REQUESTS_CA_BUNDLE replace. So
-those that replace get one combined file, kept in the cache under the digest of its content.
+Variables of tools differ: NODE_EXTRA_CA_CERTS adds certificates, GIT_SSL_CAINFO and REQUESTS_CA_BUNDLE replace all. For
+the latter, one combined file is kept in the cache under the digest of its content.
 """
 
 from __future__ import annotations

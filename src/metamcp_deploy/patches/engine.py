@@ -1,4 +1,4 @@
-"""Applies patches to a tree: a file's edits, whosever they are, are found in its original text and made at once."""
+"""Applies patches to a tree. All edits of a file are computed on its original text and applied at once."""
 
 from __future__ import annotations
 

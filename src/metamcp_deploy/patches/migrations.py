@@ -1,7 +1,7 @@
-"""Migrations with every name fully qualified, so that they need no search_path and cannot land in `public`.
+"""Qualifies every name in a migration, so that it needs no search_path and creates nothing in `public`.
 
-A statement is read by the grammar in `sql_statements`; what is not understood is an error, never passed. Edits are
-minimal (a qualifier put before a name), so the rest of each file stays byte for byte.
+The grammar in `sql_statements` parses each statement; an unknown statement is an error. Edits only add a qualifier
+before a name, so the rest of each file is unchanged byte for byte.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reads what SQL statements are made of (names, types, expressions) and collects the edits that qualify them."""
+"""Parses the elements of SQL statements (names, types, expressions) and collects the edits that qualify them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Grammar of the statements that migrations are made of, as far as it takes to find every name in them.
+"""Grammar of the statements in migrations, as far as it is needed to locate every name in them.
 
-Forms from facts and drizzle-kit's output: CREATE TYPE / TABLE / INDEX, ALTER TABLE / TYPE / INDEX, DROP TABLE / TYPE /
-INDEX, INSERT, UPDATE, DELETE. Subqueries and everything else raise NotUnderstoodError.
+Forms from drizzle-kit's output: CREATE TYPE / TABLE / INDEX, ALTER TABLE / TYPE / INDEX, DROP TABLE / TYPE / INDEX,
+INSERT, UPDATE, DELETE. Subqueries and everything else raise NotUnderstoodError.
 """
 
 from __future__ import annotations

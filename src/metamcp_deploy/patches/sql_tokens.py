@@ -1,8 +1,8 @@
-"""Tokens of PostgreSQL, with their places.
+"""Tokens of PostgreSQL, with their positions.
 
-Our own few lines instead of a SQL library, because a migration is edited by position and must not be misread: drizzle's
-`--> statement-breakpoint` is a comment to every other tokenizer and ends a statement here; nested comments, dollar
-quotes and E'' strings follow PostgreSQL 16, "4.1. Lexical Structure".
+No SQL library: a migration is edited by position and must be parsed exactly. Drizzle's `--> statement-breakpoint` is a
+comment for other tokenizers and ends a statement here; nested comments, dollar quotes and E'' strings follow PostgreSQL
+16, "4.1. Lexical Structure".
 """
 
 from __future__ import annotations

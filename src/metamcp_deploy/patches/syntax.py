@@ -1,4 +1,4 @@
-"""Syntax trees of the languages a patch may edit, through ast-grep."""
+"""Syntax trees of the languages that a patch can edit, through ast-grep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Edits of one file: all are computed on its original text, none may touch another, and they are applied at once."""
+"""Edits of one file: computed on its original text, without overlaps, applied at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole trees: the files of a commit, a new tree taking an old one's place, and the difference between two."""
+"""Whole trees: the files of a commit, replacing a tree by a new one, and the difference between two."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must be true of a patched tree, whoever's patches and overrides made it."""
+"""Checks a patched tree, whichever patches and overrides produced it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`preflight`: what a deployment needs, and whether this login has it. Only reads."""
+"""`preflight`: the rights and resources a deployment needs, and whether this login has them. Only reads."""
 
 from __future__ import annotations
 

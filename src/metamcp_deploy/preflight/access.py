@@ -1,4 +1,4 @@
-"""Whether an access list lets somebody do something."""
+"""Decides whether an access list permits an action to a person."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A look at the app: whether it can be made or changed, deployed and opened."""
+"""Checks whether the app can be created or changed, deployed and opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A look at Lakebase and the target's project or instance."""
+"""Checks Lakebase and the target's project or instance."""
 
 from __future__ import annotations
 

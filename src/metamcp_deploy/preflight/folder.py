@@ -1,4 +1,4 @@
-"""A look at the root folder of a target, and at the release that would be sent there."""
+"""Checks the root folder of a target, and the release that would be uploaded there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A look at the secret scope and its keys; values are never read."""
+"""Checks the secret scope and its keys; values are never read."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The pipeline's stages, one module each; `deploy` runs them in their order."""
+"""The pipeline's stages, one module each; `deploy` runs them in order."""

@@ -1,4 +1,4 @@
-"""The stage `app-deploy`: the release that `bundle-deploy` sent runs, with the target's settings."""
+"""The stage `app-deploy`: deploys the uploaded release with the target's settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stage `bundle-deploy`: database, secrets, app and permissions as databricks.yml says, and the release sent."""
+"""The stage `bundle-deploy`: creates and changes database, secrets, app and permissions, and uploads the release."""
 
 from __future__ import annotations
 

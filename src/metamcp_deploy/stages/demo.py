@@ -1,4 +1,4 @@
-"""What `demo` deploys, and what to try when it runs."""
+"""What `demo` deploys, and what to try afterwards."""
 
 from __future__ import annotations
 

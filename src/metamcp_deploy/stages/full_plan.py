@@ -1,4 +1,4 @@
-"""What stages would do: why local ones would run, and what would change in the workspace. Reads, and writes nothing."""
+"""Plans all stages: why the local ones would run, and what would change in the workspace. Only reads."""
 
 from __future__ import annotations
 

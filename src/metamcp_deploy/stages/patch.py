@@ -1,4 +1,4 @@
-"""Stage `patch`: `build/metamcp`, made anew from the pinned commit with overrides and patches."""
+"""The stage `patch`: makes `build/metamcp` from the pinned commit with overrides and patches."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The stage `prepare`: a pristine checkout of the pinned upstream in `build/upstream`.
 
-In: `settings.upstream` (url, ref, commit as a lock). Out: the checkout, and facts `url`, `ref`, `kind`, `commit`,
-`date` (of the commit, ISO 8601). The network is asked once, for what the ref stands for, and not at all for a full
-commit that is in the cache; only a commit that is not there is fetched.
+In: `settings.upstream` (url, ref, commit as a lock). Out: the checkout, and the facts `url`, `ref`, `kind`, `commit`,
+`date` (of the commit, ISO 8601). It makes one network request, to resolve the ref; none for a full commit in the cache.
+Only a missing commit is fetched.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From a built tree to the files of a release: parts, their archives, release.json, and the release's id."""
+"""Assembles a release from a built tree: parts, archives, release.json, and the release's id."""
 
 from __future__ import annotations
 

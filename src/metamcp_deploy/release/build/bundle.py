@@ -1,4 +1,4 @@
-"""Making `build/bundle/`: beside the one that is there, then in its place."""
+"""Makes `build/bundle/` beside the existing one, then replaces it."""
 
 from __future__ import annotations
 

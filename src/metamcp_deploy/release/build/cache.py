@@ -1,6 +1,6 @@
-"""Packed releases in the user's cache, by what they were made from: another folder or target builds nothing.
+"""Packed releases in the user's cache, keyed by their inputs: another folder or target builds nothing.
 
-`releases/<key>/` holds `app/` (the release's files) and `contents.json` (path → SHA-256, checked when it is taken).
+`releases/<key>/` has `app/` (the release's files) and `contents.json` (path → SHA-256, checked before use).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Next's standalone output as entries of an archive: pruned, without links, static files beside the server.
+"""Turns Next's standalone output into entries of an archive: pruned, without links, static files beside the server.
 
-pnpm's standalone output keeps packages in `node_modules/.pnpm/<id>/node_modules/<name>` and joins them by links, which
-an app's source cannot hold. Here each package moves to `node_modules/<name>`; where two versions share a name, the one
-with more dependents does and the other nests below those that need it, as Node looks packages up.
+pnpm's standalone output keeps packages in `node_modules/.pnpm/<id>/node_modules/<name>` and connects them by links,
+which an app's source cannot contain. Each package moves to `node_modules/<name>`. If two versions share a name, the one
+with more dependents gets that place, and the other nests below the packages that need it, as Node resolves packages.
 """
 
 from __future__ import annotations

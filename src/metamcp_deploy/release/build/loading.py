@@ -1,7 +1,7 @@
-"""Which files of Next a server loads in any case: releases of Next differ in that, so no rule may leave those out.
+"""Lists the files of Next that a server always loads. Releases of Next differ here, so no rule may remove them.
 
-Next's own files are compiled one by one: what they need when they are loaded is required in lines that begin at the
-margin, what they may need later inside of functions. Files that are one long line count as needing all they name.
+Next compiles its own files one by one: what a file needs at load time is required in lines that begin at the margin,
+what it may need later inside functions. A file that is one long line counts as needing everything it names.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which packages a release is made from: what backend and front end depend on at run time, as the lockfile pins it."""
+"""The packages in a release: run-time dependencies of backend and front end, as the lockfile pins them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which Node builds and which npm goes with it: a suitable one on PATH, else the one of the `local` extra."""
+"""Selects the Node that builds, and its npm: a suitable one on PATH, else the one of the `local` extra."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The programs of a release, each one ESM file, by the esbuild of the tree (resolved from its tsup)."""
+"""Bundles the programs of a release, each into one ESM file, with the tree's own esbuild (resolved from its tsup)."""
 
 from __future__ import annotations
 

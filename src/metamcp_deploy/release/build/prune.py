@@ -1,8 +1,8 @@
-"""What Next's standalone output holds that a running release does not need, and why, as data.
+"""Files in Next's standalone output that a running release does not need, with reasons, as data.
 
-Next's tracing copies whatever its server could load in any mode: development, building, editors, other bundlers. What
-of it a production server loads was found by asking for every page and file of v2.4.22; a test compares what a release
-answers with what the full output does.
+Next's tracing copies everything its server could load in any mode: development, building, editors, other bundlers. The
+rules come from requesting every page and file of v2.4.22; a test compares the answers of a release with those of the
+full output.
 """
 
 from __future__ import annotations

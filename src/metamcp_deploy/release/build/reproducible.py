@@ -1,9 +1,8 @@
-"""The same sources give the same files: in any folder, on any day, for any user.
+"""Makes builds reproducible: the same sources give the same files in any folder, at any time, for any user.
 
-Two things see to it. Upstream's build runs with `reproducible.mjs` around its Next configuration, which keeps the
-folder out of ids and names. What is left in the files, and differs from build to build, is replaced when they are
-packed: the build id, the folder, the keys (by placeholders, for which the launcher puts real ones), the order of keys
-in manifests.
+Upstream's build runs with `reproducible.mjs` around its Next configuration, which keeps the folder out of ids and names.
+The remaining differences are removed when the files are packed: the build id, the folder, the keys (replaced by
+placeholders, which the launcher replaces by real ones), the order of keys in manifests.
 """
 
 from __future__ import annotations

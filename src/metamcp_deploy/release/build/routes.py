@@ -1,4 +1,4 @@
-"""What the launcher sends straight to the backend, or to nobody: Next's own rewrites, from its routes manifest."""
+"""Routes that the launcher sends to the backend or closes: Next's own rewrites, from its routes manifest."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Source maps as a release carries them: names of upstream's files and positions in them, without the files' text.
+"""Source maps in a release: names of upstream's files and positions in them, without the files' text.
 
-That is all Node needs for a stack trace. The text would make them five times as large, and stands in the commit that
-release.json names.
+Node needs no more for a stack trace. The text would make the maps five times as large, and is available from the commit
+that release.json names.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Node and the package manager that the tree names, made ready for one build."""
+"""Prepares Node and the package manager that the tree names for one build."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Upstream's own installation and build, by its own package manager, with nothing of the caller's secrets."""
+"""Runs upstream's own installation and build with its own package manager, without the caller's secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last part of a build: the release is started as its container will, and release.json says what that proved."""
+"""Starts the release as its container will, and records the result in release.json: the last part of a build."""
 
 from __future__ import annotations
 

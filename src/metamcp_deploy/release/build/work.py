@@ -1,7 +1,7 @@
-"""`build/work/`: a copy of the patched tree in which dependencies are installed and upstream's own build runs.
+"""`build/work/`: a copy of the patched tree, where dependencies are installed and upstream's own build runs.
 
-Dependencies and build are layers, each with a key over all it was made from. A layer whose key is unchanged is kept;
-the key is removed before the layer is made, so that what was interrupted is made again.
+Dependencies and build output are layers, each with a key over all its inputs. A layer with an unchanged key is kept. The
+key is removed before the layer is made, so an interrupted layer is made again.
 """
 
 from __future__ import annotations
