@@ -1,7 +1,7 @@
 """Makes builds reproducible: the same sources give the same files in any folder, at any time, for any user.
 
-Upstream's build runs with `reproducible.mjs` around its Next configuration, which keeps the folder out of ids and names.
-The remaining differences are removed when the files are packed: the build id, the folder, the keys (replaced by
+Upstream's build runs with `reproducible.mjs` around its Next configuration, which keeps the folder out of ids and
+names. The remaining differences are removed when the files are packed: the build id, the folder, the keys (replaced by
 placeholders, which the launcher replaces by real ones), the order of keys in manifests.
 """
 

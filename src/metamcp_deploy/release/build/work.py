@@ -1,7 +1,7 @@
 """`build/work/`: a copy of the patched tree, where dependencies are installed and upstream's own build runs.
 
-Dependencies and build output are layers, each with a key over all its inputs. A layer with an unchanged key is kept. The
-key is removed before the layer is made, so an interrupted layer is made again.
+Dependencies and build output are layers, each with a key over all its inputs. A layer with an unchanged key is kept.
+Its key is removed before the layer is made, so an interrupted layer is made again.
 """
 
 from __future__ import annotations
