@@ -1,6 +1,6 @@
 """Memory of a deployed MetaMCP: idle, after many MCP tool calls, and what a session and a stdio MCP server cost.
 
-    python benchmarks/memory.py [--project FOLDER] [--calls 10000] [--sessions 40]
+    python -m benchmarks.memory [--project FOLDER] [--calls 10000] [--sessions 40]
 
 The folder is one where the upstream has been built (it is deployed again, in its embedded workspace, and taken down
 afterwards); without it METAMCP_TEST_UPSTREAM is built in a folder of its own, which takes some minutes.
@@ -21,11 +21,10 @@ import time
 from pathlib import Path
 
 import psutil
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "live"))
-from gateway import Client, Gateway
-from live_app import OWNER, LiveApp
 from upstream import REF, clone, environment
+
+from tests.live.gateway import Client, Gateway
+from tests.live.live_app import OWNER, LiveApp
 
 IDLE_MB, GROWTH = 220, 1.2
 REST_S = 30

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from embedded_people import jwt
+from tests.embedded_people import jwt
 
 
 class Issuer:

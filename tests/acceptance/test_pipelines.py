@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 import requests
-from embedded_people import POLICY, grant, grant_scope, jwt, owner, person
-from workflow import SUBJECT, Runner, blocks, sh
 
 from metamcp_deploy import local
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
+from tests.acceptance.workflow import SUBJECT, Runner, blocks, sh
+from tests.embedded_people import POLICY, grant, grant_scope, jwt, owner, person
 
 DOCS = Path(__file__).parents[2] / "docs"
 CONFIGURATION = """\

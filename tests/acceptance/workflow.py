@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from issuing import Issuer
+
+from tests.issuing import Issuer
 
 SUBJECT = "repo:example/metamcp:environment:{}"
 _EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")

@@ -7,7 +7,6 @@ import os
 import re
 import socket
 import subprocess
-import sys
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
@@ -17,10 +16,7 @@ from typing import Any
 import pytest
 
 from metamcp_deploy.config.project import Project
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "launcher"))
-
-from launcher_database import PRINCIPAL, Database, running
+from tests.launcher.launcher_database import PRINCIPAL, Database, running
 
 Migrate = Callable[..., dict[str, Any]]
 LEDGER = "metamcp_app.__drizzle_migrations"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -17,11 +16,8 @@ import requests
 
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.release.build import frontend, node
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "launcher"))
-
-import launcher_programs as programs
-from launcher_app import AUTH_SECRET, App, archive, free_port, write_release
+from tests.launcher import launcher_programs as programs
+from tests.launcher.launcher_app import AUTH_SECRET, App, archive, free_port, write_release
 
 MANIFEST = f"{frontend.APP}/.next/routes-manifest.json"
 

@@ -6,10 +6,9 @@ import json
 import tarfile
 from pathlib import Path
 
-from serving import paths, statuses, whole
-
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.release.build import frontend, node
+from tests.build.serving import paths, statuses, whole
 
 
 def build_id(folder: Path) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import yaml
-from bundle_fields import SCHEMA
 from jsonschema import Draft202012Validator
 
 from metamcp_deploy import atomic
@@ -18,6 +17,7 @@ from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.target import databricks_yml, desired
 from metamcp_deploy.target.variables import EnvVar
+from tests.build.bundle_fields import SCHEMA
 
 ME = "ada@example.com"
 SIZED = {"min_cu": 1, "max_cu": 4, "suspend_after": "never", "history_days": 14}

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from working import TARGETS, Work
+
+from tests.config.working import TARGETS, Work
 
 
 @pytest.fixture

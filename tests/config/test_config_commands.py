@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import typer
-from working import TARGETS
 
 from metamcp_deploy.cli import boundary
 from metamcp_deploy.cli import config as commands
+from tests.config.working import TARGETS
 
 
 def run(*words: str) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from working import Work
 
 from metamcp_deploy import config
 from metamcp_deploy.config.explaining import explain
+from tests.config.working import Work
 
 
 def rows(work: Work, **more: Any) -> dict[str, str | None]:

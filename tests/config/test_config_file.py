@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from working import Work
 
 from metamcp_deploy import __version__, config
 from metamcp_deploy.config import hosts
 from metamcp_deploy.errors import Code, DeployError
+from tests.config.working import Work
 
 
 @pytest.mark.parametrize(

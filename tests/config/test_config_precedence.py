@@ -4,12 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
-from working import Work
 
 from metamcp_deploy import config, events
 from metamcp_deploy.config.model import DEFAULT_REF, DEFAULT_URL
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
+from tests.config.working import Work
 
 FILE = "network: {proxy: http://top.example.com}\ntargets: {dev: {network: {proxy: http://target.example.com}}}\n"
 

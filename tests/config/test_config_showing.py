@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
-from working import TARGETS, Work
 
 from metamcp_deploy import __version__, config, events
 from metamcp_deploy.config import shape
 from metamcp_deploy.config.layout import File, TargetSection
 from metamcp_deploy.config.model import DEFAULT_REF, DEFAULT_URL
 from metamcp_deploy.errors import Code, DeployError
+from tests.config.working import TARGETS, Work
 
 
 def rows(work: Work, **asked: Any) -> dict[str, tuple[str | None, str]]:

@@ -1,10 +1,10 @@
 """Which target is meant, and every mistake that would touch another one than the one named."""
 
 import pytest
-from working import TARGETS, Work
 
 from metamcp_deploy import config
 from metamcp_deploy.errors import Code, DeployError
+from tests.config.working import TARGETS, Work
 
 PROTECTED = """\
 upstream: {ref: v2.4.22, commit: 0123456789abcdef0123456789abcdef01234567}

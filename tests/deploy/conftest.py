@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_app import settings, write_bundle, write_databricks_yml
 
 from metamcp_deploy import events, local, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import DeployError
 from metamcp_deploy.stages import app_deploy, bundle_deploy
 from metamcp_deploy.target import session
+from tests.deploy.tiny_app import settings, write_bundle, write_databricks_yml
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tiny_app import settings
-
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
+from tests.deploy.tiny_app import settings
 
 
 def elsewhere(project: Project, url: str, root: str | None = None, **changes: Any) -> Project:

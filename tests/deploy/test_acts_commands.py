@@ -10,12 +10,12 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from tiny_app import APP, write_bundle, write_databricks_yml
 
 from metamcp_deploy import pipeline
 from metamcp_deploy.config import load
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.target import session
+from tests.deploy.tiny_app import APP, write_bundle, write_databricks_yml
 
 Deploy = Callable[..., pipeline.Facts]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tiny_app import with_app, write_databricks_yml
 
 from metamcp_deploy import pipeline
 from metamcp_deploy.config.project import Project
@@ -16,6 +15,7 @@ from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.rollback import execution, preparation
 from metamcp_deploy.stages import deploy
 from metamcp_deploy.target import session
+from tests.deploy.tiny_app import with_app, write_databricks_yml
 
 Deploy = Callable[..., pipeline.Facts]
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_app import with_app
 
 from metamcp_deploy import pipeline
 from metamcp_deploy.config.project import Project
+from tests.deploy.tiny_app import with_app
 
 
 @pytest.fixture

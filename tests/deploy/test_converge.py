@@ -9,7 +9,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from tiny_app import changed, with_app, with_settings
 
 from metamcp_deploy import events, local, pipeline
 from metamcp_deploy.config.project import Project
@@ -26,6 +25,7 @@ from metamcp_deploy.target.ledger import Ledger
 from metamcp_deploy.workspace import Workspace
 from metamcp_deploy.workspace.apps import App, Apps
 from metamcp_deploy.workspace.clock import Clock, poll
+from tests.deploy.tiny_app import changed, with_app, with_settings
 
 Deploy = Callable[..., pipeline.Facts]
 Seen = list[events.Event]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tiny_app import changed, with_app, with_settings
-
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.plan import OURS, Action, Change, Difference
@@ -14,6 +12,7 @@ from metamcp_deploy.stages import full_plan
 from metamcp_deploy.stages.deploy import Wishes
 from metamcp_deploy.target import session
 from metamcp_deploy.workspace import Workspace, poll
+from tests.deploy.tiny_app import changed, with_app, with_settings
 
 Deploy = Callable[..., pipeline.Facts]
 

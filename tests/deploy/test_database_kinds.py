@@ -8,7 +8,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from tiny_app import changed
 
 from metamcp_deploy import events, local, pipeline
 from metamcp_deploy.config.model import Settings
@@ -16,6 +15,7 @@ from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.target import session
+from tests.deploy.tiny_app import changed
 
 Deploy = Callable[..., pipeline.Facts]
 Seen = list[events.Event]

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tiny_app import APP, changed, with_app, write_bundle
 
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.model import Settings
@@ -26,6 +25,7 @@ from metamcp_deploy.stages import app_deploy, bundle_deploy
 from metamcp_deploy.target import desired, session
 from metamcp_deploy.target.site import root as root_of
 from metamcp_deploy.workspace.apps import App
+from tests.deploy.tiny_app import APP, changed, with_app, write_bundle
 
 Deploy = Callable[..., pipeline.Facts]
 Seen = list[events.Event]

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tiny_app import settings, with_app, with_settings
 
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.model import Settings
@@ -22,6 +21,7 @@ from metamcp_deploy.rollback import execution
 from metamcp_deploy.rollback import preparation as rollback_way
 from metamcp_deploy.target import ledger, session
 from metamcp_deploy.target.site import Site
+from tests.deploy.tiny_app import settings, with_app, with_settings
 
 Deploy = Callable[..., pipeline.Facts]
 ALL = Wishes(database=True, secrets=True)

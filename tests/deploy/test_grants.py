@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from embedded_people import grant, grant_scope
-from tiny_app import changed, write_bundle
 
 from metamcp_deploy import events, local, pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.target import session
+from tests.deploy.tiny_app import changed, write_bundle
+from tests.embedded_people import grant, grant_scope
 
 ADA, BEN = "ada@example.com", "ben@example.com"
 Bundled = Callable[[Project], pipeline.Facts]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_app import with_app
 
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.model import Settings
@@ -19,6 +18,7 @@ from metamcp_deploy.deployments.records import Record
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.target import locate, session
 from metamcp_deploy.workspace.apps import App, Deployment
+from tests.deploy.tiny_app import with_app
 
 Deploy = Callable[..., pipeline.Facts]
 

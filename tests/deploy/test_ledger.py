@@ -8,9 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from embedded_people import grant, grant_scope, machine, person
-from others import elsewhere
-from tiny_app import with_app, with_settings, write_databricks_yml
 
 from metamcp_deploy import local, pipeline
 from metamcp_deploy.config.project import Project
@@ -31,6 +28,9 @@ from metamcp_deploy.workspace import Workspace
 from metamcp_deploy.workspace.apps import App, Apps
 from metamcp_deploy.workspace.lakebase import Lakebase
 from metamcp_deploy.workspace.secrets import Secrets
+from tests.deploy.others import elsewhere
+from tests.deploy.tiny_app import with_app, with_settings, write_databricks_yml
+from tests.embedded_people import grant, grant_scope, machine, person
 
 ADA, DEVELOPER = "ada@example.com", "developer@example.com"
 ALL = Wishes(database=True, secrets=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from embedded_people import POLICY, jwt, machine, person
-from issuing import Issuer
-from others import elsewhere
 
 from metamcp_deploy import local
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.target import session
+from tests.deploy.others import elsewhere
+from tests.embedded_people import POLICY, jwt, machine, person
+from tests.issuing import Issuer
 
 
 @pytest.fixture

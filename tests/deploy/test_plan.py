@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_app import with_app, with_settings, write_bundle, write_databricks_yml
 
 from metamcp_deploy import pipeline
 from metamcp_deploy.config.model import Settings
@@ -18,6 +17,7 @@ from metamcp_deploy.plan import OURS, Action, Change, Difference, Plan
 from metamcp_deploy.stages import full_plan
 from metamcp_deploy.stages.deploy import Wishes
 from metamcp_deploy.target import session
+from tests.deploy.tiny_app import with_app, with_settings, write_bundle, write_databricks_yml
 
 Deploy = Callable[..., pipeline.Facts]
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tiny_app import with_app, write_databricks_yml
 
 from metamcp_deploy import pipeline
 from metamcp_deploy.config.project import Project
+from tests.deploy.tiny_app import with_app, write_databricks_yml
 
 Command = Callable[..., tuple[int, str, str]]
 

@@ -10,9 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from embedded_people import grant, grant_scope, machine, person
-from others import elsewhere
-from tiny_app import with_app, with_settings
 
 from metamcp_deploy import local, pipeline, preflight
 from metamcp_deploy.config.project import Project
@@ -26,6 +23,9 @@ from metamcp_deploy.preflight.scene import Scene, wanted
 from metamcp_deploy.target import session
 from metamcp_deploy.workspace.apps import App
 from metamcp_deploy.workspace.permissions import Granted
+from tests.deploy.others import elsewhere
+from tests.deploy.tiny_app import with_app, with_settings
+from tests.embedded_people import grant, grant_scope, machine, person
 
 PAGE = Path(__file__).parents[2] / "docs" / "permissions.md"
 

@@ -10,8 +10,6 @@ import psycopg
 import pytest
 import requests
 import yaml
-from embedded_people import person
-from tiny_app import changed, write_bundle
 
 from metamcp_deploy import events, local, pipeline
 from metamcp_deploy.config.model import Settings
@@ -20,6 +18,8 @@ from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.secrets import keys
 from metamcp_deploy.target import session
+from tests.deploy.tiny_app import changed, write_bundle
+from tests.embedded_people import person
 
 KEY = "LAKEBASE_CLIENT_SECRET"
 Deploy = Callable[..., pipeline.Facts]

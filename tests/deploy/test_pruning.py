@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tiny_app import APP, write_bundle
 
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.model import Settings
@@ -20,6 +19,7 @@ from metamcp_deploy.rollback import execution
 from metamcp_deploy.rollback.preparation import Wishes
 from metamcp_deploy.target import session
 from metamcp_deploy.workspace.apps import App
+from tests.deploy.tiny_app import APP, write_bundle
 
 Deploy = Callable[..., pipeline.Facts]
 

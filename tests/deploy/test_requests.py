@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import golden
 import pytest
-from tiny_app import with_app, with_settings, write_databricks_yml
 
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
@@ -15,6 +13,8 @@ from metamcp_deploy.destroy.selection import Wishes
 from metamcp_deploy.rollback import execution, preparation
 from metamcp_deploy.stages import deploy, full_plan
 from metamcp_deploy.target import session
+from tests.deploy import golden
+from tests.deploy.tiny_app import with_app, with_settings, write_databricks_yml
 
 FIRST, AGAIN = 45, 15
 LOGIN = 3  # the SDK asks for the workspace's settings, its OAuth endpoints and a token

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tiny_app import APP, with_app, write_bundle
 
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.project import Project
@@ -20,6 +19,7 @@ from metamcp_deploy.rollback import execution, preparation
 from metamcp_deploy.rollback.preparation import Wishes
 from metamcp_deploy.target import session
 from metamcp_deploy.target.site import Site
+from tests.deploy.tiny_app import APP, with_app, write_bundle
 
 Deploy = Callable[..., pipeline.Facts]
 

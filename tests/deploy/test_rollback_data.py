@@ -9,7 +9,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from tiny_app import APP, write_bundle
 
 from metamcp_deploy import events, local, pipeline
 from metamcp_deploy.config.model import Settings
@@ -23,6 +22,7 @@ from metamcp_deploy.rollback.preparation import Wishes
 from metamcp_deploy.stages import app_deploy
 from metamcp_deploy.target import ledger, session
 from metamcp_deploy.target.site import Site
+from tests.deploy.tiny_app import APP, write_bundle
 
 Deploy = Callable[..., pipeline.Facts]
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 import requests
-from tiny_app import changed, with_app, write_bundle
 
 from metamcp_deploy import events, local, pipeline
 from metamcp_deploy.config.model import Settings
@@ -27,6 +26,7 @@ from metamcp_deploy.local.faults import Fault, injected
 from metamcp_deploy.secrets import keys, rotation
 from metamcp_deploy.target import ledger, session
 from metamcp_deploy.target.site import Site
+from tests.deploy.tiny_app import changed, with_app, write_bundle
 
 Deploy = Callable[..., pipeline.Facts]
 Seen = list[events.Event]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_app import write_bundle
 
 from metamcp_deploy import events, fingerprint, pipeline
 from metamcp_deploy.config.project import Project
@@ -17,6 +16,7 @@ from metamcp_deploy.release import releases, sending
 from metamcp_deploy.release.releases import COMPLETE, Release
 from metamcp_deploy.target import session
 from metamcp_deploy.workspace import lock
+from tests.deploy.tiny_app import write_bundle
 
 Deploy = Callable[..., pipeline.Facts]
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_app import with_app
 
 from metamcp_deploy import pipeline
 from metamcp_deploy.config.project import Project
@@ -18,6 +17,7 @@ from metamcp_deploy.deployments import access, records, start_stop, status
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.health import Status
 from metamcp_deploy.target import session
+from tests.deploy.tiny_app import with_app
 
 Deploy = Callable[..., pipeline.Facts]
 CLIENT = Callable[..., "subprocess.CompletedProcess[str]"]

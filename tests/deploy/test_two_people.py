@@ -14,9 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from embedded_people import machine, person
-from others import elsewhere
-from tiny_app import changed, write_bundle
 
 from metamcp_deploy import local, pipeline
 from metamcp_deploy.config.project import Project
@@ -26,6 +23,9 @@ from metamcp_deploy.local.faults import Fault, injected
 from metamcp_deploy.secrets import keys
 from metamcp_deploy.target import ledger, session
 from metamcp_deploy.workspace import lock
+from tests.deploy.others import elsewhere
+from tests.deploy.tiny_app import changed, write_bundle
+from tests.embedded_people import machine, person
 
 ADA, BEN = "ada@example.com", "ben@example.com"
 Deploy = Callable[..., pipeline.Facts]

@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from embedded_people import machine, person
-from others import elsewhere
-from tiny_app import write_bundle
 
 from metamcp_deploy import local, pipeline, preflight
 from metamcp_deploy.config.project import Project
@@ -23,6 +20,9 @@ from metamcp_deploy.stages.deploy import Wishes
 from metamcp_deploy.target import ledger, session
 from metamcp_deploy.target.ledger import Ledger
 from metamcp_deploy.workspace.apps import App
+from tests.deploy.others import elsewhere
+from tests.deploy.tiny_app import write_bundle
+from tests.embedded_people import machine, person
 
 ADA, BEN = "ada@example.com", "ben@example.com"
 ROOT, OTHER = "/Workspace/Shared/a", "/Workspace/Shared/b"

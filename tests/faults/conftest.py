@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from fault_cases import Row, table
+from tests.faults.fault_cases import Row, table
 
 _rows = pytest.StashKey[list[Row]]()
 

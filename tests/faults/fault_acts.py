@@ -12,13 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "deploy"))
-
-from tiny_app import write_databricks_yml
-
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
+from tests.deploy.tiny_app import write_databricks_yml
 
 HEALTHY_SECONDS = 20.0
 KILLED_SECONDS = 120.0
@@ -160,7 +157,7 @@ def sent(act: str, project: Project, kind: str = "", number: int = 0) -> tuple[l
 def _context() -> Any:
     """Processes that begin with everything imported, and nothing else of this one."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["fault_preload"])
+    context.set_forkserver_preload(["tests.faults.fault_preload"])
     return context
 
 

@@ -1,8 +1,8 @@
 """Runs fault cases, several at once, each worker with an embedded workspace of its own.
 
-python tests/faults/fault_run.py --whole                      every case there is
-python tests/faults/fault_run.py --only scopes --kinds lost   those with `scopes` in their name
-python tests/faults/fault_run.py --seconds 90 --seed abc      as many as fit, as CI runs them
+python -m tests.faults.fault_run --whole                      every case there is
+python -m tests.faults.fault_run --only scopes --kinds lost   those with `scopes` in their name
+python -m tests.faults.fault_run --seconds 90 --seed abc      as many as fit, as CI runs them
 """
 
 from __future__ import annotations
@@ -20,16 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from fault_acts import ACTS, sent
-from fault_cases import Call, Case, Row, calls, every, part, table
-from fault_world import World, elsewhere, root
-
 from metamcp_deploy import events
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local import faults
+from tests.faults.fault_acts import ACTS, sent
+from tests.faults.fault_cases import Call, Case, Row, calls, every, part, table
+from tests.faults.fault_world import World, elsewhere, root
 
 # A run that meets one fault may take so much longer than one without, with the waits of `fault_world`.
 ONE_FAULT_SECONDS = 20.0

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,10 +19,7 @@ from metamcp_deploy import local
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.local.lifecycle import Running
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "deploy"))
-
-from tiny_app import write_bundle
+from tests.deploy.tiny_app import write_bundle
 
 # What the tool may wait, so that a stall costs a second and an outage a few. The defaults are tested with a fake clock.
 WAITS = {"answer": 8, "throttled": 6, "outage": 6}

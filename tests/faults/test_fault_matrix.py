@@ -1,4 +1,4 @@
-"""A part of the fault matrix, another with each commit; `python tests/faults/fault_run.py --whole` runs all of it."""
+"""A part of the fault matrix, another with each commit; `python -m tests.faults.fault_run --whole` runs all of it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fault_acts import ACTS
-from fault_cases import KILLS, KINDS, OUTAGES, Case, Row, part, table
-from fault_run import run
+
+from tests.faults.fault_acts import ACTS
+from tests.faults.fault_cases import KILLS, KINDS, OUTAGES, Case, Row, part, table
+from tests.faults.fault_run import run
 
 SECONDS = 30.0  # and what the cases take that are always run
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fault_acts import deploy, deploy_twice, destroy, roll_back, sent
-from fault_world import World, elsewhere
 
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.local import faults
+from tests.faults.fault_acts import deploy, deploy_twice, destroy, roll_back, sent
+from tests.faults.fault_world import World, elsewhere
 
 SCALE = 0.05  # of the platform's times
 

@@ -7,9 +7,18 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import launcher_programs as programs
 import pytest
-from launcher_app import AUTH_SECRET, CLIENT_SECRET, OIDC_SECRET, App, FakeWorkspace, free_port, write_release
+
+from tests.launcher import launcher_programs as programs
+from tests.launcher.launcher_app import (
+    AUTH_SECRET,
+    CLIENT_SECRET,
+    OIDC_SECRET,
+    App,
+    FakeWorkspace,
+    free_port,
+    write_release,
+)
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from launcher_app import FakeWorkspace
 
 from metamcp_deploy.local.lakebase.server import Lakebase
 from metamcp_deploy.postgres import Cluster
+from tests.launcher.launcher_app import FakeWorkspace
 
 DATABASE, PRINCIPAL = "metamcp_app", "00000000-0000-0000-0000-00000000000a"
 

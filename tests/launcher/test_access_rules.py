@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import requests
-from launcher_app import App
+
+from tests.launcher.launcher_app import App
 
 Launch = Callable[..., App]
 OPERATOR, USER = "oncall@example.com", "person@example.com"

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from launcher_app import App
+
+from tests.launcher.launcher_app import App
 
 Launch = Callable[..., App]
 KEY = "sk_mt_0123456789abcdef"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from launcher_app import LAUNCHER, FakeWorkspace
+from tests.launcher.launcher_app import LAUNCHER, FakeWorkspace
 
 CREDENTIAL = "/api/2.0/postgres/credentials"
 SETTING = f"""

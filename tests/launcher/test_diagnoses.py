@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from launcher_app import LAUNCHER
+
+from tests.launcher.launcher_app import LAUNCHER
 
 # code, text, a word of the fix
 CASES = [

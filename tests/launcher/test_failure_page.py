@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable
 from html.parser import HTMLParser
 
-import launcher_programs as programs
 import pytest
-from launcher_app import AUTH_SECRET, CLIENT_SECRET, OIDC_SECRET, App, FakeWorkspace
+
+from tests.launcher import launcher_programs as programs
+from tests.launcher.launcher_app import AUTH_SECRET, CLIENT_SECRET, OIDC_SECRET, App, FakeWorkspace
 
 Launch = Callable[..., App]
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"

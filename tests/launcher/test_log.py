@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
-import launcher_programs as programs
-from launcher_app import LAUNCHER, App
+from tests.launcher import launcher_programs as programs
+from tests.launcher.launcher_app import LAUNCHER, App
 
 Launch = Callable[..., App]
 MODULE = json.dumps((LAUNCHER / "log.mjs").as_uri())

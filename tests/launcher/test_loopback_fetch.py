@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from launcher_app import App
+
+from tests.launcher.launcher_app import App
 
 Launch = Callable[..., App]
 

@@ -9,10 +9,9 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import launcher_programs as programs
-from launcher_app import AUTH_SECRET, LAUNCHER, App, archive
-
 from metamcp_deploy.release.build.reproducible import PLACEHOLDERS, SCRIPT
+from tests.launcher import launcher_programs as programs
+from tests.launcher.launcher_app import AUTH_SECRET, LAUNCHER, App, archive
 
 MANIFEST = "apps/frontend/.next/prerender-manifest.json"
 SERVER_MANIFEST = "apps/frontend/.next/server/manifest.js"

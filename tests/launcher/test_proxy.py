@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import requests
-from launcher_app import LAUNCHER, App
+
+from tests.launcher.launcher_app import LAUNCHER, App
 
 Launch = Callable[..., App]
 

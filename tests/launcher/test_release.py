@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import launcher_programs as programs
 import pytest
 import requests
-from launcher_app import LAUNCHER, App, archive
+
+from tests.launcher import launcher_programs as programs
+from tests.launcher.launcher_app import LAUNCHER, App, archive
 
 Launch = Callable[..., App]
 EXTRACT = f"""

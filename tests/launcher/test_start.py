@@ -13,9 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import launcher_programs as programs
 import pytest
-from launcher_app import AUTH_SECRET, CLIENT_SECRET, LAUNCHER, OIDC_SECRET, App, FakeWorkspace
+
+from tests.launcher import launcher_programs as programs
+from tests.launcher.launcher_app import AUTH_SECRET, CLIENT_SECRET, LAUNCHER, OIDC_SECRET, App, FakeWorkspace
 
 Launch = Callable[..., App]
 

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import requests
-from launcher_app import LAUNCHER, App
+
+from tests.launcher.launcher_app import LAUNCHER, App
 
 Launch = Callable[..., App]
 

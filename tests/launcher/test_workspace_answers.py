@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from launcher_app import App, FakeWorkspace
+
+from tests.launcher.launcher_app import App, FakeWorkspace
 
 Launch = Callable[..., App]
 

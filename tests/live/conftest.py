@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from live_app import LiveApp
 
 from metamcp_deploy.upstream.sample import TAG, sample_repository
+from tests.live.live_app import LiveApp
 
 NPMRC = Path.home() / ".npmrc"
 REF = os.environ.get("METAMCP_TEST_REF", "v2.4.22")  # asked for before a test takes such names away

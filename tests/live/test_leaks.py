@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 import requests
-from gateway import Client, Gateway
-from live_app import OWNER, LiveApp
+
+from tests.live.gateway import Client, Gateway
+from tests.live.live_app import OWNER, LiveApp
 
 MARKED = {
     "BETTER_AUTH_SECRET": "auth-secret-marked-4f1d2c3b4a5968778695a4b3",

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from gateway import SERVER, Client, Gateway
-from live_app import OWNER, LiveApp
+
+from tests.live.gateway import SERVER, Client, Gateway
+from tests.live.live_app import OWNER, LiveApp
 
 # Ignores the end of its input and SIGTERM, and has a child in a session of its own that does, too.
 STUBBORN = (

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import pytest
 import requests
-from gateway import Gateway
-from live_app import OWNER, LiveApp
+
+from tests.live.gateway import Gateway
+from tests.live.live_app import OWNER, LiveApp
 
 OPENING = {
     "BOOTSTRAP_ENABLE": "true",

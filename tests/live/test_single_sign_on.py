@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import requests
-from gateway import Gateway
-from issuer import Issuer
-from live_app import LiveApp
+
+from tests.live.gateway import Gateway
+from tests.live.issuer import Issuer
+from tests.live.live_app import LiveApp
 
 SECRET = "oidc-client-secret-marked-0042"
 PERSON = {"sub": "42", "email": "newcomer@example.com", "name": "Newcomer", "email_verified": True}

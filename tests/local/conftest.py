@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from embedded_world import World, world_in
 
 from metamcp_deploy import local
+from tests.local.embedded_world import World, world_in
 
 
 @pytest.fixture(scope="package")

@@ -120,7 +120,7 @@ def test_forwarded_headers_cannot_be_forged(world, app):
 
 
 def test_the_token_can_be_handed_on(tmp_path_factory, world):
-    from embedded_world import world_in
+    from tests.local.embedded_world import world_in
 
     own = world_in(tmp_path_factory.mktemp("forwarding"), forward_authorization=True)
     try:

@@ -17,9 +17,9 @@ from databricks.sdk.service.postgres import (
     DatabaseDatabaseSpec,
     Project,
 )
-from embedded_world import World
 
 from metamcp_deploy import local
+from tests.local.embedded_world import World
 
 USER = "developer@example.com"
 

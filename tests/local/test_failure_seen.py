@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 from databricks.sdk.service.apps import App, EnvVar
-from embedded_world import World
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "launcher"))
-
-import launcher_programs as programs
-from launcher_app import write_release
+from tests.launcher import launcher_programs as programs
+from tests.launcher.launcher_app import write_release
+from tests.local.embedded_world import World
 
 BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"
 FORGED = ("X-Forwarded-Email", "x-forwarded-email", "X_Forwarded_Email", "X-Forwarded-User", "Forwarded")

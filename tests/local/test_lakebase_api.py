@@ -20,9 +20,9 @@ from databricks.sdk.service.postgres import (
     Role,
     RoleRoleSpec,
 )
-from embedded_world import world_in
 
 from metamcp_deploy import local
+from tests.local.embedded_world import world_in
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ import pytest
 import requests
 from databricks.sdk.errors import NotFound
 from databricks.sdk.service.postgres import Project as LakebaseProject
-from embedded_world import World, client_for, project_in, world_in
 
 from metamcp_deploy import local
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local import lifecycle
+from tests.local.embedded_world import World, client_for, project_in, world_in
 
 RUNAWAY = {p.name: p.read_bytes() for p in (Path(__file__).parent / "apps" / "runaway").iterdir()}
 

@@ -6,9 +6,9 @@ import sys
 
 import psycopg
 import pytest
-from embedded_world import project_in
 
 from metamcp_deploy import local
+from tests.local.embedded_world import project_in
 
 
 @pytest.fixture

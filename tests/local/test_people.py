@@ -2,7 +2,6 @@
 
 import io
 
-import embedded_people
 import pytest
 import requests
 from databricks.sdk import WorkspaceClient
@@ -10,7 +9,9 @@ from databricks.sdk.core import Config
 from databricks.sdk.errors import PermissionDenied
 from databricks.sdk.service.apps import App
 from databricks.sdk.service.workspace import ImportFormat
-from embedded_people import POLICY, jwt
+
+from tests import embedded_people
+from tests.embedded_people import POLICY, jwt
 
 
 def person(world, name, **fields):

@@ -14,10 +14,10 @@ import requests
 from databricks.sdk.errors import DatabricksError
 from databricks.sdk.service.apps import App, AppDeployment
 from databricks.sdk.service.postgres import Project
-from embedded_world import World, world_in
 
 from metamcp_deploy import local
 from metamcp_deploy.local.timing import LAPSES, RATES, Pace
+from tests.local.embedded_world import World, world_in
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from databricks.sdk.errors import BadRequest, DatabricksError, InvalidParameterValue
 from databricks.sdk.service.apps import App
-from embedded_world import World
+
+from tests.local.embedded_world import World
 
 
 @pytest.mark.parametrize(

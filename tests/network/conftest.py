@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import trustme
-from company import Intercepting
 
 from metamcp_deploy.config import model
 from metamcp_deploy.network import Network, reach
+from tests.network.company import Intercepting
 
 
 @pytest.fixture(scope="session")

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 import requests
-from company import Intercepting
 
 from metamcp_deploy import process
 from metamcp_deploy.config import model
 from metamcp_deploy.network import Network
+from tests.network.company import Intercepting
 
 Serve = Callable[[str, Any], int]
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from patch_helpers import PatchMaker, prepared
 
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.patches import declaration, tree
 from metamcp_deploy.postgres import Cluster
 from metamcp_deploy.upstream.sample import TAG, sample_repository
+from tests.patches.patch_helpers import PatchMaker, prepared
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from patch_helpers import SCHEMA, builtin, transformed, write
 
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.patches import declaration, engine
+from tests.patches.patch_helpers import SCHEMA, builtin, transformed, write
 
 TABLES = "apps/backend/src/db/schema.ts"
 POOL = "apps/backend/src/db/index.ts"

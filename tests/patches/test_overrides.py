@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from patch_helpers import write
 
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.patches import overrides
+from tests.patches.patch_helpers import write
 
 
 @pytest.fixture

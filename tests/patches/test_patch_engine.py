@@ -6,10 +6,10 @@ import itertools
 from pathlib import Path
 
 import pytest
-from patch_helpers import PatchMaker, write
 
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.patches import declaration, engine
+from tests.patches.patch_helpers import PatchMaker, write
 
 APP = "export const a = call(1);\nexport const b = call(2);\nexport const c = other('ü😀', 3);\n"
 

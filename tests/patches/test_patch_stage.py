@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 
 import pytest
-from patch_helpers import SCHEMA, prepared, write
 
 from metamcp_deploy import fingerprint, pipeline, process
 from metamcp_deploy.config.project import Project
@@ -15,6 +14,7 @@ from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.patches import declaration, engine, tree, verification
 from metamcp_deploy.stages import patch
 from metamcp_deploy.upstream.sample import TAG
+from tests.patches.patch_helpers import SCHEMA, prepared, write
 
 GOLDEN = Path(__file__).parent / "golden" / "sample.diff"
 

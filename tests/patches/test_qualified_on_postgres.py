@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from patch_helpers import both_ways
-
 from metamcp_deploy.postgres import Cluster
+from tests.patches.patch_helpers import both_ways
 
 # Forms that the sample's own migrations do not hold.
 FURTHER = """

@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-from patch_helpers import SCHEMA, both_ways
 
 from metamcp_deploy import process
 from metamcp_deploy.patches import declaration, engine, migrations, overrides, tree, verification
 from metamcp_deploy.postgres import Cluster
+from tests.patches.patch_helpers import SCHEMA, both_ways
 
 # Edits that every release needs alike; those of schema and migrations grow with the upstream.
 SAME = {"backend-port": 6, "drizzle-config": 1, "frontend-backend-address": 2}

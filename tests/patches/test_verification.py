@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from patch_helpers import SCHEMA, write
 
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.patches import verification
+from tests.patches.patch_helpers import SCHEMA, write
 
 GOOD = 'import { pgSchema } from "drizzle-orm/pg-core";\nexport const s = pgSchema("metamcp_app");\n'
 SOURCE = "apps/backend/src"

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from small_upstream import Prepared, Repository
 
 from metamcp_deploy import events
 from metamcp_deploy.config.model import Settings, Upstream
 from metamcp_deploy.config.project import Project
+from tests.prepare.small_upstream import Prepared, Repository
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from small_upstream import Prepared, Repository
 
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.stages import prepare
+from tests.prepare.small_upstream import Prepared, Repository
 
 
 def test_a_tag_is_checked_out_and_recorded(prepared: Prepared, upstream: Repository) -> None:

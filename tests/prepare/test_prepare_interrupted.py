@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_upstream import Prepared, Repository
 
 from metamcp_deploy.errors import Code, DeployError
+from tests.prepare.small_upstream import Prepared, Repository
 
 RUN = """
 import sys

@@ -11,11 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from small_upstream import Prepared, Repository
 
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.upstream import mirror
+from tests.prepare.small_upstream import Prepared, Repository
 
 Answer = tuple[int, dict[str, str], str]
 

@@ -6,13 +6,13 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from fake_host import Connect, FakeClock, FakeHost
 
 from metamcp_deploy import events
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.network import Network
 from metamcp_deploy.workspace import Clock, Workspace
+from tests.workspace.fake_host import Connect, FakeClock, FakeHost
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import requests
-from fake_host import Answer, Connect, FakeClock, FakeHost
 
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.workspace import ApiError, api
+from tests.workspace.fake_host import Answer, Connect, FakeClock, FakeHost
 
 APP = "/api/2.0/apps/x"
 HTML = {"Content-Type": "text/html"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from fake_host import Answer, Connect, FakeHost
 
 from metamcp_deploy.converge.parts import app_waits
 from metamcp_deploy.errors import Code, DeployError
+from tests.workspace.fake_host import Answer, Connect, FakeHost
 
 UPDATE = "/api/2.0/apps/x/update"
 BUSY = Answer(409, {"error_code": "RESOURCE_CONFLICT", "message": "an update is in progress"})

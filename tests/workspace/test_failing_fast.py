@@ -12,13 +12,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import trustme
-from fake_host import Answer, Connect, FakeHost
 
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.network import Network
 from metamcp_deploy.workspace import ApiError, Workspace
+from tests.workspace.fake_host import Answer, Connect, FakeHost
 
 LIMIT_SECONDS = 30.0
 BLOCKED = {

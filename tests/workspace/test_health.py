@@ -7,12 +7,12 @@ import socket
 from typing import Any
 
 import pytest
-from fake_host import Answer, FakeClock, FakeHost
 
 from metamcp_deploy import health
 from metamcp_deploy.errors import Code
 from metamcp_deploy.health import Report, Status
 from metamcp_deploy.network import Network
+from tests.workspace.fake_host import Answer, FakeClock, FakeHost
 
 WELL = Answer(body={"status": "ok"})
 LAUNCHER = {"status": "failed", "step": "migrations", "code": "no_schema", "message": "no", "request_id": "r"}

@@ -6,12 +6,12 @@ import socket
 from pathlib import Path
 
 import pytest
-from fake_host import Answer, Connect, FakeClock, FakeHost
 
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.network import Network
 from metamcp_deploy.workspace import Workspace
+from tests.workspace.fake_host import Answer, Connect, FakeClock, FakeHost
 
 
 def with_host(host: str | None = None, profile: str | None = None) -> Settings:

@@ -11,7 +11,6 @@ from itertools import islice
 from typing import Any
 
 import pytest
-from fake_host import Answer, Connect, FakeHost
 from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
@@ -19,6 +18,7 @@ from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.workspace import Clock, Workspace, logs
 from metamcp_deploy.workspace.logs import Logs
+from tests.workspace.fake_host import Answer, Connect, FakeHost
 
 APP = "/api/2.0/apps/x"
 Session = Callable[[ServerConnection], None]

@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 import pytest
-from fake_host import Answer, Connect, FakeClock, FakeHost
 
 from metamcp_deploy import events
 from metamcp_deploy.deployments import deploy_intent, records, rollout
@@ -15,6 +14,7 @@ from metamcp_deploy.deployments.deploy_intent import Asked
 from metamcp_deploy.deployments.records import Wanted
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.workspace import poll
+from tests.workspace.fake_host import Answer, Connect, FakeClock, FakeHost
 
 APP = "/api/2.0/apps/x"
 WANTED = Wanted("r1", "/Workspace/r1", [{"name": "A", "value": "1"}], [], {})

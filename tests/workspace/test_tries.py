@@ -6,10 +6,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from fake_host import Answer, Connect, FakeClock, FakeHost
 
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.workspace import ApiError
+from tests.workspace.fake_host import Answer, Connect, FakeClock, FakeHost
 
 APP = "/api/2.0/apps/x"
 WELL = Answer(body={"name": "x"})

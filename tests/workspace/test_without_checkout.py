@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fake_host import Answer, FakeHost
+from tests.workspace.fake_host import Answer, FakeHost
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
