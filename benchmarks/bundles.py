@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import requests
-from upstream import environment, tool
 
+from benchmarks.upstream import environment, tool
 from metamcp_deploy.local.apps.deployment import node_folder
 from metamcp_deploy.verify.container import Container
 

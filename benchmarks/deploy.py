@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from upstream import environment, timed, tool
+from benchmarks.upstream import environment, timed, tool
 
 SHARE, EXTRA, AGAIN = 1.15, 20, 8
 

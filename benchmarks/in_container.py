@@ -1,6 +1,6 @@
 """The launcher's start from a release, against install and build in the container at each start. A few minutes.
 
-    python benchmarks/in_container.py [--project FOLDER] [--upstream CLONE] [--runs 3]
+    python -m benchmarks.in_container [--project FOLDER] [--upstream CLONE] [--runs 3]
 
 One run of `pnpm install --frozen-lockfile` and `pnpm build` of the upstream as it is, stores and home empty as a new
 container has them, then the start of the same services (those of the release; a start from the built tree differs by
@@ -17,9 +17,8 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from bundles import Bare, arguments, bundle, by_hand, launched
-from upstream import REF, clone, environment, timed
-
+from benchmarks.bundles import Bare, arguments, bundle, by_hand, launched
+from benchmarks.upstream import REF, clone, environment, timed
 from metamcp_deploy.release.build.node import of_extra
 from metamcp_deploy.release.build.toolchain import make_bin, named_pnpm, ready_pnpm
 from metamcp_deploy.verify import throwaway

@@ -1,6 +1,6 @@
 """From the launcher's start until all URLs answer, against the bare services started by hand from the same files.
 
-    python benchmarks/launcher.py [--project FOLDER] [--runs 7]
+    python -m benchmarks.launcher [--project FOLDER] [--runs 7]
 
 Both sides take turns, on a database whose migrations are applied. The launcher starts as in its container: it unpacks
 the release, looks at the migrations, and gets its database password. By hand the files are unpacked before.
@@ -17,8 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bundles import Bare, arguments, bundle, by_hand, launched
-
+from benchmarks.bundles import Bare, arguments, bundle, by_hand, launched
 from metamcp_deploy.verify import throwaway
 
 EXTRA, ABSOLUTE = 0.5, 3.0

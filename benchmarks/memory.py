@@ -21,8 +21,8 @@ import time
 from pathlib import Path
 
 import psutil
-from upstream import REF, clone, environment
 
+from benchmarks.upstream import REF, clone, environment
 from tests.live.gateway import Client, Gateway
 from tests.live.live_app import OWNER, LiveApp
 

@@ -1,6 +1,6 @@
 """The work of stage `patch` on the whole tree: from a pinned commit to the checked, patched tree.
 
-python benchmarks/patch.py CLONE [REF]     CLONE: a clone of the upstream; REF: v2.4.22 unless given
+python -m benchmarks.patch CLONE [REF]     CLONE: a clone of the upstream; REF: v2.4.22 unless given
 """
 
 import json

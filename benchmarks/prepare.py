@@ -1,6 +1,6 @@
 """`prepare` with a warm mirror against `git clone` of that mirror: the stage's work, and the whole process.
 
-    python benchmarks/prepare.py [--runs 7]
+    python -m benchmarks.prepare [--runs 7]
 
 METAMCP_TEST_UPSTREAM names a clone of the upstream. Both sides take turns and check out the same commit.
 """
@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from upstream import environment, timed, tool
+from benchmarks.upstream import environment, timed, tool
 
 EXTRA = 0.4
 WORK = (

@@ -1,6 +1,6 @@
 """Requests a second of a backend route through the launcher, against Next's own proxying of the same route.
 
-    python benchmarks/proxying.py [--project FOLDER] [--rounds 5] [--seconds 3]
+    python -m benchmarks.proxying [--project FOLDER] [--rounds 5] [--seconds 3]
 
 Both sides run at the same time, each with a backend of its own, and are asked in turns by one load generator.
 """
@@ -14,8 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bundles import SECRET, Bare, answering, arguments, bundle, node
-
+from benchmarks.bundles import SECRET, Bare, answering, arguments, bundle, node
 from metamcp_deploy.verify import throwaway
 from metamcp_deploy.verify.container import Container
 

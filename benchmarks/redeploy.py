@@ -1,6 +1,6 @@
 """A change of one setting, and a redeploy under load: what is made again, and what clients notice.
 
-    python benchmarks/redeploy.py [--project FOLDER] [--rate 20]
+    python -m benchmarks.redeploy [--project FOLDER] [--rate 20]
 
 FOLDER is one where the upstream has been built by this version of the tool (it is deployed in its own embedded
 workspace, which is reset afterwards); without it METAMCP_TEST_UPSTREAM is built, which takes some minutes. The embedded
@@ -20,8 +20,9 @@ from collections import Counter
 from pathlib import Path
 
 import aiohttp
-from bundles import arguments
-from upstream import environment, tool
+
+from benchmarks.bundles import arguments
+from benchmarks.upstream import environment, tool
 
 TOOL = (sys.executable, "-m", "metamcp_deploy")
 ROUTE = "/metamcp"  # asks the database

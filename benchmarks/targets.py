@@ -1,6 +1,6 @@
 """Five targets deployed one after the other from one build; then a plan against a workspace with the platform's times.
 
-    python benchmarks/targets.py
+    python -m benchmarks.targets
 
 The upstream is that of METAMCP_TEST_UPSTREAM, or, without it, the sample that ships with the package (two minutes).
 """

@@ -1,6 +1,6 @@
 """Database credentials that live for seconds: idle, while connections are opened, and while the workspace is away.
 
-    python benchmarks/token_life.py --project FOLDER [--ttl 20] [--minutes 5] [--outage 60]
+    python -m benchmarks.token_life --project FOLDER [--ttl 20] [--minutes 5] [--outage 60]
 
 FOLDER holds a built project; its bundle is deployed to an embedded workspace of this process, in scratch space.
 Requests that need the database must all answer 200, and Postgres must refuse no login.

@@ -21,7 +21,10 @@ def release(folder: Path, world: World, operators: str) -> App:
     write_release(folder, backend=programs.BACKEND, frontend=programs.FRONTEND, migrate=programs.MIGRATE)
     (folder / "app.yaml").write_text('command: ["node", "start.mjs"]\n')
     name = world.name()
-    source = world.upload(f"/Workspace/Shared/{name}", {p.name: p.read_bytes() for p in folder.iterdir()})
+    source = world.upload(
+        f"/Workspace/Shared/{name}",
+        {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()},
+    )
     world.create(name)
     given = {
         "BETTER_AUTH_SECRET": "auth-secret-marked-77aa",
