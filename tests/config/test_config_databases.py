@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from metamcp_deploy import config
-from metamcp_deploy.config.explaining import explain
+from metamcp_deploy.config.explanation import explain
 from tests.config.working import Work
 
 
@@ -124,7 +124,7 @@ def test_a_secret_of_the_database_and_one_of_the_app_need_different_names(work: 
 def test_a_database_of_others_may_be_shared(work: Work) -> None:
     shared = "database: {project: theirs, managed: false}, workspace: {host: https://one.example.com}"
     work.yaml(f"targets: {{a: {{app: {{name: a-1}}, {shared}}}, b: {{app: {{name: b-1}}, {shared}}}}}")
-    assert work.load("b").settings.project_id == "theirs"
+    assert getattr(work.load("b").settings.database, "project", None) == "theirs"
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def test_anchors_and_merge_keys(work: Work) -> None:
     s = work.load("test").settings
     assert (s.app.name, s.app.env) == ("test-app", {"A": "own", "B": "more"})
     assert (s.workspace.host, s.workspace.root_path) == ("https://a.example.com", "/Workspace/b")
-    assert s.project_id == "test"
+    assert getattr(s.database, "project", None) == "test"
 
 
 def test_an_alias_bomb_is_refused_fast(work: Work) -> None:

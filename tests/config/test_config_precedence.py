@@ -36,7 +36,7 @@ def test_without_any_file_everything_has_a_default(work: Work) -> None:
     project = work.load()
     settings = project.settings
     assert (settings.upstream.url, settings.upstream.ref) == (DEFAULT_URL, DEFAULT_REF)
-    assert (settings.target, settings.embedded, settings.project_id) == ("local", True, "metamcp")
+    assert (settings.target, settings.embedded) == ("local", True)
     assert project.folder == work.folder
     assert project.all_targets == (settings,)
     assert project.use_cache

@@ -12,8 +12,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from metamcp_deploy import __version__, config, events
-from metamcp_deploy.config import shape
-from metamcp_deploy.config.layout import File, TargetSection
+from metamcp_deploy.config import layout
 from metamcp_deploy.config.model import DEFAULT_REF, DEFAULT_URL
 from metamcp_deploy.errors import Code, DeployError
 from tests.config.working import TARGETS, Work
@@ -54,7 +53,7 @@ def test_each_value_tells_its_origin(two_targets: Work) -> None:
         "database.principal.client_id",
         "database.principal.client_secret.secret",
     }
-    assert set(found) >= set(shape.settable()) - {"app.env"} - of_kinds - held
+    assert set(found) >= set(layout.settable()) - {"app.env"} - of_kinds - held
     assert not set(found) & of_kinds
 
 
@@ -131,7 +130,7 @@ def test_the_whole_example_is_valid_and_documents_every_key(folder: Path) -> Non
     assert config.load(folder, target="prod", environ={}).settings.protected
     document = yaml.safe_load(text)
     Draft202012Validator(config.schema()).validate(document)
-    missing = [k for k in documented(File) if k not in text_keys(document)]
+    missing = [k for k in documented() if k not in text_keys(document)]
     targets = {k for section in document["targets"].values() for k in text_keys(section)}
     missing += [
         k for k in ("embedded", "protected", "workspace.host", "workspace.profile") if k not in targets
@@ -140,18 +139,16 @@ def test_the_whole_example_is_valid_and_documents_every_key(folder: Path) -> Non
     of_kinds = {"database.instance", "database.capacity", "database.url.secret", "database.password.secret"}
     assert of_kinds <= targets
     assert set(missing) == of_kinds
-    assert set(TargetSection.model_fields) - {"embedded", "protected"} <= set(File.model_fields)
+    assert set(layout.target().model_fields) - {"embedded", "protected"} <= set(layout.file().model_fields)
 
 
-def documented(model: Any, prefix: str = "") -> list[str]:
+def documented(path: tuple[str, ...] = ()) -> list[str]:
     """Dotted keys of a file that the example must show; what belongs to a workspace is shown in targets."""
     keys: list[str] = []
-    for key, field in shape.fields(model).items():
-        inner = shape.section(field.annotation)
-        if inner is None or key in ("targets", "permissions"):
-            keys.append(prefix + key)
-        elif key != "workspace":
-            keys += documented(inner, f"{prefix}{key}.")
+    for key in layout.keys_at(layout.file(), path):
+        inner = documented((*path, key))
+        if key != "workspace":
+            keys += inner or [".".join((*path, key))]
     return keys
 
 
@@ -168,7 +165,7 @@ def test_the_dotenv_template_names_every_variable_of_old(folder: Path) -> None:
 
     config.init(folder)
     text = (folder / ".env.template").read_text()
-    wanted = {*sources.KNOWN, sources.AUTH_SECRET, "TARGET"} - {"DATABRICKS_HOST"}
+    wanted = {*layout.known_variables(), sources.AUTH_SECRET, "TARGET"} - {"DATABRICKS_HOST"}
     assert {n for n in wanted if not re.search(rf"(?m)^{n}=$", text)} == set()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from metamcp_deploy import config
-from metamcp_deploy.config.origin import ConfigurationError
+from metamcp_deploy.config.problems import ConfigurationError
 from metamcp_deploy.config.project import Project
 
 TARGETS = """\

@@ -144,7 +144,7 @@ def only_of(plan: Plan, kind: str) -> Change:
 
 def test_a_database_that_others_made_is_added_to_and_told(project: Project, deployed: Deploy) -> None:
     workspace = session.connect(project)
-    there = f"projects/{project.settings.project_id}"
+    there = f"projects/{project.settings.app.name}"
     workspace.lakebase.create(there, {"display_name": "theirs"})
     plan = planned(project)
     change = only_of(plan, "Lakebase project")

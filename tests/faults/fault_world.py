@@ -119,7 +119,7 @@ class World:
             "deployments": sorted(d["status"]["state"] for d in deployments),
             "records": sorted(_record(p, c, active) for p, c in files.items() if "/deployments/" in p),
             "files": sorted(_file(project, p, c) for p, c in files.items() if "/deployments/" not in p),
-            "lakebase": self._lakebase(project.settings.project_id),
+            "lakebase": self._lakebase(project.settings.app.name),
             "secrets": self._secrets(project.settings.secret_scope),
         }
         shown: dict[str, Any] = json.loads(json.dumps(found).replace(name, "NAME"))
@@ -191,7 +191,7 @@ class World:
             "GET", f"apps/{settings.app.name}"
         ):  # its role goes with it: not while its database does
             time.sleep(0.05)
-        self.ask("DELETE", f"postgres/projects/{settings.project_id}")
+        self.ask("DELETE", f"postgres/projects/{settings.app.name}")
         self.ask("POST", "secrets/scopes/delete", body={"scope": settings.secret_scope})
         top = root(project).rsplit("/", 1)[0]
         self.ask("POST", "workspace/delete", body={"path": top, "recursive": True})

@@ -48,7 +48,7 @@ def show(run: Run, origin: Origin = False) -> None:
 def check(run: Run) -> None:
     """Validate metamcp.yaml and .env, every target of them; with -t also against the environment."""
     from metamcp_deploy import config
-    from metamcp_deploy.config.origin import failure
+    from metamcp_deploy.config.problems import failure
 
     with run.console.following():
         problems = config.check(run.folder, target=run.target)

@@ -120,7 +120,7 @@ class Run:
 
     def cleaned(self, text: str) -> str:
         """A text that other programs or libraries made, without the secrets that this run knows."""
-        from metamcp_deploy.config.origin import masked
+        from metamcp_deploy.config.problems import masked
 
         return masked(self.console.clean(text))
 

@@ -121,7 +121,7 @@ def _key(name: str) -> str:
     """
     from pydantic import TypeAdapter, ValidationError
 
-    from metamcp_deploy.config.model import SecretKey
+    from metamcp_deploy.config.constraints import SecretKey
 
     try:
         return str(TypeAdapter(SecretKey).validate_python(name))

@@ -9,31 +9,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from metamcp_deploy.config.checking import check as check
-    from metamcp_deploy.config.explaining import Row as Row
-    from metamcp_deploy.config.explaining import explain as explain
-    from metamcp_deploy.config.guarding import guard as guard
+    from metamcp_deploy.config.explanation import Row as Row
+    from metamcp_deploy.config.explanation import explain as explain
     from metamcp_deploy.config.layout import schema as schema
+    from metamcp_deploy.config.loading import check as check
     from metamcp_deploy.config.loading import load as load
     from metamcp_deploy.config.model import Settings as Settings
-    from metamcp_deploy.config.origin import Problem as Problem
+    from metamcp_deploy.config.problems import Problem as Problem
     from metamcp_deploy.config.project import Project as Project
+    from metamcp_deploy.config.project import init as init
+    from metamcp_deploy.config.rules import guard as guard
     from metamcp_deploy.config.secret import Secret as Secret
-    from metamcp_deploy.config.starting import init as init
     from metamcp_deploy.config.targets import target_names as target_names
 
 _HOMES = {
-    "check": "checking",
-    "explain": "explaining",
-    "Row": "explaining",
-    "guard": "guarding",
+    "check": "loading",
+    "explain": "explanation",
+    "Row": "explanation",
+    "guard": "rules",
     "schema": "layout",
     "load": "loading",
     "Settings": "model",
-    "Problem": "origin",
+    "Problem": "problems",
     "Project": "project",
     "Secret": "secret",
-    "init": "starting",
+    "init": "project",
     "target_names": "targets",
 }
 __all__ = [*_HOMES]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metamcp_deploy.config.origin import FILE, Origin, Problem, failure
+from metamcp_deploy.config.problems import FILE, Origin, Problem, failure
 from metamcp_deploy.config.tree import Node
 from metamcp_deploy.errors import Code, DeployError
 

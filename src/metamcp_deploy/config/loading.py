@@ -1,20 +1,19 @@
-"""Puts the layers of settings together: flag, environment, `.env`, target, top of the file, default."""
+"""Lays the sources of settings over each other: flag, environment, `.env`, target, top of the file, default."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 from metamcp_deploy import events
-from metamcp_deploy.config import databases, document, rules, sources, targets
-from metamcp_deploy.config import flags as flag_layer
+from metamcp_deploy.config import database, document, rules, sources, targets
+from metamcp_deploy.config.file import LOGIN, FileTarget, file_target, read_targets, settings_of
 from metamcp_deploy.config.model import Settings
-from metamcp_deploy.config.origin import Origin, Problem, failure
+from metamcp_deploy.config.problems import FILE, ConfigurationError, Origin, Problem, failure, ordered
 from metamcp_deploy.config.project import Project
-from metamcp_deploy.config.reading import LOGIN, FileTarget, file_target, read_targets, settings_of
 from metamcp_deploy.config.tree import Node, at, merge, without
 from metamcp_deploy.errors import Code, DeployError
 
@@ -38,7 +37,7 @@ class Asked:
     def flagged(self) -> Node | None:
         """All flags as a layer."""
         own = {"app.name": self.app, "workspace.profile": self.profile}
-        return flag_layer.layer({**self.flags, **{k: v for k, v in own.items() if v is not None}}, self.sets)
+        return sources.flags({**self.flags, **{k: v for k, v in own.items() if v is not None}}, self.sets)
 
 
 @dataclass(frozen=True)
@@ -139,10 +138,10 @@ def _targets(variables: sources.Variables, names: Sequence[str]) -> dict[str, Or
 def _variables(
     dotenv: sources.Variables, environment: sources.Variables, of_file: FileTarget, flagged: Node | None
 ) -> Node | None:
-    """What `.env` and the environment say; one name in them means what the kind of database makes of it."""
+    """What `.env` and the environment state; the kind of database decides what one of the names means."""
     stated = merge(of_file.merged, merge(sources.layer(dotenv), sources.layer(environment)))
-    key = databases.instance_key(merge(stated, flagged))
-    return merge(sources.layer(dotenv, key), sources.layer(environment, key))
+    kind = database.stated_kind(merge(stated, flagged))
+    return merge(sources.layer(dotenv, kind), sources.layer(environment, kind))
 
 
 def _meant(variables: Node | None, flagged: Node | None, of_file: FileTarget) -> Node | None:
@@ -169,8 +168,46 @@ def _effective(of_file: FileTarget, outer: Node | None, folder: Path) -> tuple[S
         )
     rules.hold(of_file.settings, of_file.stated, outer, of_file.merged)
     problems: list[Problem] = []
-    merged = merge(databases.below(of_file.merged, outer), outer) or of_file.merged
+    merged = merge(database.inherited(of_file.merged, outer), outer) or of_file.merged
     settings = settings_of(merged, of_file.settings.target, of_file.settings.embedded, folder, problems)
     if settings is None or problems:
         raise failure(problems)
     return settings, merged
+
+
+def check(
+    folder: Path, *, target: str | None = None, environ: Mapping[str, str] | None = None
+) -> list[Problem]:
+    """The problems of metamcp.yaml and `.env`, every target's; none when every target could be used. Needs no access.
+
+    Args:
+        folder: holds them.
+        target: also holds this target against `.env` and the environment, as a command with `-t` does.
+        environ: the process's environment when None.
+
+    Raises:
+        DeployError: FILE_ACCESS, TARGET_UNKNOWN.
+    """
+    folder = existing(folder)
+    problems = [*_problems(lambda: sources.layer(sources.dotenv(folder))), *_problems(lambda: _file(folder))]
+    if target is not None and not problems:
+        problems = _problems(lambda: load(folder, target=target, environ=environ))
+    return ordered(problems)
+
+
+def _problems(part: Callable[[], object]) -> list[Problem]:
+    try:
+        part()
+    except ConfigurationError as e:
+        return e.problems
+    return []
+
+
+def _file(folder: Path) -> None:
+    for made in read_targets(document.read(folder), folder).values():
+        if text := rules.unlocked(made.settings):
+            events.emit(
+                events.Warned(text, f"Add upstream.commit to {FILE}; `metamcp-deploy prepare` prints it.")
+            )
+        if text := rules.locked_out(made.settings):
+            events.emit(events.Warned(text, rules.LOCKED_OUT_HINT))

@@ -6,38 +6,22 @@ from typing import Annotated
 
 from pydantic import Field
 
-from metamcp_deploy.config.app_section import App
-from metamcp_deploy.config.common import PRINCIPALS, Model, Permission, ScopePermission, SecretReference
-from metamcp_deploy.config.database_section import (
-    DEFAULT_KIND,
-    NEW_CAPACITY,
-    NEW_HISTORY_DAYS,
-    NEW_MAX_CU,
-    NEW_MIN_CU,
-    NEW_SUSPEND_AFTER,
-    Database,
-    DatabaseKind,
-    TargetDatabase,
-)
-from metamcp_deploy.config.kinds import (
-    AppName,
+from metamcp_deploy.config.app import App
+from metamcp_deploy.config.constraints import (
     Commit,
-    DatabaseName,
-    EnvName,
     File,
     Flag,
     Folder,
     Host,
-    Identifier,
     KeptReleases,
-    LakebaseId,
     Line,
     RootPath,
     Seconds,
     SecretKey,
     Section,
-    Text,
 )
+from metamcp_deploy.config.database import Database
+from metamcp_deploy.config.declaration import Model, ScopePermission, SecretReference, Setting, section
 
 DEFAULT_URL = "https://github.com/metatool-ai/metamcp.git"
 DEFAULT_REF = "v2.4.22"
@@ -46,8 +30,12 @@ DEFAULT_REF = "v2.4.22"
 class Upstream(Model):
     """Which MetaMCP: `commit`, when given, is a lock that `ref` must resolve to."""
 
-    url: Line = Field(default=DEFAULT_URL, description="https, ssh or file URL, or a path")
-    ref: Line = Field(default=DEFAULT_REF, description="tag, branch or full commit")
+    url: Annotated[Line, Setting(variable="METAMCP_REPO_URL", option="--url")] = Field(
+        default=DEFAULT_URL, description="https, ssh or file URL, or a path"
+    )
+    ref: Annotated[Line, Setting(variable="METAMCP_REF", option="--ref")] = Field(
+        default=DEFAULT_REF, description="tag, branch or full commit"
+    )
     commit: Commit | None = Field(default=None, description="the commit that ref must resolve to")
 
 
@@ -65,7 +53,9 @@ class Secrets(Model):
     managed: Flag = Field(
         default=True, description="false: somebody else makes the scope and writes its secrets; only read"
     )
-    scope: SecretKey | None = Field(default=None, description="secret scope; default: the app's name")
+    scope: Annotated[SecretKey | None, Setting(identity=True)] = Field(
+        default=None, description="secret scope; default: the app's name"
+    )
     better_auth_secret: SecretKey = Field(
         default="BETTER_AUTH_SECRET",
         description="key of the secret that signs sign-ins (an Azure Key Vault takes no _ in names)",
@@ -119,63 +109,64 @@ class Network(Model):
 class WorkspaceSettings(Model):
     """Which Databricks workspace, and as whom."""
 
-    host: Host | None = Field(
+    host: Annotated[Host | None, Setting(variable="DATABRICKS_HOST")] = Field(
         default=None, description="https origin; compared with the login before the first write"
     )
-    profile: Line | None = Field(default=None, description="profile of ~/.databrickscfg")
+    profile: Annotated[
+        Line | None, Setting(variable="DATABRICKS_CONFIG_PROFILE", option="--profile", personal=True)
+    ] = Field(default=None, description="profile of ~/.databrickscfg")
     root_path: RootPath | None = Field(
         default=None,
         description="where releases and state live; default: below /Workspace/Users/<me>/.bundle",
     )
 
 
-class Settings(Model):
-    """Everything one run of the tool obeys, for one target."""
+_PER_RELEASE = Setting(place="top")  # the build reads it, and one release serves every target
+_PER_TARGET = Setting(
+    place="target", variables=False, flags=False
+)  # no stray variable changes what a target is
 
-    target: str
-    embedded: Flag = False
-    protected: Flag = False
-    upstream: Annotated[Upstream, Section()] = Upstream()
-    build: Annotated[Build, Section()] = Build()
-    app: Annotated[App, Section()] = App()
-    database: Annotated[Database, Section()] = Database()
-    secrets: Annotated[Secrets, Section()] = Secrets()
-    network: Annotated[Network, Section()] = Network()
-    workspace: Annotated[WorkspaceSettings, Section()] = WorkspaceSettings()
-    releases: Annotated[Releases, Section()] = Releases()
-    waits: Annotated[Waits, Section()] = Waits()
-    overrides: Folder | None = None
-    patches: Folder | None = None
-    templates: Folder | None = None
+
+class Settings(Model):
+    """Everything one run of the tool obeys, for one target. `layout` derives metamcp.yaml from it."""
+
+    target: Annotated[str, Setting(place="nowhere", variables=False, flags=False)]
+    embedded: Annotated[Flag, _PER_TARGET] = Field(
+        default=False, description="the workspace on this machine instead of a real one"
+    )
+    protected: Annotated[Flag, _PER_TARGET] = Field(
+        default=False,
+        description="settings from the committed file alone, no branch pins; needs workspace.root_path",
+    )
+    upstream: Annotated[Upstream, Section(), _PER_RELEASE] = section()
+    build: Annotated[Build, Section(), _PER_RELEASE] = section()
+    app: Annotated[App, Section()] = section()
+    database: Annotated[Database, Section(), Setting(identity=True)] = section()
+    secrets: Annotated[Secrets, Section()] = section()
+    network: Annotated[Network, Section(), Setting(personal=True)] = section()
+    workspace: Annotated[WorkspaceSettings, Section(), Setting(identity=True)] = section()
+    releases: Annotated[Releases, Section()] = section()
+    waits: Annotated[Waits, Section(), Setting(personal=True)] = section()
+    overrides: Annotated[Folder | None, _PER_RELEASE] = Field(
+        default=None, description="folder of files laid over the upstream tree"
+    )
+    patches: Annotated[Folder | None, _PER_RELEASE] = Field(
+        default=None, description="folder of patches, applied after the package's"
+    )
+    templates: Annotated[Folder | None, _PER_RELEASE] = Field(
+        default=None, description="folder of templates, before the package's"
+    )
 
     @property
     def sign_up(self) -> str:
-        """Who may make an account: on this machine whoever comes may try everything, for their own address."""
+        """Who may make an account: on this machine everybody may try everything, for their own address."""
         return self.app.sign_up or ("users" if self.embedded else "operators")
-
-    @property
-    def project_id(self) -> str:
-        """The Lakebase project."""
-        return self.database.project or self.app.name
-
-    @property
-    def instance_name(self) -> str:
-        """The provisioned Lakebase instance."""
-        return self.database.instance or self.app.name
-
-    @property
-    def database_name(self) -> str:
-        """The PostgreSQL database. A provisioned instance comes with one, and no API makes another."""
-        default = "databricks_postgres" if self.database.kind == "provisioned" else "metamcp_app"
-        return self.database.name or default
 
     @property
     def secret_uses(self) -> list[tuple[str, str]]:
         """Which setting refers to which key of the scope: dotted name and key."""
         held: dict[str, object] = {f"app.env.{name}": value for name, value in self.app.env.items()}
-        held |= {"database.url": self.database.url, "database.password": self.database.password}
-        if principal := self.database.principal:
-            held["database.principal.client_secret"] = principal.client_secret
+        held |= {f"database.{name}": value for name, value in self.database.references.items()}
         return [(name, value.secret) for name, value in held.items() if isinstance(value, SecretReference)]
 
     @property
@@ -188,39 +179,12 @@ class Settings(Model):
         """The secret scope."""
         return self.secrets.scope or self.app.name
 
-
-__all__ = [
-    "DEFAULT_KIND",
-    "DEFAULT_REF",
-    "DEFAULT_URL",
-    "NEW_CAPACITY",
-    "NEW_HISTORY_DAYS",
-    "NEW_MAX_CU",
-    "NEW_MIN_CU",
-    "NEW_SUSPEND_AFTER",
-    "PRINCIPALS",
-    "App",
-    "AppName",
-    "Build",
-    "Commit",
-    "Database",
-    "DatabaseKind",
-    "DatabaseName",
-    "EnvName",
-    "Identifier",
-    "LakebaseId",
-    "Line",
-    "Model",
-    "Network",
-    "Permission",
-    "Releases",
-    "SecretKey",
-    "SecretReference",
-    "Secrets",
-    "Settings",
-    "TargetDatabase",
-    "Text",
-    "Upstream",
-    "Waits",
-    "WorkspaceSettings",
-]
+    @property
+    def defaults(self) -> dict[str, tuple[str, str]]:
+        """Dotted key → value and its source, of settings whose default is no constant."""
+        database = self.database.defaults(self.app.name)
+        return {
+            "app.sign_up": (self.sign_up, ""),
+            "secrets.scope": (self.app.name, "app.name"),
+            **{f"database.{key}": value for key, value in database.items()},
+        }

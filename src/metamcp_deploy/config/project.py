@@ -1,4 +1,4 @@
-"""The working folder of a run: where everything is, for one target."""
+"""The working folder of a run: where everything is, and how a new one begins."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from metamcp_deploy import atomic
 from metamcp_deploy.config.model import Settings
-from metamcp_deploy.config.origin import FILE
+from metamcp_deploy.config.problems import FILE
 from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.errors import Code, DeployError
+
+_EXAMPLES = {"metamcp.yaml": FILE, "env.template": ".env.template"}
 
 
 @dataclass(frozen=True)
@@ -80,3 +84,41 @@ class Project:
     def logs(self) -> Path:
         """`build/logs/`, output of the programs that stages run."""
         return self.build / "logs"
+
+
+def examples() -> Path:
+    """The folder of what `init` writes. (The part `resources` may not be imported here.)"""
+    package = Path(__file__).resolve().parent.parent
+    shipped = package / "_shipped" / "templates"
+    return (shipped if shipped.is_dir() else package.parent.parent / "templates") / "init"
+
+
+def init(folder: Path, force: bool = False) -> list[Path]:
+    """Writes the files (and makes the folder) and returns their paths.
+
+    Args:
+        folder: where.
+        force: replace files that are there.
+
+    Raises:
+        DeployError: CONFIG_EXISTS, with nothing written; FILE_ACCESS.
+    """
+    wanted = {examples() / source: folder / name for source, name in _EXAMPLES.items()}
+    there = [path for path in wanted.values() if path.exists() or path.is_symlink()]
+    if there and not force:
+        raise DeployError(
+            Code.CONFIG_EXISTS,
+            f"{' and '.join(map(str, there))} {'is' if len(there) == 1 else 'are'} already there.",
+            hint="Replace with `metamcp-deploy init --force`, or go on with what is there.",
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for source, path in wanted.items():
+            atomic.write(path, source.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise DeployError(
+            Code.FILE_ACCESS,
+            f"{e.filename or folder} cannot be written: {e.strerror}.",
+            hint="Choose a folder that you can write to with -C.",
+        ) from e
+    return list(wanted.values())

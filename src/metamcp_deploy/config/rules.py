@@ -1,20 +1,18 @@
-"""What no single value shows: rules between keys, between targets, and between the file and the environment."""
+"""Rules between keys, between targets, between file and environment, and of protected targets."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-from metamcp_deploy.config import databases, hosts
+from metamcp_deploy.config import hosts, layout
 from metamcp_deploy.config.model import Settings
-from metamcp_deploy.config.origin import FILE, Origin, Problem, failure, masked
+from metamcp_deploy.config.problems import FILE, Origin, Problem, failure, masked
+from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.tree import Node, at, leaves, nearest
-from metamcp_deploy.errors import Code
+from metamcp_deploy.errors import Code, DeployError
 
-# What identifies a deployment: stated by a target, no variable may change it.
-_IDENTITY = ("workspace.", "app.name", "database.", "secrets.scope")
-# What a person or a pipeline may choose for a protected target: who they are, how they reach the outside, and patience.
-_PERSONAL = ("workspace.profile", "network.", "waits.")
+LOCKED_OUT_HINT = "Add your address to app.operators in metamcp.yaml, or set app.sign_up."
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
 
@@ -24,7 +22,7 @@ def of_target(settings: Settings, stated: Node | None, merged: Node) -> list[Pro
     Args:
         settings: of the target, from the file alone.
         stated: the target's own section.
-        merged: the section over the top of the file.
+        merged: the section laid over the top of the file.
     """
     problems = []
     own = stated.origin if stated else merged.origin
@@ -45,13 +43,15 @@ def of_target(settings: Settings, stated: Node | None, merged: Node) -> list[Pro
     return problems
 
 
-def secret_names(settings: Settings, tree: Node) -> list[Problem]:
-    """Keys of secrets whose app resources would have one name: they are named in lower case with - for _ and .
+def of_settings(settings: Settings, tree: Node) -> list[Problem]:
+    """Problems of settings whose values are valid one by one; `tree` is what they were made of."""
+    wrong = settings.database.problems()
+    database = [Problem(nearest(tree, ["database", *key.split(".")]).origin, text) for key, text in wrong]
+    return [*database, *_secret_names(settings, tree)]
 
-    Args:
-        settings: of one target.
-        tree: what they were made of.
-    """
+
+def _secret_names(settings: Settings, tree: Node) -> list[Problem]:
+    """Two secrets for which the app's resources would have one name: it is in lower case, with - for _ and ."""
     seen: dict[str, str] = {}
     for key in sorted(settings.secret_keys):
         other = seen.setdefault(re.sub(r"[_.]", "-", key.lower()), key)
@@ -62,7 +62,7 @@ def secret_names(settings: Settings, tree: Node) -> list[Problem]:
 
 
 def between_targets(targets: Sequence[tuple[Settings, Origin]]) -> list[Problem]:
-    """Targets of one workspace that would overwrite each other, unless they say that the thing is somebody else's."""
+    """Targets of one workspace that would overwrite each other's things, those that others manage aside."""
     problems = []
     seen: dict[tuple[str, ...], Settings] = {}
     for settings, origin in targets:
@@ -85,10 +85,10 @@ def _workspace(settings: Settings) -> str | None:
 
 
 def _own(settings: Settings) -> list[tuple[str, str, str]]:
-    """What a target must share with no other: kind, name and the key that names it."""
+    """Things that a target shares with no other: kind, name and the key that names it."""
     things = [("app", settings.app.name, "app.name")]
-    if settings.database.managed:
-        things.append(("database", *databases.stated(settings)))
+    if database := settings.database.identity(settings.app.name, settings.secret_scope):
+        things.append(("database", *database))
     if settings.secrets.managed:
         things.append(("secret scope", settings.secret_scope, "secrets.scope"))
     if root := settings.workspace.root_path:
@@ -112,14 +112,15 @@ def hold(settings: Settings, stated: Node | None, outer: Node, merged: Node) -> 
     conflicts, refused = [], []
     for path, node in leaves(outer):
         key, origin = ".".join(map(str, path)), node.origin
+        setting = layout.setting(key)
         there = at(merged, path)
         same = there is not None and not _differ(key, there, node)
-        # A protected target holds on to what it takes from the top of the file, too.
+        # For a protected target the top of the file counts as its own.
         own = there if settings.protected else at(stated, path)
-        if origin.kind != "flag" and key.startswith(_IDENTITY) and own and own.value is not None and not same:
+        if origin.kind != "flag" and setting.identity and own and own.value is not None and not same:
             text = f"says `{masked(str(node.value))}`, but {own.origin} says `{masked(str(own.value))}`."
             conflicts.append(Problem(origin, text))
-        elif settings.protected and not key.startswith(_PERSONAL) and (not same or origin.name == "--set"):
+        elif settings.protected and not setting.personal and (not same or origin.name == "--set"):
             text = f"target `{settings.target}` is protected and takes its settings from the committed {FILE} alone."
             refused.append(Problem(origin, text))
     if conflicts:
@@ -139,3 +140,49 @@ def _differ(key: str, one: Node, other: Node) -> bool:
         return hosts.origin(str(one.value)) != hosts.origin(str(other.value))
     except ValueError:
         return True
+
+
+def guard(project: Project, kind: str | None = None) -> None:
+    """Refuses to write to a protected target while its pin can move.
+
+    Args:
+        project: of the target that is about to be written to.
+        kind: of the pin, as `prepare` recorded it: tag, branch or commit; None before that.
+
+    Raises:
+        DeployError: TARGET_PROTECTED.
+    """
+    settings = project.settings
+    if not settings.protected:
+        return
+    if kind == "branch":
+        raise DeployError(
+            Code.TARGET_PROTECTED,
+            f"Target `{settings.target}` is protected and upstream.ref `{settings.upstream.ref}` is a branch.",
+            hint=f"Name a tag or a full commit as upstream.ref in {project.folder / FILE}.",
+        )
+    if kind is None and (text := unlocked(settings)):
+        raise DeployError(
+            Code.TARGET_PROTECTED,
+            text,
+            hint=f"Add the commit that `metamcp-deploy prepare` prints as upstream.commit to {project.folder / FILE}.",
+        )
+
+
+def unlocked(settings: Settings) -> str | None:
+    """Why a protected target's pin could move; None when it is a full commit or locked by one."""
+    upstream = settings.upstream
+    if not settings.protected or upstream.commit or re.fullmatch(r"[0-9a-f]{40}", upstream.ref):
+        return None
+    return (
+        f"Target `{settings.target}` is protected, but only the name `{upstream.ref}` pins the upstream: "
+        "upstream.commit is not set."
+    )
+
+
+def locked_out(settings: Settings) -> str | None:
+    """Why nobody could make an account on a fresh deployment; None when somebody can."""
+    app = settings.app
+    if settings.sign_up != "operators" or app.operators or "OIDC_CLIENT_ID" in app.env:
+        return None
+    return f"Nobody can sign up on target `{settings.target}`: app.sign_up is `operators`, and app.operators is empty."

@@ -1,30 +1,23 @@
-"""What the environment and `.env` say, each as a layer with origins. Nothing here changes the process's environment."""
+"""What flags, environment and `.env` state, each as a layer with origins. The process's environment is never changed.
+
+A flag is an option of its own, or `--set dotted.key=value`, which is typed by the models.
+"""
 
 from __future__ import annotations
 
 import difflib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from metamcp_deploy.config import shape
-from metamcp_deploy.config.document import text_of
-from metamcp_deploy.config.origin import DOTENV, Origin, Problem, failure, masked
+from metamcp_deploy.config import document, layout
+from metamcp_deploy.config.database import DEFAULT_KIND
+from metamcp_deploy.config.problems import DOTENV, Origin, Problem, did_you_mean, failure, masked
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.config.tree import Node, at, merge, nest
 from metamcp_deploy.errors import Code
 
-# The names that users of the predecessor and of the official command line know.
-KNOWN = {
-    "METAMCP_REPO_URL": "upstream.url",
-    "METAMCP_REF": "upstream.ref",
-    "APP_NAME": "app.name",
-    "DATABRICKS_CONFIG_PROFILE": "workspace.profile",
-    "DATABRICKS_HOST": "workspace.host",
-    "LAKEBASE_INSTANCE_NAME": "database.project",
-    "LAKEBASE_DATABASE_NAME": "database.name",
-}
 AUTH_SECRET = "BETTER_AUTH_SECRET"  # noqa: S105 -- the name of one
 TARGET_VARIABLE = "DATABRICKS_BUNDLE_TARGET"
 # TARGET alone is too common a word to be obeyed from anybody's environment.
@@ -60,7 +53,7 @@ def dotenv(folder: Path) -> dict[str, Variable]:
         return {}
     read: dict[str, Variable] = {}
     problems: list[Problem] = []
-    for binding in parse_stream(io.StringIO(text_of(path))):
+    for binding in parse_stream(io.StringIO(document.text_of(path))):
         # A binding begins with the blank lines before it.
         blank = binding.original.string[: -len(binding.original.string.lstrip())] if binding.key else ""
         line = binding.original.line + blank.count("\n")
@@ -84,30 +77,31 @@ def dotenv(folder: Path) -> dict[str, Variable]:
 
 
 def _obeyed(name: str) -> bool:
-    return name in KNOWN or name in DOTENV_TARGETS or name == AUTH_SECRET or name in shape.variables()
+    known = (*DOTENV_TARGETS, AUTH_SECRET)
+    return name in known or name in layout.known_variables() or name in layout.variables()
 
 
 def misspelt(variables: Variables) -> list[tuple[Origin, str]]:
     """METAMCP_ variables that nothing obeys and that look like one that is: (origin, that name)."""
-    known = [*(n for n in KNOWN if n.startswith("METAMCP_")), *shape.variables()]
+    known = [*(n for n in layout.known_variables() if n.startswith("METAMCP_")), *layout.variables()]
     unknown = {n: v for n, v in variables.items() if n.startswith("METAMCP_") and n not in known}
     close = ((v.origin, difflib.get_close_matches(n, known, 1, 0.88)) for n, v in unknown.items())
     return [(origin, names[0]) for origin, names in close if names]
 
 
-def layer(variables: Variables, instance_key: str = KNOWN["LAKEBASE_INSTANCE_NAME"]) -> Node | None:
+def layer(variables: Variables, kind: str = DEFAULT_KIND) -> Node | None:
     """The settings among the variables, as a tree.
 
     Args:
         variables: of one source.
-        instance_key: what LAKEBASE_INSTANCE_NAME stands for; see `databases.instance_key`.
+        kind: of the database, which decides what LAKEBASE_INSTANCE_NAME means.
 
     Raises:
         DeployError: CONFIG_INVALID for a line break in a value, CONFIG_CONFLICT for two names of one key that differ.
     """
     made: Node | None = None
     problems: list[Problem] = []
-    for key, name, variable in _settings(variables, instance_key):
+    for key, name, variable in _settings(variables, kind):
         value, path = variable.value.strip(), key.split(".")
         o = variable.origin
         origin = Origin(o.kind, key, o.name, o.file, o.line)
@@ -126,8 +120,8 @@ def layer(variables: Variables, instance_key: str = KNOWN["LAKEBASE_INSTANCE_NAM
     return made
 
 
-def _settings(variables: Variables, instance_key: str) -> Iterator[tuple[str, str, Variable]]:
-    for names in (KNOWN | {"LAKEBASE_INSTANCE_NAME": instance_key}, shape.variables()):
+def _settings(variables: Variables, kind: str) -> Iterator[tuple[str, str, Variable]]:
+    for names in (layout.known_variables(kind), layout.variables()):
         for name, key in names.items():
             if name in variables:
                 yield key, name, variables[name]
@@ -147,3 +141,80 @@ def secrets(*layers: Variables) -> dict[str, Secret]:
     if variable.value.startswith("${"):
         raise failure([Problem(variable.origin, "is a placeholder that nobody filled in.")])
     return {AUTH_SECRET: Secret(variable.value)}
+
+
+def flags(options: Mapping[str, str], sets: Sequence[str]) -> Node | None:
+    """All flags as a tree.
+
+    Args:
+        options: dotted key → value, from options of their own.
+        sets: `key=value` words; the last of several for one key wins. An empty value unsets a key that may be unset.
+
+    Raises:
+        DeployError: CONFIG_INVALID for every unknown key at once, CONFIG_CONFLICT when `--set` and an option differ.
+    """
+    made: Node | None = None
+    for key, value in options.items():
+        origin = Origin("flag", key, layout.setting(key).option or key)
+        made = merge(made, nest(key.split("."), Node(value, origin)))
+    problems: list[Problem] = []
+    for word in sets:
+        node = _set(word, problems)
+        if node is None:
+            continue
+        path = node.origin.key.split(".")
+        other = at(made, path)
+        if other and other.origin.name != "--set" and other.value != node.value:
+            text = f"says {masked(str(node.value))}, but {other.origin.name} says {masked(str(other.value))}."
+            raise failure([Problem(node.origin, text)], Code.CONFIG_CONFLICT, "Give one of the two.")
+        made = merge(made, nest(path, node))
+    if problems:
+        raise failure(problems, hint="See all keys with `metamcp-deploy config show`.")
+    return made
+
+
+def _set(word: str, problems: list[Problem]) -> Node | None:
+    key, equals, value = word.partition("=")
+    key = key.strip()
+    origin = Origin("flag", key, "--set")
+    if not equals:
+        problems.append(
+            Problem(Origin("flag", "", "--set"), f"found `{masked(word)}`, expected dotted.key=value.")
+        )
+        return None
+    known = layout.settable()
+    if key.startswith("app.env.") and key != "app.env.":
+        return Node(value, origin)
+    if key not in known or key == "app.env":
+        problems.append(Problem(origin, _unknown(key, known)))
+        return None
+    if known[key].structured:
+        return _structured(value, origin)
+    optional = known[key].field.default is None
+    return Node(None if optional and not value else value, origin)
+
+
+def _structured(value: str, origin: Origin) -> Node:
+    """A list, written as YAML (so JSON works too)."""
+
+    def named(node: Node) -> Node:
+        if isinstance(node.value, dict):
+            return Node({k: named(v) for k, v in node.value.items()}, origin)
+        return Node([named(v) for v in node.value] if isinstance(node.value, list) else node.value, origin)
+
+    wrapped = document.parse(f"value: {value}\n", Path("--set"))
+    inner = at(wrapped, ["value"])
+    return named(inner) if inner else Node(None, origin)
+
+
+def _unknown(key: str, known: Mapping[str, object]) -> str:
+    first = key.split(".")[0]
+    if first == "targets":
+        return "name the target with -t, and the key as it stands below the target."
+    if key.startswith("app.env"):
+        return "name the variable: app.env.NAME=value, or app.env.NAME.secret=KEY."
+    if key in layout.FILE_KEYS or key in layout.settings():
+        return "is decided by metamcp.yaml alone."
+    if any(k.startswith(f"{key}.") for k in known):
+        return f"is a section; set one of {', '.join(k for k in known if k.startswith(f'{key}.'))}."
+    return f"there is no such key.{did_you_mean(key, known)}"

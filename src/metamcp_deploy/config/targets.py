@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from metamcp_deploy.config import document
-from metamcp_deploy.config.origin import DEFAULT, FILE, Origin, Problem, did_you_mean, failure
+from metamcp_deploy.config.problems import DEFAULT, FILE, Origin, Problem, did_you_mean, failure
 from metamcp_deploy.config.tree import Node, at
 from metamcp_deploy.errors import Code, DeployError
 

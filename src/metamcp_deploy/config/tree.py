@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from metamcp_deploy.config.origin import Origin
+from metamcp_deploy.config.problems import Origin
 
 Path = tuple[str | int, ...]
 

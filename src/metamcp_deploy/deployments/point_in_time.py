@@ -128,7 +128,7 @@ def make(site: Site, past: Past) -> None:
         events.emit(events.Progress(f"makes a branch of {past.source} as of {past.at}"))
         made = workspace.lakebase.branch_at(past.branch, past.source, past.at, within)
     events.emit(events.Changed("created" if made else "kept", "Lakebase branch", past.branch))
-    endpoint = f"{past.branch}/endpoints/{site.project.settings.database.endpoint}"
+    endpoint = f"{past.branch}/endpoints/{databases.of(site.project.settings).endpoint_name}"
     if not workspace.lakebase.children(past.branch, "endpoints"):
         workspace.lakebase.ensure_endpoint(endpoint, within)
     names = [str(one["name"]) for one in workspace.lakebase.children(past.branch, "databases")]

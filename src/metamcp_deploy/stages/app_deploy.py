@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from metamcp_deploy import events, pipeline
-from metamcp_deploy.config.guarding import LOCKED_OUT_HINT, locked_out
 from metamcp_deploy.config.project import Project
+from metamcp_deploy.config.rules import LOCKED_OUT_HINT, locked_out
 from metamcp_deploy.converge import guard
 from metamcp_deploy.converge.part import Context
 from metamcp_deploy.converge.parts import app_fields

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from metamcp_deploy.config.model import PRINCIPALS, Permission
+from metamcp_deploy.config.declaration import PRINCIPALS, Permission
 
 if TYPE_CHECKING:
     from metamcp_deploy.workspace import Workspace

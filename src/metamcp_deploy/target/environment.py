@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from metamcp_deploy.config.model import SecretReference, Settings
+from metamcp_deploy.config.declaration import SecretReference
+from metamcp_deploy.config.model import Settings
 from metamcp_deploy.target import databases
 from metamcp_deploy.target.variables import (
     AUTH_RESOURCE,
@@ -22,7 +23,7 @@ def environment(settings: Settings, app_url: str | None) -> list[EnvVar]:
         settings: of the target.
         app_url: the app's public origin; None (before the app exists) leaves `APP_URL` out.
     """
-    database = databases.of(settings).variables(settings)
+    database = databases.of(settings).variables(settings.database)
     of_database = {v.name for v in database if v.value_from not in (None, DATABASE_RESOURCE)}
     of_app = {n for n, v in settings.app.env.items() if isinstance(v, SecretReference)}
     secret_names = sorted({AUTH_SECRET, *of_database, *of_app})

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from metamcp_deploy import events
-from metamcp_deploy.config.model import PRINCIPALS
+from metamcp_deploy.config.declaration import PRINCIPALS
 from metamcp_deploy.converge.part import Part
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import ELSEWHERE, Action, Change

@@ -16,7 +16,8 @@ KINDS: tuple[type[Database], ...] = (Autoscaling, Provisioned, External)
 
 def of(settings: Settings) -> Database:
     """The database that the settings want."""
-    return next(kind for kind in KINDS if kind.kind == settings.database.kind).of_settings(settings)
+    stated = settings.database
+    return next(kind for kind in KINDS if kind.kind == stated.kind).of_settings(stated, settings.app.name)
 
 
 def of_resource(resource: Mapping[str, Any]) -> Database | None:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from metamcp_deploy.config import model
-from metamcp_deploy.config.model import Settings
+from metamcp_deploy.config import database as config
 from metamcp_deploy.target.access_lists import AccessList, spelled
 from metamcp_deploy.target.databases.base import CONNECTING, Database
 from metamcp_deploy.target.rendering import block, granted
@@ -47,26 +46,25 @@ class Autoscaling(Database):
     principal: str | None = None
 
     @classmethod
-    def of_settings(cls, settings: Settings) -> Self:
+    def of_settings(cls, stated: config.Autoscaling, app: str) -> Self:
         """As the settings want it."""
-        d = settings.database
-        project = f"projects/{settings.project_id}"
+        d, project = stated, f"projects/{stated.project_id(app)}"
         branch = f"{project}/branches/{d.branch}"
-        days = d.history_days or model.NEW_HISTORY_DAYS
+        days = d.history_days or config.NEW_HISTORY_DAYS
         return cls(
             managed=d.managed,
             project=project,
             branch=branch,
             endpoint=f"{branch}/endpoints/{d.endpoint}",
-            database=f"{branch}/databases/{settings.database_name.replace('_', '-')}",
-            postgres_name=settings.database_name,
+            database=f"{branch}/databases/{d.database_name.replace('_', '-')}",
+            postgres_name=d.database_name,
             project_spec={
-                "display_name": settings.project_id,
+                "display_name": d.project_id(app),
                 "history_retention_duration": f"{days * 86_400}s",
                 "default_endpoint_settings": {
-                    "autoscaling_limit_min_cu": d.min_cu or model.NEW_MIN_CU,
-                    "autoscaling_limit_max_cu": d.max_cu or model.NEW_MAX_CU,
-                    **_suspension(d.suspend_after or model.NEW_SUSPEND_AFTER),
+                    "autoscaling_limit_min_cu": d.min_cu or config.NEW_MIN_CU,
+                    "autoscaling_limit_max_cu": d.max_cu or config.NEW_MAX_CU,
+                    **_suspension(d.suspend_after or config.NEW_SUSPEND_AFTER),
                 },
             },
             endpoint_spec={
@@ -87,7 +85,12 @@ class Autoscaling(Database):
         database = str(named.get("database", ""))
         branch = str(named.get("branch") or database.partition("/databases/")[0])
         project = branch.partition("/branches/")[0]
-        return cls(project=project, branch=branch, endpoint=f"{branch}/endpoints/primary", database=database)
+        return cls(
+            project=project,
+            branch=branch,
+            endpoint=f"{branch}/endpoints/{config.DEFAULT_ENDPOINT}",
+            database=database,
+        )
 
     @property
     def identity(self) -> str:
@@ -141,11 +144,16 @@ class Autoscaling(Database):
         """The branch."""
         return self.branch
 
+    @property
+    def endpoint_name(self) -> str:
+        """As the settings want it."""
+        return _id(self.endpoint)
+
     def on_branch(self, branch: str) -> Self:
         """The database of the same id on another branch."""
         return replace(self, branch=branch, database=f"{branch}/databases/{_id(self.database)}")
 
-    def credential(self, settings: Settings) -> list[EnvVar]:
+    def credential(self) -> list[EnvVar]:
         """The endpoint's path, which the app's resource injects."""
         return [EnvVar("LAKEBASE_ENDPOINT", value_from=DATABASE_RESOURCE)]
 

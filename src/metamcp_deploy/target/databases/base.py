@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from metamcp_deploy.config.model import Settings
+from metamcp_deploy.config import database as config
+from metamcp_deploy.config.database import AnyDatabase
 from metamcp_deploy.target.access_lists import AccessList
 from metamcp_deploy.target.variables import EnvVar, secret_resource
 
@@ -35,8 +36,8 @@ class Database(ABC):
 
     @classmethod
     @abstractmethod
-    def of_settings(cls, settings: Settings) -> Self:
-        """As the settings want it."""
+    def of_settings(cls, stated: Any, app: str) -> Self:
+        """As the settings want it: `stated` is their section, of this kind, `app` the app's name."""
 
     @classmethod
     def of_resource(cls, resource: Mapping[str, Any]) -> Self | None:
@@ -83,24 +84,28 @@ class Database(ABC):
         """The branch that it is on, where branches of its past can be made; None for other kinds."""
         return None
 
+    @property
+    def endpoint_name(self) -> str:
+        """The endpoint of each branch."""
+        return config.DEFAULT_ENDPOINT
+
     def on_branch(self, branch: str) -> Self:
         """The same database on another branch; itself for kinds without branches."""
         return self
 
-    def credential(self, settings: Settings) -> list[EnvVar]:
+    def credential(self) -> list[EnvVar]:
         """The variables by which the launcher gets a credential, unless a password is stored."""
         return []
 
-    def variables(self, settings: Settings) -> list[EnvVar]:
+    def variables(self, stated: AnyDatabase) -> list[EnvVar]:
         """How the launcher gets to the database, besides the PG names that a resource injects."""
-        d = settings.database
-        made = self.credential(settings)
-        if d.password is not None:
-            made = [EnvVar("PGPASSWORD", value_from=secret_resource(d.password.secret))]
-        if d.principal is not None:
+        made = self.credential()
+        if stated.password is not None:
+            made = [EnvVar("PGPASSWORD", value_from=secret_resource(stated.password.secret))]
+        if principal := stated.login:
             # Names of our own: the platform's DATABRICKS_CLIENT_ID and _SECRET stay the app's.
-            key = d.principal.client_secret.secret
-            made.append(EnvVar("METAMCP_DATABASE_CLIENT_ID", value=d.principal.client_id))
+            key = principal.client_secret.secret
+            made.append(EnvVar("METAMCP_DATABASE_CLIENT_ID", value=principal.client_id))
             made.append(EnvVar("METAMCP_DATABASE_CLIENT_SECRET", value_from=secret_resource(key)))
         return made
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from metamcp_deploy.config.model import Settings
+from metamcp_deploy.config import database as config
 from metamcp_deploy.target.databases.base import Database
 from metamcp_deploy.target.variables import EnvVar, secret_resource
 
@@ -18,12 +18,12 @@ class External(Database):
     managed: bool = False
 
     @classmethod
-    def of_settings(cls, settings: Settings) -> Self:
+    def of_settings(cls, stated: config.External, app: str) -> Self:
         """Its address is in a secret."""
         return cls()
 
-    def variables(self, settings: Settings) -> list[EnvVar]:
+    def variables(self, stated: config.AnyDatabase) -> list[EnvVar]:
         """The URL, and a password where it is stored apart."""
-        url = settings.database.url
+        url = stated.references["url"]
         named = [EnvVar("DATABASE_URL", value_from=secret_resource(url.secret))] if url else []
-        return [*named, *super().variables(settings)]
+        return [*named, *super().variables(stated)]

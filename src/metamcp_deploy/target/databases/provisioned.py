@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from metamcp_deploy.config import model
-from metamcp_deploy.config.model import Settings
+from metamcp_deploy.config import database as config
 from metamcp_deploy.target.access_lists import AccessList, spelled
 from metamcp_deploy.target.databases.base import CONNECTING, Database
 from metamcp_deploy.target.rendering import block, granted
@@ -32,18 +31,18 @@ class Provisioned(Database):
     section: ClassVar[str] = "instance"
     name: str
     database: str
-    capacity: str = model.NEW_CAPACITY
+    capacity: str = config.NEW_CAPACITY
     held: bool = False
 
     @classmethod
-    def of_settings(cls, settings: Settings) -> Self:
+    def of_settings(cls, stated: config.Provisioned, app: str) -> Self:
         """As the settings want it."""
-        d = settings.database
+        d = stated
         return cls(
             managed=d.managed,
-            name=settings.instance_name,
-            database=settings.database_name,
-            capacity=d.capacity or model.NEW_CAPACITY,
+            name=d.instance_name(app),
+            database=d.database_name,
+            capacity=d.capacity or config.NEW_CAPACITY,
             held=d.capacity is not None,
             permissions=spelled(d.permissions),
         )
@@ -92,7 +91,7 @@ class Provisioned(Database):
             "database-instances", "database instance", self.name, self.managed, self.permissions
         )
 
-    def credential(self, settings: Settings) -> list[EnvVar]:
+    def credential(self) -> list[EnvVar]:
         """The instance's name."""
         return [EnvVar("LAKEBASE_INSTANCE_NAME", value=self.name)]
 

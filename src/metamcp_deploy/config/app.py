@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from metamcp_deploy.config.common import Model, Permission, SecretReference
-from metamcp_deploy.config.kinds import (
+from metamcp_deploy.config.constraints import (
     AppName,
     AsWritten,
     ChildName,
     Email,
-    EnvName,
     Expected,
     Flag,
     Line,
@@ -20,14 +18,59 @@ from metamcp_deploy.config.kinds import (
     Text,
     UserScope,
 )
+from metamcp_deploy.config.declaration import Model, Permission, SecretReference, Setting
 
+# Names in `app.env` that the tool or the platform sets, and the reason that an error gives.
+_RESERVED = {
+    "APP_URL": "it is the app's own address, known once the app exists",
+    "BETTER_AUTH_SECRET": "it is kept in the target's secret scope",
+    "DATABASE_URL": "it is made from the database's credential, which changes every hour",
+    "HOSTNAME": "the launcher binds the services to this machine's own address",
+    "LAKEBASE_ENDPOINT": "it is the database resource's path",
+    "METAMCP_ALLOW_INSTANCES": "app.allow_instances sets it",
+    "METAMCP_APP_ENV": "it lists the variables that the services get",
+    "METAMCP_BACKEND_PORT": "the launcher chooses the port",
+    "METAMCP_CHILD_ENV": "app.child_env sets it",
+    "METAMCP_COMPUTE_SIZE": "app.compute_size sets it",
+    "METAMCP_CONTACT": "app.contact sets it",
+    "METAMCP_DATABASE_CLIENT_ID": "database.principal sets it",
+    "METAMCP_DATABASE_CLIENT_SECRET": "database.principal sets it",
+    "METAMCP_INSPECTOR": "app.inspector sets it",
+    "METAMCP_OPERATORS": "app.operators sets it",
+    "METAMCP_SECRET_ENV": "it lists the variables that are secrets",
+    "METAMCP_SIGN_UP": "app.sign_up sets it",
+    "NEXT_PUBLIC_APP_URL": "it is the app's own address, known once the app exists",
+    "NODE_ENV": "the launcher starts the services for production",
+    "PORT": "the launcher chooses the port",
+    "TRANSFORM_LOCALHOST_TO_DOCKER_INTERNAL": "there is no Docker around the app",
+}
+_RESERVED_PREFIXES = {
+    "DATABRICKS_": "the platform sets all DATABRICKS_ names",
+    "PG": "the database resource sets the PG names",
+}
+
+
+def _not_reserved(name: str) -> str:
+    """Refuses a name that the tool or the platform sets."""
+    why = _RESERVED.get(name) or next((w for p, w in _RESERVED_PREFIXES.items() if name.startswith(p)), None)
+    if why:
+        raise ValueError(f"may not be set: {why}")
+    return name
+
+
+EnvName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"),
+    Expected("a variable name: letters, digits and _, the first no digit"),
+    AfterValidator(_not_reserved),
+]
 EnvValue = Annotated[Text | SecretReference, Expected("a text on one line, or {secret: KEY}"), AsWritten]
 
 
 class App(Model):
     """The Databricks App."""
 
-    name: AppName = Field(
+    name: Annotated[AppName, Setting(variable="APP_NAME", option="--app", identity=True)] = Field(
         default="metamcp", description="unique in its workspace; mcp- in front lists it in AI Playground"
     )
     managed: Flag = Field(
@@ -40,10 +83,10 @@ class App(Model):
     user_api_scopes: Annotated[tuple[UserScope, ...], Section(tuple)] = Field(
         default=(), description="what the app may do in its user's name (user authorization), such as sql"
     )
-    permissions: Annotated[tuple[Permission, ...], Section(tuple)] = Field(
+    permissions: Annotated[tuple[Permission, ...], Section(tuple), Setting(variables=False)] = Field(
         default=(), description="who may use or manage the app, besides its owner"
     )
-    env: Annotated[dict[EnvName, EnvValue], Section()] = Field(
+    env: Annotated[dict[EnvName, EnvValue], Section(), Setting(variables=False)] = Field(
         default_factory=dict,
         description="variables of the services: a text, or {secret: key of the scope}",
     )

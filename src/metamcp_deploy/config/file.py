@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from metamcp_deploy import __version__
-from metamcp_deploy.config import databases, rules, targets
-from metamcp_deploy.config.folders import located
-from metamcp_deploy.config.layout import File
+from metamcp_deploy.config import database, layout, rules, targets
 from metamcp_deploy.config.model import Settings
-from metamcp_deploy.config.origin import (
+from metamcp_deploy.config.problems import (
     FILE,
     ConfigurationError,
     Origin,
@@ -19,12 +17,11 @@ from metamcp_deploy.config.origin import (
     did_you_mean,
     failure,
 )
-from metamcp_deploy.config.translating import validated
 from metamcp_deploy.config.tree import Node, at, merge, without
+from metamcp_deploy.config.validation import absolute_paths, validated
 from metamcp_deploy.errors import Code
 
 LOGIN = (("workspace", "host"), ("workspace", "profile"))
-_FILE_KEYS = ("version", "requires", "targets", "default_target")
 
 
 @dataclass(frozen=True)
@@ -46,8 +43,8 @@ def read_targets(tree: Node | None, folder: Path) -> dict[str, FileTarget]:
         return {}
     requirement(tree)
     problems: list[Problem] = []
-    checked = validated(File, tree, {}, problems)
-    problems += located(tree, folder).problems
+    checked = validated(layout.file(), tree, {}, problems)
+    absolute_paths(tree, folder, problems)
     default, names = at(tree, ["default_target"]), targets.in_file(tree)
     if (
         checked
@@ -108,11 +105,11 @@ def file_target(tree: Node | None, name: str, folder: Path) -> FileTarget:
     stated = at(tree, ["targets", name])
     if stated is not None and stated.value is None:
         stated = Node({}, stated.origin)
-    top = without(tree, *[(k,) for k in _FILE_KEYS])
+    top = without(tree, *[(key,) for key in layout.FILE_KEYS])
     embedded = _is_embedded(name, stated)
     if embedded:
         top = without(top, *LOGIN)
-    merged = merge(databases.below(top, stated), stated) or Node({}, origin)
+    merged = merge(database.inherited(top, stated), stated) or Node({}, origin)
     problems: list[Problem] = []
     settings = settings_of(merged, name, embedded, folder, problems)
     if settings is None or problems:
@@ -131,9 +128,7 @@ def settings_of(
 ) -> Settings | None:
     """A merged tree as settings, its paths absolute; None, with `problems` longer, when it is none."""
     also: dict[str, Any] = {"target": name, "embedded": embedded}
-    folders = located(merged, folder)
-    problems += folders.problems
-    settings = validated(Settings, merged, also | folders.values, problems)
+    settings = validated(Settings, merged, also | absolute_paths(merged, folder, problems), problems)
     if settings is not None:
-        problems += [*databases.problems(settings, merged), *rules.secret_names(settings, merged)]
+        problems += rules.of_settings(settings, merged)
     return settings

@@ -1,4 +1,4 @@
-"""The kinds of text a setting may hold, each with the words an error uses for what was expected."""
+"""The values that a setting may have, each with the words of an error for what was expected."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from metamcp_deploy.config import hosts, reserved
+from metamcp_deploy.config import hosts
 
-EXPECTED = "expected"  # the type of the errors that `Expected` makes
+# The types of the errors that `Expected` makes; a message repeats no value that may be a secret.
+EXPECTED, CONFIDENTIAL = "expected", "expected_confidential"
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,11 @@ class Expected:
     """What an error says was expected, whichever rule of the type the value broke."""
 
     text: str
+    confidential: bool = False
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.custom_error_schema(handler(source), EXPECTED, custom_error_message=self.text)
+        kind = CONFIDENTIAL if self.confidential else EXPECTED
+        return core_schema.custom_error_schema(handler(source), kind, custom_error_message=self.text)
 
 
 def _flag(value: Any) -> bool:
@@ -49,7 +52,7 @@ def _root_path(value: str) -> str:
 
 @dataclass(frozen=True)
 class Section:
-    """A section or list may stand there empty: `network:` with everything below it commented out."""
+    """A section or list may be empty: `network:` with everything below it commented out."""
 
     empty: type[dict[str, Any]] | type[tuple[Any, ...]] = dict
 
@@ -69,12 +72,6 @@ class Section:
 
 def _integer(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isdecimal() else value
-
-
-def _free_name(value: str) -> str:
-    if why := reserved.reason(value):
-        raise ValueError(f"may not be set: {why}")
-    return value
 
 
 def _schema_name(value: str) -> str:
@@ -109,12 +106,6 @@ DatabaseName = Annotated[
     str,
     StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", min_length=4, max_length=63),
     Expected("a database name: 4 to 63 of a-z, 0-9, _ and -, the first a letter"),
-]
-EnvName = Annotated[
-    str,
-    StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"),
-    Expected("a variable name: letters, digits and _, the first no digit"),
-    AfterValidator(_free_name),
 ]
 Email = Annotated[
     str,
@@ -173,7 +164,7 @@ UserScope = Annotated[
 ]
 Folder = Annotated[Path, Expected("the path of a folder")]
 File = Annotated[Path, Expected("the path of a file")]
-# Scalars of YAML are taken as written, so `PORT: 8080` and `DEBUG: true` are fine; editors are told so.
+# For editors: scalars of YAML are taken as written, so `PORT: 8080` and `DEBUG: true` are valid.
 SECRET_REFERENCE_SCHEMA = {
     "type": "object",
     "properties": {"secret": {"type": "string", "pattern": r"^[A-Za-z0-9_.-]{1,128}$"}},

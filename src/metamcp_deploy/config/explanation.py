@@ -1,4 +1,4 @@
-"""Where each value came from."""
+"""`config show`: every setting with its origin."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from metamcp_deploy.config import databases
+from metamcp_deploy.config.declaration import SecretReference, fields
 from metamcp_deploy.config.loading import Asked, Loaded, assemble
-from metamcp_deploy.config.model import SecretReference, Settings
-from metamcp_deploy.config.origin import DEFAULT, masked
+from metamcp_deploy.config.model import Settings
+from metamcp_deploy.config.problems import DEFAULT, masked
 from metamcp_deploy.config.tree import Node, at, nearest
 
 _SECRET_NAME = re.compile(
@@ -57,13 +57,14 @@ def rows(loaded: Loaded) -> Iterator[Row]:
     settings = loaded.project.settings
     yield Row("target", settings.target, str(loaded.chosen))
     for path, value in _leaves(settings):
-        if path != ("target",) and databases.applies(".".join(path), settings):
+        if path != ("target",):
             yield _row(settings, loaded.tree, path, value)
 
 
 def _leaves(model: BaseModel, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for name, field in type(model).model_fields.items():
-        path, value = (*prefix, field.alias or name), getattr(model, name)
+    names = {field.alias or name: name for name, field in type(model).model_fields.items()}
+    for key in fields(type(model)):
+        path, value = (*prefix, key), getattr(model, names[key])
         if isinstance(value, BaseModel) and not isinstance(value, SecretReference):
             yield from _leaves(value, path)
         elif isinstance(value, dict):
@@ -75,12 +76,9 @@ def _leaves(model: BaseModel, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tu
 def _row(settings: Settings, tree: Node, path: tuple[str, ...], value: Any) -> Row:
     key = ".".join(path)
     node = at(tree, path)
-    if value is None and key == "app.sign_up":
-        return Row(key, settings.sign_up, str(DEFAULT))
-    if value is None and key in ("database.project", "database.instance", "secrets.scope"):
-        return Row(key, settings.app.name, "default: app.name")
-    if value is None and key == "database.name":
-        return Row(key, settings.database_name, str(DEFAULT))
+    if value is None and key in settings.defaults:
+        default, source = settings.defaults[key]
+        return Row(key, default, f"default: {source}" if source else str(DEFAULT))
     if node is None or (node.value is None and value is None):
         beside = key in ("overrides", "patches", "templates") and value is not None
         origin = "default: the folder beside metamcp.yaml" if beside else str(DEFAULT)
