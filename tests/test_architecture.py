@@ -112,7 +112,6 @@ def modules_imported(path: Path, types: bool) -> set[str]:
     return (found & set(FILES)) - {name_of(path)}
 
 
-@pytest.mark.xfail(reason="rooms are being sorted")
 def test_files_form_no_circle() -> None:
     try:
         graphlib.TopologicalSorter({n: modules_imported(p, types=True) for n, p in FILES.items()}).prepare()

@@ -212,7 +212,7 @@ def test_damaged_data_end_with_the_servers_own_words(lasting: Cluster) -> None:
 
 
 def test_a_failed_initdb_leaves_no_half_made_data(lasting: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metamcp_deploy.postgres.making.SUPERUSER", "pg_reserved")
+    monkeypatch.setattr("metamcp_deploy.postgres.binaries.SUPERUSER", "pg_reserved")
     with pytest.raises(DeployError) as caught:
         lasting.start()
     assert caught.value.code is Code.POSTGRES_FAILED

@@ -15,6 +15,7 @@ from metamcp_deploy.cli import (
     boundary,
     config,
     destroy,
+    faults,
     history,
     local,
     operate,
@@ -64,6 +65,7 @@ for command in (pipeline.demo, config.init):
 app.add_typer(secrets.app, rich_help_panel=OPERATE)
 app.add_typer(config.app, rich_help_panel=AROUND)
 app.add_typer(release.app, rich_help_panel=AROUND)
+local.app.add_typer(faults.app)
 app.add_typer(local.app, rich_help_panel=AROUND)
 
 

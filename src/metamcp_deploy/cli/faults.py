@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from metamcp_deploy.cli.local import project_of
 from metamcp_deploy.cli.options import Run, common
 from metamcp_deploy.errors import Code, DeployError
 
@@ -85,7 +86,6 @@ def clear(
 
 def _running(run: Run) -> Running:
     from metamcp_deploy import local
-    from metamcp_deploy.cli.local import project_of
 
     found = local.running(project_of(run))
     if found is None:

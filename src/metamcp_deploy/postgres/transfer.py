@@ -7,7 +7,7 @@ from pathlib import Path
 
 from metamcp_deploy import process
 from metamcp_deploy.errors import Code
-from metamcp_deploy.postgres import binaries, making
+from metamcp_deploy.postgres import binaries
 from metamcp_deploy.postgres.cluster import Cluster
 
 
@@ -26,12 +26,12 @@ def transfer(source: Cluster, database: str, target: Cluster, name: str) -> None
 def _run(cluster: Cluster, program: str, *words: str | Path) -> None:
     login = {
         "PGHOST": str(cluster.socket_folder),
-        "PGUSER": making.SUPERUSER,
+        "PGUSER": binaries.SUPERUSER,
         "PGPASSWORD": cluster.password().reveal(),
     }
     process.run(
         [binaries.installed() / "bin" / program, *words],
-        env={**making.ENVIRONMENT, **login},
+        env={**binaries.ENVIRONMENT, **login},
         code=Code.POSTGRES_FAILED,
         hint=f"Look at the output below and in {cluster.log}.",
     )

@@ -1,11 +1,26 @@
 """The one place that starts programs: `run` waits, `start` is asynchronous, `detach` leaves a daemon behind.
 
-A program gets the environment it is given and nothing else; `base_environment` is what most of them need.
+A program gets the environment it is given and nothing else; `base_environment` is what most of them need. `search`
+finds running programs, `end`, `end_group` and `end_marked` end them.
 """
 
+from metamcp_deploy.process.ending import end, end_group, end_marked, has_ended, kill
 from metamcp_deploy.process.environment import base_environment, find
-from metamcp_deploy.process.groups import detach, end_group, start
-from metamcp_deploy.process.marks import marked
 from metamcp_deploy.process.running import Completed, run
+from metamcp_deploy.process.search import marked
+from metamcp_deploy.process.starting import detach, start
 
-__all__ = ["Completed", "base_environment", "detach", "end_group", "find", "marked", "run", "start"]
+__all__ = [
+    "Completed",
+    "base_environment",
+    "detach",
+    "end",
+    "end_group",
+    "end_marked",
+    "find",
+    "has_ended",
+    "kill",
+    "marked",
+    "run",
+    "start",
+]

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.process.ending import end_group
 from metamcp_deploy.process.environment import base_environment, identity
-from metamcp_deploy.process.groups import end_group, missing
+from metamcp_deploy.process.starting import missing
 
 _KEPT_LINES = 200
 _SHOWN_LINES = 20

@@ -131,7 +131,7 @@ class LakebaseApi:
         if len(databases.resource(parent)["branches"]) >= _MOST_BRANCHES:
             message = f"A project holds at most {_MOST_BRANCHES} branches."
             raise ApiError(400, "RESOURCE_LIMIT_EXCEEDED", message)
-        return lambda: databases.create_branch(f"{parent}/branches/{identifier}", asked)
+        return lambda: branches.create(databases, f"{parent}/branches/{identifier}", asked)
 
     async def _update(self, request: web.Request) -> web.Response:
         """PATCH changes what `update_mask` names: `spec`, or paths in it."""

@@ -18,9 +18,9 @@ from pathlib import Path
 import psutil
 
 from metamcp_deploy.local import store
+from metamcp_deploy.process import search
 
 _PR_SET_CHILD_SUBREAPER = 36
-_PLACES = ("HOME", "TMPDIR")
 
 UNKNOWN = "?"  # whose an orphan is when several apps run; it ends with the last of them
 
@@ -59,17 +59,7 @@ def descendants(pid: int) -> set[Key]:
 
 def of_folder(folder: Path) -> set[Key]:
     """Processes whose HOME or TMPDIR is the folder or below it: apps get such, and nobody else has reason to."""
-    here = str(folder)
-    found = set()
-    for process in psutil.process_iter():
-        try:
-            environment = process.environ()
-        except (psutil.Error, OSError):
-            continue  # another user's, or gone
-        places = (environment.get(name, "") for name in _PLACES)
-        if process.pid != os.getpid() and any(p == here or p.startswith(here + os.sep) for p in places):
-            found |= _keys([process])
-    return found
+    return set().union(*map(_keys_of, search.with_folder(folder, "HOME", "TMPDIR")))
 
 
 def kill(known: Iterable[Key], patience: float = 5.0) -> None:

@@ -10,7 +10,7 @@ import uuid
 from typing import Any
 
 from metamcp_deploy.local.answers import ApiError, invalid, not_found
-from metamcp_deploy.local.lakebase import branches, records, specs
+from metamcp_deploy.local.lakebase import records, specs
 from metamcp_deploy.local.lakebase.server import Lakebase
 from metamcp_deploy.local.store import Store
 
@@ -74,14 +74,6 @@ class Databases:
             "pg_version": settings.pop("pg_version", 16),
             "settings": settings,
         }
-        self.store.save()
-        return name
-
-    async def create_branch(self, name: str, asked: branches.Wanted) -> str:
-        """Makes a branch with the data that its source has, or had; its name."""
-        made = await branches.create(self, name, asked)
-        project, _, branch_id = name.rsplit("/", 2)
-        self.resource(project)["branches"][branch_id] = made
         self.store.save()
         return name
 

@@ -13,15 +13,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metamcp_deploy.local.answers import ApiError, invalid, stamp
 from metamcp_deploy.local.lakebase import specs
+from metamcp_deploy.local.lakebase.autoscaling import Databases
 from metamcp_deploy.local.lakebase.records import branch, endpoint, made
 from metamcp_deploy.postgres import Cluster, transfer
-
-if TYPE_CHECKING:
-    from metamcp_deploy.local.lakebase.autoscaling import Databases
 
 _LSN = re.compile(r"[0-9A-F]{1,8}/[0-9A-F]{1,8}")
 _EXPIRY = ("expire_time", "ttl", "no_expiry")
@@ -110,12 +108,21 @@ def _check_moment(
         raise ApiError(501, "NOT_IMPLEMENTED", f"The embedded workspace remembers {since}.")
 
 
-async def create(databases: Databases, name: str, asked: Wanted) -> dict[str, Any]:
-    """Copies the databases, and gives the branch's record.
+async def create(databases: Databases, name: str, asked: Wanted) -> str:
+    """Creates a branch with the data that its source has, or had; its name.
 
     Raises:
         DeployError: POSTGRES_FAILED; nothing is left of the branch then.
     """
+    record = await _copied(databases, name, asked)
+    project, _, branch_id = name.rsplit("/", 2)
+    databases.resource(project)["branches"][branch_id] = record
+    databases.store.save()
+    return name
+
+
+async def _copied(databases: Databases, name: str, asked: Wanted) -> dict[str, Any]:
+    """Copies the databases; the branch's record."""
     lakebase = databases.lakebase
     record = branch(name, default=False)
     position = asked.lsn or await lakebase.position()

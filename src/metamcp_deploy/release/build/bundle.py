@@ -11,11 +11,11 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from metamcp_deploy import __version__, events, fingerprint, resources
+from metamcp_deploy import __version__, events, fingerprint, process, resources
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.pipeline import Facts
 from metamcp_deploy.release import metadata
-from metamcp_deploy.release.build import assembly, orphans, programs, upstream, verification
+from metamcp_deploy.release.build import assembly, programs, upstream, verification
 from metamcp_deploy.release.build.assembly import Origin
 from metamcp_deploy.release.build.cache import Cache, digests
 from metamcp_deploy.release.build.node import Node
@@ -24,6 +24,7 @@ from metamcp_deploy.release.placing import placed
 from metamcp_deploy.target import rendering
 
 _PACKED = "packed"
+_MARK = "METAMCP_DEPLOY_BUILD"  # in the environment of all programs that a build starts
 _LOG = "build.log"
 _CHECKED = ("databricks.yml", "app/app.yaml", "app/start.mjs", "app/release.json", "app/files.json")
 
@@ -66,7 +67,8 @@ def make(project: Project, plan: Plan, *, clean: bool = False, verify: bool = Tr
         DeployError: as installing, building, packing, checking and verifying do.
     """
     work, cache = Work.of(project), Cache.of(project.use_cache)
-    orphans.end(work.folder)
+    # Programs of a killed build (kill -9) live on, and would write into the tree of this one.
+    process.end_marked(_MARK, str(work.folder))
     seconds: dict[str, float] = {}
     with placed(project.bundle) as fresh:
         if clean:
@@ -137,7 +139,7 @@ def _build(
     project: Project, plan: Plan, work: Work, keys: _Keys, app: Path, seconds: dict[str, float]
 ) -> None:
     """Installs, builds and packs, as far as the layers are not there, and writes the release's files to `app`."""
-    env, log = orphans.marked(upstream.environment(project), work.folder), project.logs / _LOG
+    env, log = {**upstream.environment(project), _MARK: str(work.folder)}, project.logs / _LOG
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("")
     pnpm, env = work.pnpm(plan.node, plan.pnpm, env)

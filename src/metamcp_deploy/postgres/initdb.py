@@ -1,24 +1,15 @@
-"""A cluster's data folder: made whole or not at all, and of the right version."""
+"""Creates a cluster's data folder, whole or not at all, and checks its version."""
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
 import tempfile
 from pathlib import Path
-from types import MappingProxyType
 
 from metamcp_deploy import process
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.postgres import binaries
+from metamcp_deploy.postgres import binaries, sockets
 from metamcp_deploy.postgres.place import Place
-
-SUPERUSER = "postgres"
-ENVIRONMENT = MappingProxyType({"PATH": os.defpath, "LANG": "C", "LC_ALL": "C"})
-# How the folder of a socket is recognised as ours before it is removed.
-SOCKET_PREFIX = "metamcp-pg-"
-_LONGEST_TEMPORARY = 60  # bytes; the system allows 103 (macOS) for it, our folder in it, and `/.s.PGSQL.5432`
 
 
 def initialise(place: Place, programs: Path, *, durable: bool) -> None:
@@ -31,7 +22,7 @@ def initialise(place: Place, programs: Path, *, durable: bool) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
     place.give(fresh)
-    secret_folder = Path(tempfile.mkdtemp(prefix=SOCKET_PREFIX, dir=short_folder()))
+    secret_folder = Path(tempfile.mkdtemp(prefix=sockets.PREFIX, dir=sockets.short_folder()))
     try:
         # Given away last: in a folder of another user, root could be led elsewhere by a link.
         password_file = secret_folder / "password"
@@ -42,12 +33,12 @@ def initialise(place: Place, programs: Path, *, durable: bool) -> None:
         process.run(
             [
                 programs / "initdb",
-                *("-D", fresh, "-U", SUPERUSER, "-E", "UTF8", "--locale=C", "--auth=password"),
+                *("-D", fresh, "-U", binaries.SUPERUSER, "-E", "UTF8", "--locale=C", "--auth=password"),
                 f"--pwfile={password_file}",
                 *(() if durable else ("--no-sync",)),
             ],
             cwd=Path("/"),
-            env=ENVIRONMENT,
+            env=binaries.ENVIRONMENT,
             user=place.user,
             log=place.log,
             code=Code.POSTGRES_FAILED,
@@ -73,18 +64,3 @@ def check_version(place: Place) -> None:
             f"The data in {place.data} are of PostgreSQL {found}; this tool has version {binaries.MAJOR}.",
             hint=f"Give up these data (rm -r {place.home}), or use the version of this tool that made them.",
         )
-
-
-def temporary_folder(place: Place) -> Path:
-    """A new folder, 0700, of the cluster's user, whose path is short enough for a socket in it."""
-    folder = Path(tempfile.mkdtemp(prefix=SOCKET_PREFIX, dir=short_folder()))
-    place.give(folder)
-    return folder
-
-
-def short_folder() -> Path:
-    """A temporary folder whose path fits into a socket's address, needs no quoting, and is open to all users."""
-    chosen = Path(tempfile.gettempdir())
-    fits = len(os.fsencode(chosen)) <= _LONGEST_TEMPORARY and re.fullmatch(r"[\w./+-]+", str(chosen))
-    usable = fits and binaries.reachable(chosen / "x", binaries.account())
-    return chosen if usable else Path("/tmp")  # noqa: S108 -- mkdtemp makes private folders in it

@@ -1,20 +1,14 @@
-"""Programs that outlive a call, and ending them with all they started in their group."""
+"""Starts programs that outlive the call: asynchronously, or as a daemon."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import signal
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.process.environment import identity
-
-_GRACE_SECONDS = 5.0
 
 
 def missing(program: str | Path, error: FileNotFoundError) -> DeployError:
@@ -24,25 +18,6 @@ def missing(program: str | Path, error: FileNotFoundError) -> DeployError:
         f"`{program}` cannot be started: {error.strerror} ({error.filename}).",
         hint=f"Install {Path(program).name} or put it on PATH.",
     )
-
-
-def end_group(pid: int, grace: float = _GRACE_SECONDS) -> None:
-    """Ends a process group that `run` or `detach` started: SIGTERM, then SIGKILL after `grace` seconds."""
-    for signum, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, 1.0)):
-        try:
-            os.killpg(pid, signum)
-        except (ProcessLookupError, PermissionError):
-            return
-        deadline = time.monotonic() + patience
-        while time.monotonic() < deadline:
-            # Somebody else's child, or waited for already: killpg below tells whether it is gone.
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
-            try:
-                os.killpg(pid, 0)
-            except (ProcessLookupError, PermissionError):
-                return
-            time.sleep(0.02)
 
 
 async def start(

@@ -5,13 +5,12 @@ from pathlib import Path
 import pytest
 
 from metamcp_deploy import process
-from metamcp_deploy.release.build import orphans
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="this system has no /proc")
-def test_what_a_killed_build_left_running_ends_and_nothing_else(tmp_path: Path) -> None:
+def test_marked_programs_end_with_their_groups_and_nothing_else(tmp_path: Path) -> None:
     def started(work: Path) -> int:
-        env = orphans.marked(process.base_environment(), work)
+        env = process.base_environment(MARK_OF_TEST=str(work))
         # A child of the first program in the same group must end with it.
         return process.detach(["sh", "-c", "sleep 300 & wait"], cwd=tmp_path, env=env, log=tmp_path / "log")
 
@@ -20,7 +19,7 @@ def test_what_a_killed_build_left_running_ends_and_nothing_else(tmp_path: Path) 
         deadline = time.monotonic() + 10
         while len(group(ours)) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
-        orphans.end(tmp_path / "a")
+        process.end_marked("MARK_OF_TEST", str(tmp_path / "a"))
         assert group(ours) == []
         assert group(other)
     finally:
