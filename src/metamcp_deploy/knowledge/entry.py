@@ -1,0 +1,177 @@
+"""What is known of one failure. The package's docstring lists the keys of a file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.knowledge.place import Place
+
+_FLAGS = re.IGNORECASE | re.MULTILINE  # the launcher's are the same
+
+
+def _regex(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as e:
+        raise ValueError(f"no regular expression: {e}") from e
+    return text
+
+
+def _several(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+Pattern = Annotated[str, AfterValidator(_regex)]
+Words = Annotated[tuple[Text, ...], BeforeValidator(_several)]
+Numbers = Annotated[tuple[int, ...], BeforeValidator(_several)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Evidence(_Model):
+    """What is seen of one failure. A file's samples are such evidence."""
+
+    log: str = ""
+    body: str = ""
+    output: str = ""
+    http: int | None = None
+    exit_code: int | None = None
+    sqlstate: str | None = None
+    error_code: str | None = None
+    code: str | None = None
+    step: str | None = None
+    state: str | None = None
+
+
+class Sign(_Model):
+    """One way a failure shows; every condition that is given must fit. Patterns ignore case."""
+
+    log: Pattern | None = None
+    body: Pattern | None = None
+    output: Pattern | None = None
+    http: Numbers = ()
+    exit_code: Numbers = ()
+    sqlstate: Words = ()
+    error_code: Words = ()
+    code: Words = ()
+    step: Words = ()
+    state: Words = ()
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Sign:
+        if not self.model_fields_set:
+            raise ValueError("a sign needs at least one condition")
+        return self
+
+    @property
+    def weak(self) -> bool:
+        """Whether it is an HTTP status alone: an API's own error code says more."""
+        return self.model_fields_set == {"http"}
+
+    def fits(self, seen: Evidence) -> bool:
+        """Whether the evidence shows this sign."""
+        for name in self.model_fields_set:
+            wanted, actual = getattr(self, name), getattr(seen, name)
+            if isinstance(wanted, str):
+                if not re.search(wanted, actual, _FLAGS):
+                    return False
+            elif actual not in wanted:
+                return False
+        return True
+
+
+class Step(_Model):
+    """One step of a fix: a sentence, a command to paste, a person to ask; `safe` ones need nobody's consent."""
+
+    do: Text | None = None
+    run: Text | None = None
+    ask: Text | None = None
+    safe: bool = False
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Step:
+        if not (self.do or self.run):
+            raise ValueError("a step needs `do` or `run`")
+        return self
+
+
+class Need(_Model):
+    """What `preflight` looks for: the step of a deployment, what it needs, how that is detected."""
+
+    step: Text
+    needs: Text
+    detected: Text
+
+
+class Provoke(_Model):
+    """How the embedded workspace brings the failure about: a fault of `local faults list`, or what to do."""
+
+    fault: Text | None = None
+    act: Text | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Provoke:
+        if (self.fault is None) == (self.act is None):
+            raise ValueError("give exactly one of fault and act")
+        return self
+
+
+class Entry(_Model):
+    """One known failure; `where` is its folder, `id` its file's name."""
+
+    id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+    where: str
+    title: Text
+    rank: int = 50
+    error: Code | None = None
+    message: Text | None = None
+    shows: tuple[Sign, ...] = Field(min_length=1)
+    cause: Text
+    fix: tuple[Step, ...] = Field(min_length=1)
+    by_itself: Text | None = None
+    need: Need | None = None
+    sources: tuple[Text, ...] = Field(min_length=1)
+    samples: tuple[Evidence, ...] = Field(min_length=1)
+    provoke: Provoke | None = None
+
+    def order(self, seen: Evidence) -> tuple[int, bool] | None:
+        """How early it comes among those that fit: lower is earlier; None when no sign fits."""
+        weak = [sign.weak for sign in self.shows if sign.fits(seen)]
+        return (self.rank, all(weak)) if weak else None
+
+    def steps(self, place: Place = Place(), **values: object) -> Iterator[Step]:  # noqa: B008
+        """The fix with its templates filled; an unknown value stands there in capitals."""
+        filled = place.values(values)
+        for step in self.fix:
+            texts = {name: _fill(text, filled) for name in ("do", "run", "ask") if (text := getattr(step, name))}
+            yield step.model_copy(update=texts)
+
+    def hint(self, place: Place = Place(), **values: object) -> str:  # noqa: B008
+        """The fix in one line, with what happens without anybody first."""
+        words = self.by_itself or ""
+        command = False
+        for step in self.steps(place, **values):
+            says = ": ".join(filter(None, (step.do and (step.do.rstrip(".:") if step.run else step.do), step.run)))
+            words += ("; then " + says[:1].lower() + says[1:] if command else " " + says) if words else says
+            command = step.run is not None
+        return words
+
+    def error_of(self, detail: str | None = None, place: Place = Place(), **values: object) -> DeployError:  # noqa: B008
+        """The expected failure that this is; its file has `error` and `message`."""
+        assert self.error and self.message, self.id  # noqa: S101
+        message = _fill(self.message, place.values(values))
+        return DeployError(self.error, message, hint=self.hint(place, **values), detail=detail)
+
+
+def _fill(template: str, values: dict[str, object]) -> str:
+    for name in ("on_target", "on_app"):
+        template = template.replace(f" {{{name}}}", f" {values[name]}" if values[name] else "")
+    return template.format_map(values)

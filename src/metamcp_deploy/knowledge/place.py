@@ -1,0 +1,37 @@
+"""Which deployment the commands of a fix are about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class _Values(dict[str, object]):
+    def __missing__(self, name: str) -> str:
+        return name.upper()
+
+
+@dataclass(frozen=True)
+class Place:
+    """A target of metamcp.yaml, or an app and a profile without one; empty: the default target."""
+
+    target: str | None = None
+    app: str | None = None
+    profile: str | None = None
+
+    @property
+    def on_target(self) -> str:
+        """Options of a command that needs metamcp.yaml."""
+        if self.target is None:
+            return "-t TARGET" if self.app else ""
+        return f"-t {self.target}"
+
+    @property
+    def on_app(self) -> str:
+        """Options of a command that also works without metamcp.yaml."""
+        if self.target is None and self.app:
+            return f"--app {self.app} -p {self.profile or 'PROFILE'}"
+        return self.on_target
+
+    def values(self, more: dict[str, object]) -> dict[str, object]:
+        """For templates: `on_target`, `on_app`, and what else is known; the rest as its name in capitals."""
+        return _Values(more, on_target=self.on_target, on_app=self.on_app)
