@@ -17,7 +17,7 @@ LEVELS = [
     {"events", "atomic", "disk"},
     {"config"},
     {"process", "resources", "fingerprint", "network"},
-    {"plan", "pipeline", "postgres", "container"},
+    {"plan", "knowledge", "pipeline", "postgres", "container"},
     {"workspace", "patches"},
     {"health", "verify", "local"},
     {"target", "upstream"},

@@ -9,8 +9,9 @@ from typing import Any
 
 import requests
 
-from metamcp_deploy import events
+from metamcp_deploy import events, knowledge
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.knowledge.place import DEFAULT, Place
 from metamcp_deploy.workspace.causes import reason
 from metamcp_deploy.workspace.clock import Clock
 
@@ -34,35 +35,6 @@ class Status(StrEnum):
     UNEXPECTED = "unexpected"
 
 
-# What is said about a status, and what to do next. {app} is the command's own way to name the app.
-_WORDS: Mapping[Status, tuple[str, str]] = {
-    Status.NOT_AUTHENTICATED: (
-        "the login was refused: the proxy in front of the app wants an OAuth login with CAN_USE",
-        "databricks auth login --host <workspace>; then check the app's permissions (app.permissions)",
-    ),
-    Status.WRONG_PATH: (
-        "something answers, but not MetaMCP: there is nothing at that path",
-        "Check what is deployed there: metamcp-deploy deploy",
-    ),
-    Status.NOT_LISTENING: (
-        "nothing listens behind the proxy: the app is still starting, or its start failed",
-        "metamcp-deploy logs, from the top",
-    ),
-    Status.UNREACHABLE: (
-        "the app's URL does not answer",
-        "Check the network and proxy settings; then metamcp-deploy app-deploy",
-    ),
-    Status.STARTING: (
-        "the launcher answers, but the service behind it is not up",
-        "metamcp-deploy logs, for the failed step",
-    ),
-    Status.DATABASE_DOWN: (
-        "the app runs, but cannot reach its database",
-        "metamcp-deploy logs --grep database; check that the Lakebase endpoint is awake",
-    ),
-    Status.STOPPED: ("the app is stopped", "metamcp-deploy app-deploy starts it"),
-    Status.UNEXPECTED: ("the answer is none that MetaMCP gives", "metamcp-deploy logs"),
-}
 _WAITED_FOR = frozenset(
     {Status.NOT_LISTENING, Status.STARTING, Status.DATABASE_DOWN, Status.UNREACHABLE, Status.UNEXPECTED}
 )
@@ -101,14 +73,17 @@ class Report:
             "checks": [{**asdict(c), "status": c.status.value, "ok": c.ok} for c in self.checks],
         }
 
-    def failure(self) -> DeployError | None:
-        """The error for a report that is not healthy."""
+    def failure(self, place: Place = DEFAULT) -> DeployError | None:
+        """The error for a report that is not healthy; `place` is for the commands of its hint."""
         if self.status is Status.HEALTHY:
             return None
-        words, hint = _WORDS[self.status]
+        known = knowledge.by_id("health", self.status.value.replace("_", "-"))
         shown = "\n".join(f"GET {c.path}: {c.http or 'no answer'} {c.detail}".rstrip() for c in self.checks)
         return DeployError(
-            Code.UNHEALTHY, f"{self.url} is {self.status.value}: {words}.", hint=hint, detail=shown or None
+            Code.UNHEALTHY,
+            f"{self.url} is {self.status.value}: {known.message}.",
+            hint=known.hint(place=place),
+            detail=shown or None,
         )
 
 

@@ -336,7 +336,7 @@ def test_the_page_is_the_table() -> None:
 
 def test_every_text_to_send_can_be_written(project: Project) -> None:
     scene = scene_of(project)
-    for need in needs.NEEDS:
+    for need in needs.all_needs():
         text = scene.check(need, Seen(State.MISSING, "why"), thing="it", command="do it").ask
         assert text
         assert "{" not in text

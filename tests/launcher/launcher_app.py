@@ -20,6 +20,7 @@ from typing import Any
 
 import requests
 
+from metamcp_deploy.knowledge import for_launcher
 from metamcp_deploy.resources import PACKAGE
 
 LAUNCHER = PACKAGE / "launcher"
@@ -50,6 +51,7 @@ def archive(files: dict[str, str | bytes]) -> bytes:
 def write_release(folder: Path, *, backend: str, frontend: str, migrate: str) -> Path:
     """Lays out what the platform would have in the app's source folder."""
     shutil.copytree(LAUNCHER, folder, dirs_exist_ok=True)
+    write_diagnoses(folder)
     parts = {
         "backend": (
             "index.mjs",
@@ -75,6 +77,14 @@ def write_release(folder: Path, *, backend: str, frontend: str, migrate: str) ->
     release = {"format": 1, "id": "0" * 16, "schema": "metamcp_app", "routes": ROUTES, "parts": described}
     (folder / "release.json").write_text(json.dumps(release))
     return folder
+
+
+def write_diagnoses(folder: Path) -> Path:
+    """The module with what is known of failures in it, as the bundler puts it there."""
+    text = (LAUNCHER / "diagnoses.mjs").read_text()
+    written = folder / "diagnoses.mjs"
+    written.write_text(text.replace("KNOWN_FAILURES", json.dumps(for_launcher())))
+    return written
 
 
 def _launcher() -> dict[str, str]:

@@ -9,18 +9,26 @@ from typing import Any
 
 import pytest
 
-from tests.launcher.launcher_app import LAUNCHER
+from tests.launcher.launcher_app import write_diagnoses
 
 # code, text, a word of the fix
 CASES = [
-    ("schema_forbidden", "42501: permission denied for schema public", "patch, build and deploy"),
+    (
+        "schema_forbidden",
+        "42501: permission denied for schema public",
+        "atch, build and deploy again: metamcp-deploy deploy --clean",
+    ),
     ("schema_forbidden", "42501: permission denied for database metamcp_app", "CAN_CONNECT_AND_CREATE"),
     ("schema_forbidden", "42501: must be owner of table endpoints", "ALTER TABLE … OWNER TO"),
     ("schema_forbidden", "42501: permission denied for table endpoints", "ALTER TABLE … OWNER TO"),
     ("schema_unknown", '42710: type "mcp_server_status" already exists', "database.schema"),
     ("schema_foreign", "Objects belong to somebody", "statements in the message"),
     ("migration_failed", '42P01: relation "metamcp_app.config" does not exist', "_journal.json"),
-    ("login_refused", '28P01: password authentication failed for user "a"', "attaches the database"),
+    (
+        "login_refused",
+        '28P01: password authentication failed for user "a"',
+        "attaches the database again: metamcp-deploy bundle-deploy",
+    ),
     ("login_refused", '28000: role "a" does not exist', "makes the role"),
     ("database_unreachable", "ECONNREFUSED: connect ECONNREFUSED 10.0.0.1:5432", "Lakebase endpoint"),
     ("database_unreachable", "no pg_hba.conf entry for host, no encryption", "require"),
@@ -50,8 +58,9 @@ console.log(JSON.stringify(cases.map(([code, text]) => diagnose({ code, message:
 
 
 @pytest.fixture(scope="module")
-def known(node: Path) -> list[Any]:
-    argv = [node, "--input-type=module", "-e", ASK, (LAUNCHER / "diagnoses.mjs").as_uri()]
+def known(node: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    module = write_diagnoses(tmp_path_factory.mktemp("launcher"))
+    argv = [node, "--input-type=module", "-e", ASK, module.as_uri()]
     done = subprocess.run(argv, input=json.dumps(CASES), capture_output=True, text=True, check=True)
     found: list[Any] = json.loads(done.stdout)
     return found

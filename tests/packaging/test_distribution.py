@@ -53,7 +53,12 @@ def test_both_hold_all_that_the_tool_needs(distributions: Path) -> None:
         assert shipped
         assert {f"metamcp_deploy/_shipped/{p}" for p in shipped} <= in_wheel
         assert {str(p) for p in shipped} <= in_sdist
-    for needed in ("sample/pnpm-lock.yaml", "launcher/start.mjs", "patches/builtin/schema.yaml"):
+    for needed in (
+        "sample/pnpm-lock.yaml",
+        "launcher/start.mjs",
+        "patches/builtin/schema.yaml",
+        "knowledge/git/git-tls.yaml",
+    ):
         assert f"metamcp_deploy/{needed}" in in_wheel
     assert {"LICENSE", "README.md", "CHANGELOG.md", "tests/conftest.py"} <= in_sdist
     assert not [n for n in in_wheel | in_sdist if "__pycache__" in n or "node_modules" in n]

@@ -40,7 +40,7 @@ def recognise(where: str, **seen: Any) -> Entry | None:
     return fitting[0] if fitting else None
 
 
-def entry(where: str, id_: str) -> Entry:
+def by_id(where: str, id_: str) -> Entry:
     """The failure of that id, for those who know which it is."""
     from metamcp_deploy.knowledge import loading
 
@@ -54,8 +54,10 @@ def for_launcher() -> list[dict[str, Any]]:
     return [
         {
             "cause": known.cause,
-            "fix": known.hint(),
-            "signs": [sign.model_dump(include={"code", "log"}, exclude_defaults=True) for sign in known.shows],
+            "fix": " ".join(filter(None, (known.by_itself, known.hint()))),
+            "signs": [
+                sign.model_dump(include={"code", "log"}, exclude_defaults=True) for sign in known.shows
+            ],
         }
         for known in loading.folder("launcher")
     ]

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.knowledge.place import Place
+from metamcp_deploy.knowledge.place import DEFAULT, NOTHING, Place
 
+_TEMPLATES = ("do", "run", "ask")
 _FLAGS = re.IGNORECASE | re.MULTILINE  # the launcher's are the same
 
 
@@ -147,31 +156,35 @@ class Entry(_Model):
         weak = [sign.weak for sign in self.shows if sign.fits(seen)]
         return (self.rank, all(weak)) if weak else None
 
-    def steps(self, place: Place = Place(), **values: object) -> Iterator[Step]:  # noqa: B008
-        """The fix with its templates filled; an unknown value stands there in capitals."""
-        filled = place.values(values)
+    def steps(self, values: Mapping[str, object] = NOTHING, place: Place = DEFAULT) -> Iterator[Step]:
+        """The fix with its templates filled; a value that is not given stands there as its name in capitals."""
+        known = place.values(values)
         for step in self.fix:
-            texts = {name: _fill(text, filled) for name in ("do", "run", "ask") if (text := getattr(step, name))}
+            texts = {name: _fill(text, known) for name in _TEMPLATES if (text := getattr(step, name))}
             yield step.model_copy(update=texts)
 
-    def hint(self, place: Place = Place(), **values: object) -> str:  # noqa: B008
-        """The fix in one line, with what happens without anybody first."""
-        words = self.by_itself or ""
-        command = False
-        for step in self.steps(place, **values):
-            says = ": ".join(filter(None, (step.do and (step.do.rstrip(".:") if step.run else step.do), step.run)))
-            words += ("; then " + says[:1].lower() + says[1:] if command else " " + says) if words else says
-            command = step.run is not None
-        return words
+    def hint(self, values: Mapping[str, object] = NOTHING, place: Place = DEFAULT) -> str:
+        """The fix in one line; its commands end a sentence without a full stop, so that they can be pasted."""
+        line, ends_with_command = "", False
+        for step in self.steps(values, place):
+            do = step.do.rstrip(".:") if step.do and step.run else step.do
+            says = ": ".join(filter(None, (do, step.run)))
+            if ends_with_command:
+                says = ("; " if says.startswith("If ") else "; then ") + says[:1].lower() + says[1:]
+            line += says if ends_with_command or not line else f" {says}"
+            ends_with_command = step.run is not None
+        return line
 
-    def error_of(self, detail: str | None = None, place: Place = Place(), **values: object) -> DeployError:  # noqa: B008
-        """The expected failure that this is; its file has `error` and `message`."""
-        assert self.error and self.message, self.id  # noqa: S101
-        message = _fill(self.message, place.values(values))
-        return DeployError(self.error, message, hint=self.hint(place, **values), detail=detail)
+    def error_of(
+        self, detail: str | None, values: Mapping[str, object], place: Place = DEFAULT
+    ) -> DeployError:
+        """The expected failure that this is, for a file with `error` and `message`."""
+        assert self.error, self.id  # noqa: S101
+        message = _fill(self.message or self.title, place.values(values))
+        return DeployError(self.error, message, hint=self.hint(values, place), detail=detail)
 
 
-def _fill(template: str, values: dict[str, object]) -> str:
+def _fill(template: str, values: Mapping[str, object]) -> str:
     for name in ("on_target", "on_app"):
         template = template.replace(f" {{{name}}}", f" {values[name]}" if values[name] else "")
     return template.format_map(values)

@@ -15,7 +15,9 @@ _FOLDER = Path(__file__).parent
 @cache
 def folder(where: str) -> tuple[Entry, ...]:
     """What is known of the failures that show there, by rank."""
-    return tuple(sorted(map(_read, (_FOLDER / where).glob("*.yaml")), key=lambda known: (known.rank, known.id)))
+    return tuple(
+        sorted(map(_read, (_FOLDER / where).glob("*.yaml")), key=lambda known: (known.rank, known.id))
+    )
 
 
 def folders() -> list[str]:

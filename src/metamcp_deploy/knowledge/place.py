@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 
 class _Values(dict[str, object]):
@@ -32,6 +34,10 @@ class Place:
             return f"--app {self.app} -p {self.profile or 'PROFILE'}"
         return self.on_target
 
-    def values(self, more: dict[str, object]) -> dict[str, object]:
+    def values(self, more: Mapping[str, object]) -> Mapping[str, object]:
         """For templates: `on_target`, `on_app`, and what else is known; the rest as its name in capitals."""
         return _Values(more, on_target=self.on_target, on_app=self.on_app)
+
+
+DEFAULT = Place()
+NOTHING: Mapping[str, object] = MappingProxyType({})

@@ -12,7 +12,7 @@ from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.preflight import app, database, folder, secrets
 from metamcp_deploy.preflight.access import Person
-from metamcp_deploy.preflight.needs import NEEDS, Check, State
+from metamcp_deploy.preflight.needs import Check, State, all_needs, request
 from metamcp_deploy.preflight.scene import Scene, row, wanted
 from metamcp_deploy.target import session
 
@@ -104,7 +104,7 @@ def _looked(project: Project, workspace: Workspace, person: Person) -> list[Chec
 
 
 def _step(check: Check) -> int:
-    return list(NEEDS).index(check.id)
+    return list(all_needs()).index(check.id)
 
 
 def _no_login(project: Project, error: DeployError) -> list[Check]:
@@ -116,12 +116,11 @@ def _no_login(project: Project, error: DeployError) -> list[Check]:
         if need == blamed:
             said = f"{error.message} {error.detail or ''}".strip()
             named = {"app": project.settings.app.name, "host": host, "detail": said}
-            checks.append(
-                row(need, State.MISSING, error.message, NEEDS[need].ask.format(**named) + f"\n{error.hint}")
-            )
+            asked = f"{request(need, named)}\n{error.hint}"
+            checks.append(row(need, State.MISSING, error.message, asked))
         elif need == "host" and blamed == "address":
             checks.append(row(need, State.HAD, "it answers", ""))
         else:
             checks.append(row(need, State.UNKNOWN, "the login failed", ""))
-    rest = [need for need in NEEDS if need not in _LOGIN]
+    rest = [need for need in all_needs() if need not in _LOGIN]
     return [*checks, *(row(need, State.UNKNOWN, "not looked at: there is no login", "") for need in rest)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.converge.parts import app_fields
 from metamcp_deploy.preflight.access import Person, Seen
-from metamcp_deploy.preflight.needs import NEEDS, Check, State
+from metamcp_deploy.preflight.needs import Check, State, all_needs, request
 from metamcp_deploy.target import databases, desired, locate
 from metamcp_deploy.target.desired import Desired, Secrets
 from metamcp_deploy.target.site import root
@@ -60,14 +60,17 @@ class Scene:
             "command": command,
             "detail": seen.detail,
         }
-        ask = NEEDS[need].ask.format(**named) if seen.ask is None else seen.ask
+        ask = request(need, named) if seen.ask is None else seen.ask
         return row(need, seen.state, seen.detail, ask)
 
 
 def row(need: str, state: State, detail: str, ask: str) -> Check:
     """A row; what to ask only where it is not had."""
-    n = NEEDS[need]
-    return Check(need, n.step, n.needs, state, detail, n.whom, "" if state is State.HAD else ask.strip())
+    known = all_needs()[need]
+    assert known.need  # noqa: S101 -- each file of knowledge/preflight has it
+    whom = known.fix[0].ask or ""
+    ask = "" if state is State.HAD else ask.strip()
+    return Check(need, known.need.step, known.need.needs, state, detail, whom, ask)
 
 
 def wanted(project: Project, app: App | None, me: str) -> Desired:

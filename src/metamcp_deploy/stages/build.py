@@ -19,6 +19,14 @@ from metamcp_deploy.upstream import advisories
 SOURCES = (
     *("stages/build.py", "release/build", "release/archive.py", "release/metadata.py", "release/placing.py"),
     *("release/sbom.py", "upstream/advisories.py", "upstream/advisories.yaml", "launcher", "verify"),
+    *(
+        "knowledge/launcher",
+        "knowledge/build",
+        "knowledge/__init__.py",
+        "knowledge/entry.py",
+        "knowledge/loading.py",
+        "knowledge/place.py",
+    ),
 )
 
 

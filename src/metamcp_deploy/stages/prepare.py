@@ -22,7 +22,11 @@ from metamcp_deploy.upstream.git import for_network, isolated
 from metamcp_deploy.upstream.mirror import Mirror, Source, new_repository
 from metamcp_deploy.upstream.refs import Pin
 
-SOURCES = ("stages/prepare.py", "upstream")  # what shapes the checkout, below the package
+# What shapes the checkout, below the package.
+SOURCES = (
+    *("stages/prepare.py", "upstream", "knowledge/git"),
+    *("knowledge/__init__.py", "knowledge/entry.py", "knowledge/loading.py", "knowledge/place.py"),
+)
 _LANDMARK = "apps/backend/src/db/schema.ts"
 """There in every MetaMCP from v2.0.0 on, and in nothing older."""
 

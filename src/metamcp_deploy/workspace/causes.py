@@ -6,7 +6,8 @@ from typing import Any
 
 import requests
 
-from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy import knowledge
+from metamcp_deploy.errors import DeployError
 
 _NOT_TRUSTED = "its TLS certificate is not trusted"
 
@@ -14,15 +15,10 @@ _NOT_TRUSTED = "its TLS certificate is not trusted"
 def unreachable(host: str, what: str, error: Exception, seconds: float) -> DeployError:
     """The error for a host that did not answer."""
     why = reason(error)
-    hint = f"Check the host's spelling, the network and the proxy settings: curl -sI {host}"
-    if why == _NOT_TRUSTED:
-        hint = "Set network.ca_bundle to the PEM file of the certificate authority that is in between."
-    return DeployError(
-        Code.WORKSPACE_UNREACHABLE,
-        f"{host} does not answer ({why}); tried {what} for {seconds:.0f} s.",
-        hint=hint,
-        detail=str(error)[:500],
-    )
+    id_ = "workspace-not-trusted" if why == _NOT_TRUSTED else "workspace-unreachable"
+    known = knowledge.by_id("workspace", id_)
+    values = {"host": host, "why": why, "what": what, "seconds": f"{seconds:.0f}"}
+    return known.error_of(str(error)[:500], values)
 
 
 def reason(error: BaseException) -> str:

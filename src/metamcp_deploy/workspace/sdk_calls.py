@@ -84,20 +84,11 @@ def bounded(call: Callable[[], Any], host: str, source: str, waits: Waits) -> An
     error = failed[0]
     if isinstance(error, DeployError) or not isinstance(error, Exception):
         raise error
-    if refusals.address_refused(str(error)):
-        raise _not_let_in(host, str(error)) from error
+    if known := refusals.address_refused(str(error)):
+        raise known.error_of(str(error)[:800], {"host": host}) from error
     if isinstance(error, requests.exceptions.ConnectionError | requests.exceptions.Timeout):
         raise causes.unreachable(host, "the request for a token", error, 0) from error
     raise not_logged_in(host, source, str(error)) from error
-
-
-def _not_let_in(host: str, said: str) -> DeployError:
-    return DeployError(
-        Code.ADDRESS_REFUSED,
-        f"{host} lets nobody in from this network address.",
-        hint=refusals.HINTS[Code.ADDRESS_REFUSED],
-        detail=said[:800],
-    )
 
 
 def not_logged_in(host: str | None, source: str, said: str) -> DeployError:

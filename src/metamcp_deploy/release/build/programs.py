@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from metamcp_deploy import process, resources
+from metamcp_deploy import knowledge, process, resources
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.release.build import sourcemaps
 
@@ -35,12 +36,13 @@ def bundle(tree: Path, out: Path, env: Mapping[str, str], log: Path, source_maps
     Raises:
         DeployError: BUILD_FAILED, with esbuild's own words.
     """
+    known = {"KNOWN_FAILURES": json.dumps(knowledge.for_launcher())}
     # Folder and file in it: esbuild writes file names, relative to the folder, into what it makes.
-    entries = {
+    entries: dict[str, tuple[Path, str, Mapping[str, Any]]] = {
         "index.mjs": (tree, f"{BACKEND}/src/index.ts", _UPSTREAM | (_MAPPED if source_maps else {})),
         "migrate.mjs": (tree, f"{BACKEND}/src/databricks/migrate.ts", _UPSTREAM),
         "preload.mjs": (_LAUNCHER, "preload/preload.mjs", {}),
-        "start.mjs": (_LAUNCHER, "start.mjs", {}),
+        "start.mjs": (_LAUNCHER, "start.mjs", {"define": known}),
     }
     for folder, name, _ in entries.values():
         if not (entry := folder / name).is_file():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from metamcp_deploy import disk, process
+from metamcp_deploy import knowledge, process
 from metamcp_deploy.config.project import Project
-from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.errors import DeployError
 
 # No question, no colour (the console has its own), no report to anyone, and no cached result of turbo: it leaves out
 # files that a .gitignore around the working folder names, and would take a changed tree for an unchanged one.
@@ -39,22 +39,7 @@ _BUILD_SILENCE = (
     1200.0  # Next says nothing while it compiles: half a minute on two cores, more on a slow machine
 )
 
-_ERROR = re.compile(r"\bERR_PNPM_[A-Z0-9_]+")
-_LOCKFILE = frozenset(
-    {
-        "ERR_PNPM_OUTDATED_LOCKFILE",
-        "ERR_PNPM_NO_LOCKFILE",
-        "ERR_PNPM_BROKEN_LOCKFILE",
-        "ERR_PNPM_LOCKFILE_BREAKING_CHANGE",
-        "ERR_PNPM_LOCKFILE_CONFIG_MISMATCH",
-        "ERR_PNPM_LOCKFILE_MISSING_DEPENDENCY",
-        "ERR_PNPM_FROZEN_LOCKFILE_WITH_OUTDATED_LOCKFILE",
-    }
-)
-_FULL = ("ENOSPC", "EDQUOT")
-_SPACE = "a build needs about 2 GB"
-_STARVED = ("JavaScript heap out of memory", "SIGKILL")
-_KILLED = (137, -9)
+_PNPM_CODE = re.compile(r"\bERR_PNPM_[A-Z0-9_]+")
 
 
 def environment(project: Project) -> dict[str, str]:
@@ -75,7 +60,7 @@ def install(tree: Path, store: Path, env: dict[str, str], log: Path) -> None:
         DeployError: LOCKFILE_MISMATCH, DISK_FULL, or BUILD_FAILED with pnpm's own words.
     """
     if not (tree / "pnpm-lock.yaml").is_file():
-        raise _mismatch(tree, "is missing", None)
+        raise _failure("no_lockfile", tree, log, [], None)
     seen: list[str] = []
     done = process.run(
         ["pnpm", "install", *_INSTALL_OPTIONS, "--store-dir", store],
@@ -89,20 +74,8 @@ def install(tree: Path, store: Path, env: dict[str, str], log: Path) -> None:
     )
     if done.returncode == 0:
         return
-    text = "\n".join(seen)
-    detail = "\n".join(seen[-20:]) or None
-    codes = set(_ERROR.findall(text))
-    if codes & _LOCKFILE:
-        raise _mismatch(tree, "does not fit the package.json files", detail)
-    if any(word in text for word in _FULL):
-        raise disk.full(tree, needs=_SPACE, detail=detail)
-    raise DeployError(
-        Code.BUILD_FAILED,
-        f"pnpm install failed ({', '.join(sorted(codes)) or f'exit code {done.returncode}'}). "
-        f"The whole output is in {log}.",
-        hint="If it is about the registry: `network` in metamcp.yaml or your .npmrc say which and how to reach it.",
-        detail=detail,
-    )
+    codes = ", ".join(sorted(set(_PNPM_CODE.findall("\n".join(seen)))))
+    raise _failure("install", tree, log, seen, done.returncode, reason=codes or f"exit code {done.returncode}")
 
 
 def build(tree: Path, env: dict[str, str], log: Path) -> None:
@@ -124,26 +97,14 @@ def build(tree: Path, env: dict[str, str], log: Path) -> None:
     )
     if done.returncode == 0:
         return
-    detail = "\n".join(seen[-30:]) or None
-    if any(word in line for line in seen for word in _FULL):
-        raise disk.full(tree, needs=_SPACE, detail=detail)
-    killed = done.returncode in _KILLED or any(word in line for line in seen for word in _STARVED)
-    raise DeployError(
-        Code.BUILD_FAILED,
-        f"Upstream's build (`pnpm run build`) ended with exit code {done.returncode}"
-        + (", for want of memory as it seems" if killed else "")
-        + f". The whole output is in {log}.",
-        hint="Give the machine or container 2 GB of memory for the build."
-        if killed
-        else f"Read {log}; `metamcp-deploy patch --diff` shows what differs from the upstream.",
-        detail=detail,
-    )
+    raise _failure("build", tree, log, seen, done.returncode)
 
 
-def _mismatch(tree: Path, what: str, detail: str | None) -> DeployError:
-    return DeployError(
-        Code.LOCKFILE_MISMATCH,
-        f"{tree / 'pnpm-lock.yaml'} {what}; dependencies are installed only as the lockfile pins them.",
-        hint="If an override changes a package.json, lay a pnpm-lock.yaml made with it over the tree as well.",
-        detail=detail,
-    )
+def _failure(
+    state: str, tree: Path, log: Path, seen: list[str], returncode: int | None, **values: object
+) -> DeployError:
+    """What `knowledge/build` says of a failed step and its output."""
+    known = knowledge.recognise("build", state=state, output="\n".join(seen), exit_code=returncode)
+    assert known, state  # noqa: S101 -- each state has an entry that fits any output
+    values |= {"folder": tree, "lockfile": tree / "pnpm-lock.yaml", "log": log, "returncode": returncode}
+    return known.error_of("\n".join(seen[-30:]) or None, values)
