@@ -15,7 +15,7 @@ from metamcp_deploy.cli import app
 from metamcp_deploy.knowledge import by_id, for_launcher, loading, page, recognise
 from metamcp_deploy.knowledge.entry import Entry
 from metamcp_deploy.knowledge.place import Place
-from metamcp_deploy.local.fault_presets import PRESETS
+from metamcp_deploy.local.faults.presets import PRESETS
 
 KNOWN = [known for where in loading.folders() for known in loading.folder(where)]
 EACH = pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.id)
