@@ -99,7 +99,9 @@ def test_parts_hold_what_the_launcher_starts_and_nothing_of_this_machine(
     assert not tainted
     for program in ("backend/index.mjs", "backend/preload.mjs", "migrations/migrate.mjs"):
         process.run([node.find().program, "--check", folder / program])
-    process.run([node.find().program, "--check", built_sample.bundle / "app/start.mjs"])
+    launcher = built_sample.bundle / "app/start.mjs"
+    process.run([node.find().program, "--check", launcher])
+    assert "CAN_CONNECT_AND_CREATE" in launcher.read_text(), "what knowledge/launcher says of failures"
 
 
 def test_the_server_starts_from_the_files_alone_and_serves_pages_and_assets(
