@@ -75,7 +75,9 @@ def install(tree: Path, store: Path, env: dict[str, str], log: Path) -> None:
     if done.returncode == 0:
         return
     codes = ", ".join(sorted(set(_PNPM_CODE.findall("\n".join(seen)))))
-    raise _failure("install", tree, log, seen, done.returncode, reason=codes or f"exit code {done.returncode}")
+    raise _failure(
+        "install", tree, log, seen, done.returncode, reason=codes or f"exit code {done.returncode}"
+    )
 
 
 def build(tree: Path, env: dict[str, str], log: Path) -> None:
