@@ -1,49 +1,75 @@
-"""Whose an app is: by what the target recorded, and by where the app's code was taken from."""
+"""Whether what is there is what a run that never told was about to make: its answer was lost, or it was killed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from metamcp_deploy.plan import OURS
-from metamcp_deploy.target import locate
-from metamcp_deploy.target.desired import MARK
+from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.target.ledger import Ledger
 
 if TYPE_CHECKING:
-    from metamcp_deploy.workspace.apps import App
+    from metamcp_deploy.workspace import Workspace
+
+# Containers first: what is in a thing of ours is ours.
+_TELLING = ("app", "project", "instance", "scope")
 
 
-@dataclass(frozen=True)
-class Whose:
-    """Whose an app is.
+def recognised(workspace: Workspace, ledger: Ledger) -> Ledger:
+    """The ledger once what was intended is judged; no request where nothing is.
 
-    Attributes:
-        ours: whether this target made it, or deployed to it last.
-        creator: who made it; empty where the workspace does not tell.
-        root: where another target, whose app it is, has its releases and records; empty where none is known.
+    A thing counts as made where its maker is the login that intended it, or where it is in something the target made.
+    One of another maker is claimed no more. What is not there, or does not tell, stays intended.
     """
-
-    ours: bool
-    creator: str
-    root: str = ""
-
-    @property
-    def owner(self) -> str:
-        """In words."""
-        return OURS if self.ours else self.creator
-
-    def usable(self, me: str) -> bool:
-        """Whether a login may deploy to it without being told to take it over."""
-        return self.ours or (self.creator == me and not self.root)
+    for what in _TELLING:
+        for name, intent in ledger.intended.get(what, {}).items():
+            by = maker(workspace, what, name)
+            if by == intent.by:
+                ledger = ledger.plus({what: [name]})
+            elif by:
+                ledger = ledger.less(what, name)
+    return _inside(workspace, ledger)
 
 
-def of_app(app: App, root: str, ledger: Ledger) -> Whose:
-    """Whose an app is, seen from the target with this root and ledger."""
-    source, creator = (str(app.raw.get(k) or "") for k in ("default_source_code_path", "creator"))
-    other = locate.root_of(app)
-    if ledger.has("app", app.name) or other == root or source.startswith(f"{root}/"):
-        return Whose(True, creator)
-    # What this tool made and somebody deployed something else to tells no root, but a place.
-    marked = MARK in str(app.raw.get("description") or "")
-    return Whose(False, creator, other or (source if marked else ""))
+def _inside(workspace: Workspace, ledger: Ledger) -> Ledger:
+    for what, names in ledger.made.items():
+        for inner, name in (pair for one in names for pair in ledger.inside(what, one)):
+            if ledger.intends(inner, name) and there(workspace, inner, name):
+                ledger = ledger.plus({inner: [name]})
+    return ledger
+
+
+def maker(workspace: Workspace, what: str, name: str) -> str:
+    """Who made an app, a project, an instance or a scope; empty where it is not there, or does not tell."""
+    if what == "app":
+        app = workspace.apps.find(name)
+        return str(app.raw.get("creator") or "") if app else ""
+    if what == "project":
+        return str(((workspace.lakebase.find(name) or {}).get("status") or {}).get("owner") or "")
+    if what == "instance":
+        return str((workspace.instances.find(name) or {}).get("creator") or "")
+    return _scope_maker(workspace, name)
+
+
+def _scope_maker(workspace: Workspace, scope: str) -> str:
+    """The only one who manages a scope, as whoever makes one does; it does not tell its maker itself."""
+    try:
+        granted = workspace.secrets.granted(scope)
+    except DeployError as e:
+        if e.code not in (Code.NOT_FOUND, Code.PERMISSION_DENIED):
+            raise
+        return ""
+    managers = sorted(who for who, level in granted.items() if level == "MANAGE")
+    return managers[0] if len(managers) == 1 else ", ".join(managers)
+
+
+def there(workspace: Workspace, what: str, name: str) -> bool:
+    """Whether a thing is in the workspace."""
+    if what == "app":
+        return workspace.apps.find(name) is not None
+    if what == "instance":
+        return workspace.instances.find(name) is not None
+    if what not in ("scope", "secrets"):
+        return workspace.lakebase.find(name) is not None
+    scope, _, key = name.partition("/")
+    written = workspace.secrets.written(scope)
+    return written is not None and (what == "scope" or key in written)
