@@ -15,7 +15,7 @@ from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.converge import parallel
 from metamcp_deploy.converge.part import Context
-from metamcp_deploy.converge.parts.app import AppPart
+from metamcp_deploy.converge.parts.app.part import AppPart
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import Action
 from metamcp_deploy.stages import full_plan

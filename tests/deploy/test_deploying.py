@@ -16,7 +16,7 @@ from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.converge.part import Context
-from metamcp_deploy.converge.parts.app import AppPart
+from metamcp_deploy.converge.parts.app.part import AppPart
 from metamcp_deploy.deployments import access
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.health import Status

@@ -27,7 +27,7 @@ Deploy = Callable[..., pipeline.Facts]
 ALL = Wishes(database=True, secrets=True)
 
 
-def actions(found: selection.Doomed) -> dict[str, Action]:
+def actions(found: selection.Selection) -> dict[str, Action]:
     return {change.kind: change.action for change in found.plan.changes}
 
 

@@ -63,7 +63,7 @@ def planned(project: Project, **wishes: Any) -> Plan:
 
 
 def going(site: Site) -> set[tuple[str, str]]:
-    return {(thing.what, thing.name) for thing in selection.look(site, ALL).going}
+    return {(thing.kind.name, thing.name) for thing in selection.look(site, ALL).deleted}
 
 
 @contextmanager
@@ -233,7 +233,7 @@ def test_what_is_intended_and_does_not_tell_stays(project: Project, deployed: De
     found = selection.look(site, ALL)
     (change,) = found.plan.of("Lakebase database")
     assert (change.action, change.reason) == (Action.CHECK, "whether this target made it is not known")
-    assert {thing.what for thing in found.going} == {"app"}
+    assert {thing.kind.name for thing in found.deleted} == {"app"}
 
 
 def test_a_scope_of_before_and_one_of_others(project: Project, deployed: Deploy) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from metamcp_deploy import local, pipeline, preflight
 from metamcp_deploy.config.project import Project
-from metamcp_deploy.converge import ownership
+from metamcp_deploy.converge.parts.app import ownership
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import Action
 from metamcp_deploy.preflight.needs import State

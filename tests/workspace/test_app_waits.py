@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from metamcp_deploy.converge.parts import app_waits
+from metamcp_deploy.converge.parts.app import waits as app_waits
 from metamcp_deploy.errors import Code, DeployError
 from tests.workspace.fake_host import Answer, Connect, FakeHost
 

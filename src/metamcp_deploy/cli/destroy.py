@@ -12,7 +12,7 @@ from metamcp_deploy.cli.options import AutoApprove, ForceLock, Plan, Run, common
 from metamcp_deploy.errors import Code, DeployError
 
 if TYPE_CHECKING:
-    from metamcp_deploy.destroy.selection import Doomed
+    from metamcp_deploy.destroy.selection import Selection
 
 WithDatabase = Annotated[
     bool, typer.Option("--with-database", help="Also its database, with all data in it.")
@@ -51,7 +51,7 @@ def destroy(
     run.console.data(gone.plan.as_dict(), "\n".join(gone.plan.lines()[:-2]))
 
 
-def _approved(run: Run, found: Doomed) -> None:
+def _approved(run: Run, found: Selection) -> None:
     """Shows what goes, and has the app's name typed.
 
     Raises:

@@ -1,14 +1,15 @@
-"""What each kind of thing does in a convergence: look, say what would change, change it."""
+"""What a kind of thing provides: how it is looked at, planned, made, recognised and deleted."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from metamcp_deploy.config.model import Settings
+from metamcp_deploy.config.model import Settings, Waits
 from metamcp_deploy.plan import Change
+from metamcp_deploy.release.releases import Release
 from metamcp_deploy.target.desired import Desired
 from metamcp_deploy.target.ledger import Ledger, Things
 from metamcp_deploy.target.site import Site
@@ -26,8 +27,9 @@ class Context:
         site: the target's place in its workspace.
         desired: how it should be.
         adopt: `--adopt`: take over an app of somebody else.
-        ledger: what the target made so far, as `claims` recognises it.
+        ledger: what the target made so far, as `ownership` recognises it.
         kept: the ledger as it is in the workspace.
+        release: to be in the workspace; None while none is built.
         made: what parts have made since, for the ledger: (kind, name).
         record: path and content of the running deployment's record; None without one.
         app: the app as it was seen or made last; None while there is none.
@@ -39,6 +41,7 @@ class Context:
     adopt: bool = False
     ledger: Ledger = field(default_factory=Ledger)
     kept: Ledger = field(default_factory=Ledger)
+    release: Release | None = None
     made: list[tuple[str, str]] = field(default_factory=list)
     record: tuple[str, dict[str, Any]] | None = None
     app: App | None = None
@@ -51,13 +54,13 @@ class Context:
 
     @property
     def deployed(self) -> Mapping[str, Any]:
-        """What runs, by its record: tells what was changed by hand since from what the settings changed."""
+        """What runs, by its record: by it, changes by hand are recognised among those of the settings."""
         return self.record[1] if self.record else {}
 
     def stated(self, what: str, name: str) -> Mapping[str, Any]:
         """What the settings stated of a thing of the database when what runs was deployed, by its record."""
-        told = ((self.deployed.get("desired") or {}).get("database") or {}).get(what) or {}
-        return told if told.get("name") == name else {}
+        stated = ((self.deployed.get("desired") or {}).get("database") or {}).get(what) or {}
+        return stated if stated.get("name") == name else {}
 
     @property
     def settings(self) -> Settings:
@@ -65,8 +68,77 @@ class Context:
         return self.site.project.settings
 
 
+@dataclass(frozen=True)
+class Kind:
+    """One kind of thing as the ledger names it.
+
+    Attributes:
+        name: in the ledger.
+        label: what people call it.
+        section: of the settings; its `managed` decides whether the target may delete the thing.
+        exists: whether a thing of this name is in the workspace.
+        delete: deletes it and waits until it is gone; nothing where it does not exist.
+        creator: who made it; empty where that is not known.
+        inside: kinds of things that contain it, by names that begin its name.
+        alone: whether it can be deleted by itself.
+    """
+
+    name: str
+    label: str
+    section: Literal["app", "database", "secrets"]
+    exists: Callable[[Workspace, str], bool]
+    delete: Callable[[Workspace, str, Waits], None]
+    creator: Callable[[Workspace, str], str] = lambda workspace, name: ""
+    inside: tuple[str, ...] = ()
+    alone: bool = True
+
+
+Named = tuple[Kind, str]  # a thing: its kind and its name
+
+
 class Part(ABC):
-    """One kind of thing: a database, the secret scope, the app, ... Made anew for each look."""
+    """Everything about one kind of thing: a database, the secret scope, the app, ... Made anew for each look.
+
+    Attributes:
+        kinds: what the ledger names of it, in the order of deleting.
+        needs_ledger: whether `look` needs the ledger and the running deployment's record.
+    """
+
+    kinds: ClassVar[tuple[Kind, ...]] = ()
+    needs_ledger: ClassVar[bool] = False
+
+    @classmethod
+    def of(cls, context: Context) -> Part | None:
+        """The part of this kind; None where the target wants none."""
+        return cls(context)
+
+    @classmethod
+    def contents(cls, ledger: Ledger, container: str, name: str) -> list[Named]:
+        """All that the ledger names inside a thing: a project's branches, a scope's keys."""
+        return [
+            (kind, one)
+            for kind in cls.kinds
+            if container in kind.inside
+            for one in (*ledger.names(kind.name), *ledger.intended.get(kind.name, ()))
+            if one.startswith(f"{name}/")
+        ]
+
+    @classmethod
+    def deletable(
+        cls, workspace: Workspace, ledger: Ledger, exists: Callable[[Kind, str], bool]
+    ) -> Iterator[Named]:
+        """What the target made and has to be deleted by name: with a thing goes all that is inside it.
+
+        Args:
+            workspace: to look at more than whether something exists.
+            ledger: of the target.
+            exists: whether a thing is in the workspace.
+        """
+        made = [(kind, name) for kind in cls.kinds for name in ledger.names(kind.name)]
+        within = [thing for kind, name in made for thing in cls.contents(ledger, kind.name, name)]
+        for kind, name in made:
+            if (kind, name) not in within and kind.alone and exists(kind, name):
+                yield kind, name
 
     def __init__(self, context: Context) -> None:
         self.context = context

@@ -7,20 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from metamcp_deploy import events
-from metamcp_deploy.converge import claims, parallel
+from metamcp_deploy.converge import kinds, ownership, parallel
 from metamcp_deploy.converge.part import Context, Part
-from metamcp_deploy.converge.parts.app import AppPart
-from metamcp_deploy.converge.parts.grants import Grants
-from metamcp_deploy.converge.parts.instance import InstancePart
-from metamcp_deploy.converge.parts.lakebase import LakebasePart
-from metamcp_deploy.converge.parts.scope import Scope
-from metamcp_deploy.converge.parts.upload import ReleasePart
 from metamcp_deploy.deployments import records
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import Change, Plan
 from metamcp_deploy.release import releases
 from metamcp_deploy.target import ledger, session
-from metamcp_deploy.target.databases import Autoscaling, Provisioned
 from metamcp_deploy.target.desired import Desired
 from metamcp_deploy.target.ledger import Ledger
 from metamcp_deploy.target.site import Site
@@ -70,16 +63,13 @@ class Target:
 
     def __init__(self, context: Context, release: releases.Release | None) -> None:
         self.context = context
-        # Groups one after the other; what is in one group needs nothing of each other.
-        self.groups: tuple[tuple[Part, ...], ...] = (
-            (*_database(context), Scope(context), ReleasePart(context, release)),
-            (AppPart(context),),
-            (Grants(context),),
-        )
+        context.release = release
+        made = ([kind.of(context) for kind in group] for group in kinds.GROUPS)
+        self.groups = [[part for part in group if part is not None] for group in made]
 
     @property
     def parts(self) -> list[Part]:
-        """All of them, in their order."""
+        """All of them, in the order of making."""
         return [part for group in self.groups for part in group]
 
     def looked(self, before_writing: bool = True) -> Plan:
@@ -92,11 +82,11 @@ class Target:
             DeployError: as the parts.
         """
         clock = self.context.workspace.clock
-        first = [part for part in self.parts if not isinstance(part, AppPart)]
         state = self._state if before_writing else self._ledger
-        parallel.run([state, self._record, *(part.look for part in first)], clock)
+        first = [part.look for part in self.parts if not part.needs_ledger]
+        parallel.run([state, self._record, *first], clock)
         for part in self.parts:
-            if isinstance(part, AppPart):  # it needs to know the ledger and the record
+            if part.needs_ledger:
                 part.look()
         return self.plan()
 
@@ -163,19 +153,12 @@ class Target:
 
     def _ledger(self) -> None:
         self.context.kept = ledger.read(self.context.workspace.files, self.context.site.root)
-        self.context.ledger = claims.recognised(self.context.workspace, self.context.kept)
+        self.context.ledger = ownership.recognised(self.context.workspace, self.context.kept)
 
     def _record(self) -> None:
         app = self.context.app
         if app is not None and app.active is not None:
             self.context.record = records.find(self.context.workspace, self.context.site.root, app.active.id)
-
-
-def _database(context: Context) -> tuple[Part, ...]:
-    wanted = context.desired.database
-    if isinstance(wanted, Autoscaling):
-        return (LakebasePart(context, wanted),)
-    return (InstancePart(context, wanted),) if isinstance(wanted, Provisioned) else ()
 
 
 def _differs(part: Part) -> bool:

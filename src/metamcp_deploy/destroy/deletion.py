@@ -1,22 +1,19 @@
-"""Deleting what a target made, with its releases and its lock; data and secrets only where that is asked for."""
+"""Deletes what a target made, with its releases and its lock; data and secrets only where that is asked for."""
 
 from __future__ import annotations
 
 import contextlib
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metamcp_deploy import __version__, events
-from metamcp_deploy.converge.parts import app_waits
+from metamcp_deploy.converge.kinds import PARTS
 from metamcp_deploy.deployments import deploy_intent, records
 from metamcp_deploy.destroy import selection
-from metamcp_deploy.destroy.selection import DATABASE, Doomed, Thing, Wishes
+from metamcp_deploy.destroy.selection import Selection, Wishes
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.target import ledger, session
 from metamcp_deploy.target.site import Site
-
-if TYPE_CHECKING:
-    from metamcp_deploy.workspace import Workspace
 
 
 def allow(site: Site) -> None:
@@ -34,11 +31,11 @@ def allow(site: Site) -> None:
         )
 
 
-def run(site: Site, wishes: Wishes, force_lock: bool = False) -> Doomed:
-    """Deletes what `doomed.look` finds under the lock; interrupted, the same call goes on.
+def run(site: Site, wishes: Wishes, force_lock: bool = False) -> Selection:
+    """Deletes what `selection.look` selects under the lock; after an interruption the same call goes on.
 
     Returns:
-        What was there, and what of it went.
+        What existed, and what of it was deleted.
 
     Raises:
         DeployError: TARGET_PROTECTED, LOCK_HELD; DEADLINE, naming what is not gone yet.
@@ -49,17 +46,17 @@ def run(site: Site, wishes: Wishes, force_lock: bool = False) -> Doomed:
         session.swept(site.project)  # the lock of a run that was killed at its end
         return found
     with session.shared() as this_run:
-        if found.all_goes:
+        if found.deletes_all:
             this_run.ending.callback(_swept, site)  # once the lock is let go
         with session.locked(site, force_lock):
             found = selection.look(site, wishes)  # again: somebody may have held the lock until now
-            record = dict(found.begun.raw) if found.begun else _begun(site)
+            record = dict(found.interrupted.raw) if found.interrupted else _begun(site)
             _deleted(site, found)
-            if found.files_go:
+            if found.deletes_files:
                 _files(site, found)
-            if not found.all_goes:
+            if not found.deletes_all:
                 records.write(site.workspace, site.root, {**record, "outcome": "SUCCEEDED"})
-    if found.apps and any(thing.what in DATABASE for thing in found.staying):
+    if found.deletes_app and any(thing.kind.section == "database" for thing in found.kept):
         events.emit(events.Warned(*_tables_left(found)))
     return found
 
@@ -82,43 +79,26 @@ def _begun(site: Site) -> dict[str, Any]:
     return record
 
 
-def _deleted(site: Site, found: Doomed) -> None:
-    """Deletes one thing after the other, and after each takes it out of the ledger."""
+def _deleted(site: Site, found: Selection) -> None:
+    """Deletes one thing after the other, and takes each out of the ledger."""
     left = found.ledger
-    for thing in found.going:
-        events.emit(events.Progress(f"deletes {thing.name}"))
-        _delete(site, thing)
-        events.emit(events.Changed("deleted", thing.what, thing.name))
-        for what, name in [(thing.what, thing.name), *left.inside(thing.what, thing.name)]:
-            left = left.less(what, name)
+    for thing in found.deleted:
+        kind, name = thing.kind, thing.name
+        events.emit(events.Progress(f"deletes {name}"))
+        kind.delete(site.workspace, name, site.project.settings.waits)
+        events.emit(events.Changed("deleted", kind.name, name))
+        contents = [inner for part in PARTS for inner in part.contents(left, kind.name, name)]
+        for gone, gone_name in [(kind, name), *contents]:
+            left = left.less(gone.name, gone_name)
         ledger.write(site.workspace.files, site.root, left)
 
 
-def _delete(site: Site, thing: Thing) -> None:
-    workspace, waits = site.workspace, site.project.settings.waits
-    if thing.what in selection.APPS:
-        _app(workspace, thing.name, waits.deletion)
-    elif thing.what == "instance":
-        workspace.instances.delete(thing.name, waits.database)
-    elif thing.what in DATABASE:
-        workspace.lakebase.delete(thing.name, waits.database)
-    elif thing.what == "scope":
-        workspace.secrets.delete_scope(thing.name)
-    else:
-        workspace.secrets.delete(*thing.name.split("/", 1))
-
-
-def _app(workspace: Workspace, name: str, within: float) -> None:
-    workspace.apps.delete(name)
-    app_waits.gone(workspace, name, within)
-
-
-def _files(site: Site, found: Doomed) -> None:
+def _files(site: Site, found: Selection) -> None:
     files, root = site.workspace.files, site.root
     files.delete(f"{root}/releases", recursive=True)
     files.delete(f"{root}/state/{deploy_intent.NAME}")
     events.emit(events.Changed("deleted", "releases", f"{root}/releases"))
-    if found.all_goes:
+    if found.deletes_all:
         files.delete(f"{root}/state/{ledger.NAME}")
         files.delete(f"{root}/deployments", recursive=True)
         events.emit(events.Changed("deleted", "history", f"{root}/deployments"))
@@ -131,7 +111,7 @@ def _swept(site: Site) -> None:
             site.workspace.files.delete(path)
 
 
-def _tables_left(found: Doomed) -> tuple[str, str]:
+def _tables_left(found: Selection) -> tuple[str, str]:
     who = f" {found.principal}" if found.principal else ""
     return (
         f"The database stays, and its tables belong to the service principal{who} of the app that is gone: an app that "

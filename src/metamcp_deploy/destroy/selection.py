@@ -1,12 +1,14 @@
-"""What `destroy` deletes: only what the ledger says this target made, what is there, and what the settings manage."""
+"""Selects what `destroy` deletes: what this target made by its ledger, what exists, and what the settings manage."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from metamcp_deploy.converge import claims
+from metamcp_deploy.converge import ownership
+from metamcp_deploy.converge.kinds import PARTS
+from metamcp_deploy.converge.part import Kind
 from metamcp_deploy.deployments import records
 from metamcp_deploy.deployments.records import Record
 from metamcp_deploy.plan import ELSEWHERE, OURS, Action, Change, Plan
@@ -18,27 +20,12 @@ if TYPE_CHECKING:
     from metamcp_deploy.target.desired import Desired
     from metamcp_deploy.workspace.apps import App
 
-# Ledger's names by what is asked for together, in the order of deleting: a branch before the one it came from.
-APPS = ("app",)
-DATABASE = ("branches", "database", "role", "branch", "endpoint", "project", "instance")
-SECRETS = ("secrets", "scope")
-_KINDS = {
-    "app": "app",
-    "branches": "Lakebase branch",
-    "database": "Lakebase database",
-    "role": "Lakebase role",
-    "branch": "Lakebase branch",
-    "endpoint": "Lakebase endpoint",
-    "project": "Lakebase project",
-    "instance": "database instance",
-    "secrets": "secret",
-    "scope": "secret scope",
-}
+_SECTIONS = ("app", "database", "secrets")
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """What goes besides the app: its data, and its secrets."""
+    """What is deleted besides the app: its data, and its secrets."""
 
     database: bool = False
     secrets: bool = False
@@ -46,115 +33,116 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Thing:
-    """One thing that the target made: its kind in the ledger, its name, whether the settings name another by now."""
+    """One thing that the target made; `former` where the settings name another by now."""
 
-    what: str
+    kind: Kind
     name: str
     former: bool = False
 
-    @property
-    def told(self) -> str:
+    def change(self, action: Action, owner: str = OURS, reason: str = "") -> Change:
         """What a plan says about it."""
-        return "of before: the settings name another" if self.former else ""
+        former = "of before: the settings name another" if self.former else ""
+        return Change(action, self.kind.label, self.name, owner, "; ".join(filter(None, (former, reason))))
 
 
 @dataclass(frozen=True)
-class Doomed:
-    """What a target has, and what of it goes.
+class Selection:
+    """What a target has, and what of it is deleted.
 
     Attributes:
         ledger: as it was read.
-        going: in the order of deleting.
-        staying: what else the target made.
+        deleted: in the order of deleting.
+        kept: what else the target made.
         others: things of others that the target uses, and why they stay.
         principal: of the app, which owns the tables in the database; empty without one.
         releases: how many are in the workspace.
         deployments: how many are recorded.
-        begun: the record of a destruction that was interrupted.
+        interrupted: the record of a destruction that did not end.
     """
 
     ledger: Ledger
-    going: tuple[Thing, ...]
-    staying: tuple[Thing, ...]
+    deleted: tuple[Thing, ...]
+    kept: tuple[Thing, ...]
     others: tuple[Change, ...]
     principal: str
     releases: int
     deployments: int
-    begun: Record | None = None
+    interrupted: Record | None = None
 
     @property
-    def apps(self) -> list[str]:
-        """Apps that go."""
-        return [thing.name for thing in self.going if thing.what in APPS]
+    def deletes_app(self) -> bool:
+        """Whether an app is deleted."""
+        return any(thing.kind.section == "app" for thing in self.deleted)
 
     @property
-    def files_go(self) -> bool:
-        """Whether releases go: not while somebody else's app may run one."""
+    def deletes_files(self) -> bool:
+        """Whether releases are deleted: not while somebody else's app may run one."""
         return not any(change.kind == "app" for change in self.others)
 
     @property
-    def all_goes(self) -> bool:
-        """Whether nothing is left that this target made: then its history goes, too."""
-        return not self.staying and self.files_go
+    def deletes_all(self) -> bool:
+        """Whether nothing is left that this target made: then its history is deleted, too."""
+        return not self.kept and self.deletes_files
 
     @property
     def plan(self) -> Plan:
         """All of it, with what stays."""
-        changes = [Change(Action.DELETE, _KINDS[t.what], t.name, OURS, t.told) for t in self.going]
-        changes += [Change(Action.KEEP, _KINDS[t.what], t.name, OURS, _asked_for(t)) for t in self.staying]
+        changes = [thing.change(Action.DELETE) for thing in self.deleted]
+        changes += [
+            thing.change(Action.KEEP, reason=f"--with-{thing.kind.section} deletes it") for thing in self.kept
+        ]
         changes += self.others
-        if self.releases and self.files_go:
+        if self.releases and self.deletes_files:
             changes.append(Change(Action.DELETE, "releases", f"{self.releases} of them", OURS))
-        if self.begun and not any(change.differs for change in changes):
-            why = f"the destruction of {self.begun.at} was interrupted: its record is completed"
-            changes.append(Change(Action.CHANGE, "history", self.begun.deployment, OURS, why))
+        if self.interrupted and not any(change.differs for change in changes):
+            why = f"the destruction of {self.interrupted.at} was interrupted: its record is completed"
+            changes.append(Change(Action.CHANGE, "history", self.interrupted.deployment, OURS, why))
         elif self.deployments:
-            action, why = (Action.DELETE, "") if self.all_goes else (Action.KEEP, "with what stays")
+            action, why = (Action.DELETE, "") if self.deletes_all else (Action.KEEP, "with what stays")
             changes.append(Change(action, "history", f"{self.deployments} records", OURS, why))
         return Plan(tuple(changes))
 
 
-def _asked_for(thing: Thing) -> str:
-    asked = "--with-database deletes it" if thing.what in DATABASE else "--with-secrets deletes it"
-    return "; ".join(filter(None, (thing.told, asked)))
-
-
-def look(site: Site, wishes: Wishes) -> Doomed:
-    """What would go; only reads.
+def look(site: Site, wishes: Wishes) -> Selection:
+    """What would be deleted; only reads.
 
     Raises:
         DeployError: those of the login and the ledger.
     """
-    workspace, name = site.workspace, site.project.settings.app.name
-    made = claims.recognised(workspace, ledger.read(workspace.files, site.root))
-    app = workspace.apps.find(name)
-    found = [*_apps(site, made, app), *_database(site, made), *_secrets(site, made)]
-    wanted = desired.of(site.project.settings, site.root)
-    things = [replace(thing, former=_is_former(wanted, thing)) for thing in found]
-    asked = {*APPS, *(DATABASE if wishes.database else ()), *(SECRETS if wishes.secrets else ())}
-    handed = _handed_over(site)
-    kept, newest = records.counted(workspace, site.root)
-    return Doomed(
+    workspace, settings = site.workspace, site.project.settings
+    made = ownership.recognised(workspace, ledger.read(workspace.files, site.root))
+    app = workspace.apps.find(settings.app.name)
+
+    def exists(kind: Kind, name: str) -> bool:
+        """Without another request for the app that was looked at."""
+        if (kind.name, name) == ("app", settings.app.name):
+            return app is not None
+        return kind.exists(workspace, name)
+
+    wanted = desired.of(settings, site.root)
+    found = [named for part in PARTS for named in part.deletable(workspace, made, exists)]
+    things = [Thing(kind, name, _is_former(wanted, kind, name)) for kind, name in found]
+    handed_over = {s for s in _SECTIONS if not getattr(settings, s).managed}
+    asked = {"app", *(s for s in ("database", "secrets") if getattr(wishes, s))} - handed_over
+    count, newest = records.counted(workspace, site.root)
+    return Selection(
         ledger=made,
-        going=tuple(t for t in things if t.what in asked - handed),
-        staying=tuple(t for t in things if t.what not in asked | handed),
+        deleted=tuple(t for t in things if t.kind.section in asked),
+        kept=tuple(t for t in things if t.kind.section not in asked | handed_over),
         others=(
-            *(() if app is None or made.has("app", name) else (_not_ours(app),)),
-            *(Change(Action.CHECK, _KINDS[t.what], t.name, ELSEWHERE) for t in things if t.what in handed),
-            *_unclear(site, made),
+            *(() if app is None or made.has("app", app.name) else (_not_ours(app),)),
+            *(
+                Change(Action.CHECK, t.kind.label, t.name, ELSEWHERE)
+                for t in things
+                if t.kind.section in handed_over
+            ),
+            *_unclear(made, exists),
         ),
         principal=app.principal if app else "",
         releases=sum(entry.folder for entry in workspace.files.entries(f"{site.root}/releases").values()),
-        deployments=kept,
-        begun=newest if newest and newest.kind == "destroy" and newest.outcome != "SUCCEEDED" else None,
+        deployments=count,
+        interrupted=newest if newest and newest.kind == "destroy" and newest.outcome != "SUCCEEDED" else None,
     )
-
-
-def _handed_over(site: Site) -> set[str]:
-    """What somebody else manages by now, though the target made it: the settings say so."""
-    settings = site.project.settings
-    parts = ((settings.app, APPS), (settings.database, DATABASE), (settings.secrets, SECRETS))
-    return {what for part, whats in parts if not part.managed for what in whats}
 
 
 def _not_ours(app: App) -> Change:
@@ -163,48 +151,15 @@ def _not_ours(app: App) -> Change:
     return Change(Action.CHECK, "app", app.name, creator, "this target did not make it")
 
 
-def _unclear(site: Site, made: Ledger) -> Iterator[Change]:
-    """What a run was about to make when it was killed, and what does not tell who made it."""
-    why = "whether this target made it is not known"
-    for what, names in made.intended.items():
-        for name in names:
-            if what != "endpoint" and claims.there(site.workspace, what, name):
-                yield Change(Action.CHECK, _KINDS[what], name, "", why)
+def _unclear(made: Ledger, exists: Callable[[Kind, str], bool]) -> Iterator[Change]:
+    """What a run was about to make when it was killed, and whose creator is not known."""
+    for kind in (kind for part in PARTS for kind in part.kinds if kind.alone):
+        for name in made.intended.get(kind.name, ()):
+            if exists(kind, name):
+                why = "whether this target made it is not known"
+                yield Change(Action.CHECK, kind.label, name, "", why)
 
 
-def _is_former(wanted: Desired, thing: Thing) -> bool:
-    now = wanted.app.name if thing.what in APPS else wanted.secrets.scope
-    if thing.what in DATABASE:
-        now = wanted.database.holder
-    return not now or not f"{thing.name}/".startswith(f"{now}/")
-
-
-def _apps(site: Site, made: Ledger, app: App | None) -> Iterator[Thing]:
-    """The app, and those that the target made under other names, where they are there."""
-    for name in made.names("app"):
-        known = app if app is not None and app.name == name else None
-        if known or (name != site.project.settings.app.name and site.workspace.apps.find(name)):
-            yield Thing("app", name)
-
-
-def _database(site: Site, made: Ledger) -> Iterator[Thing]:
-    """What of the database is there and has to be named: a project takes all with it, a branch what is on it."""
-    with_others = {pair for what in DATABASE for name in made.names(what) for pair in made.inside(what, name)}
-    for what in DATABASE:
-        for name in made.names(what):
-            alone = (what, name) not in with_others and what != "endpoint"
-            if alone and claims.there(site.workspace, what, name):
-                yield Thing(what, name)
-
-
-def _secrets(site: Site, made: Ledger) -> Iterator[Thing]:
-    """Each scope, if it holds nothing of others; else the keys that this target made."""
-    for scope in sorted({*made.names("scope"), *(name.partition("/")[0] for name in made.names("secrets"))}):
-        written = site.workspace.secrets.written(scope)
-        if written is None:
-            continue
-        names = {f"{scope}/{key}" for key in written}
-        if made.has("scope", scope) and names <= set(made.names("secrets")):
-            yield Thing("scope", scope)
-        else:
-            yield from (Thing("secrets", name) for name in sorted(names & set(made.names("secrets"))))
+def _is_former(wanted: Desired, kind: Kind, name: str) -> bool:
+    holder = getattr(wanted, kind.section).holder
+    return not holder or not f"{name}/".startswith(f"{holder}/")

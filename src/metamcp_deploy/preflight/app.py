@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from metamcp_deploy.converge import claims, ownership
-from metamcp_deploy.converge.ownership import Whose
+from metamcp_deploy.converge import ownership
+from metamcp_deploy.converge.parts.app.ownership import Ownership, of_app
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.preflight.access import Seen, granting, judged, readable
 from metamcp_deploy.preflight.needs import Check, State
@@ -101,10 +101,10 @@ def _name(scene: Scene, app: App) -> Seen:
     if not desired.app.managed:
         return Seen(State.HAD, "the app is managed elsewhere, and only deployed to")
     if scene.project.bare:
-        found = Whose(bool(locate.root_of(app)) or MARK in str(app.raw.get("description") or ""), "")
+        found = Ownership(bool(locate.root_of(app)) or MARK in str(app.raw.get("description") or ""), "")
     else:
         made = ledger.read(scene.workspace.files, desired.root)
-        found = ownership.of_app(app, desired.root, claims.recognised(scene.workspace, made))
+        found = of_app(app, desired.root, ownership.recognised(scene.workspace, made))
     if found.ours:
         return Seen(State.HAD, "the app is ours")
     if found.usable(scene.person.name):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from metamcp_deploy.config.project import Project
-from metamcp_deploy.converge.parts import app_fields
+from metamcp_deploy.converge.parts.app import fields as app_fields
 from metamcp_deploy.preflight.access import Person, Seen
 from metamcp_deploy.preflight.needs import Check, State, all_needs, request
 from metamcp_deploy.target import databases, desired, locate

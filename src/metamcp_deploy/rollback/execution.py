@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy import events, health
 from metamcp_deploy.config.project import Project
-from metamcp_deploy.converge.parts import app_fields, app_waits
+from metamcp_deploy.converge.parts.app import fields as app_fields
+from metamcp_deploy.converge.parts.app import waits as app_waits
 from metamcp_deploy.deployments import access, deployment, point_in_time, records
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.rollback import preparation

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from metamcp_deploy.converge.parts import app_fields
+from metamcp_deploy.converge.parts.app import fields as app_fields
 from metamcp_deploy.converge.parts.deployment import differences
 from metamcp_deploy.deployments import deploy_intent, point_in_time, records, rollback_target, schema_changes
 from metamcp_deploy.deployments.point_in_time import Past

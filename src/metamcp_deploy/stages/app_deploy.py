@@ -7,7 +7,7 @@ from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.rules import LOCKED_OUT_HINT, locked_out
 from metamcp_deploy.converge import guard
 from metamcp_deploy.converge.part import Context
-from metamcp_deploy.converge.parts import app_fields
+from metamcp_deploy.converge.parts.app import fields as app_fields
 from metamcp_deploy.converge.parts.deployment import DeploymentPart
 from metamcp_deploy.deployments import records
 from metamcp_deploy.errors import Code, DeployError

@@ -43,6 +43,11 @@ class App:
     user_api_scopes: tuple[str, ...] = ()
 
     @property
+    def holder(self) -> str:
+        """Its name in the ledger, as of a database."""
+        return self.name
+
+    @property
     def access_list(self) -> AccessList:
         """Of the app."""
         return AccessList("apps", "app", self.name, self.managed, self.permissions)
@@ -67,6 +72,11 @@ class Secrets:
     managed: bool
     keys: frozenset[str]
     permissions: tuple[dict[str, str], ...] = ()
+
+    @property
+    def holder(self) -> str:
+        """The scope's name in the ledger, as of a database."""
+        return self.scope
 
     @property
     def access_list(self) -> AccessList:

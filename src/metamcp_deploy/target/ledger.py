@@ -1,7 +1,7 @@
 """What a target made, `<root>/state/metamcp-deploy.json`: what plans call ours, and all that `destroy` may delete.
 
 What a run is about to make it writes down first, as intended and by whom, and claims it once it is made: a run that is
-killed in between, or whose answer is lost, loses nothing. `claims` tells whether such a thing is what is there.
+killed in between, or whose answer is lost, loses nothing. `converge.ownership` decides whether an existing thing is such a one.
 """
 
 from __future__ import annotations
@@ -22,13 +22,6 @@ if TYPE_CHECKING:
 
 NAME = "metamcp-deploy.json"
 FORMAT = 2
-_ON_BRANCH = ("endpoint", "database", "role")
-_INSIDE = {
-    "project": ("branch", "branches", *_ON_BRANCH),
-    "branch": _ON_BRANCH,
-    "branches": _ON_BRANCH,
-    "scope": ("secrets",),
-}
 Things = Mapping[str, Iterable[str]]  # kind → whole names, as `Ledger.made`
 
 
@@ -99,15 +92,6 @@ class Ledger:
             for k, v in self.intended.items()
         }
         return Ledger({k: v for k, v in made.items() if v}, _filled(intended))
-
-    def inside(self, what: str, name: str) -> list[tuple[str, str]]:
-        """Kind and name of all that is in a thing: a project's branches, a scope's keys."""
-        return [
-            (inner, one)
-            for inner in _INSIDE.get(what, ())
-            for one in (*self.names(inner), *self.intended.get(inner, ()))
-            if one.startswith(f"{name}/")
-        ]
 
 
 def _filled(intended: Mapping[str, Mapping[str, Intent]]) -> dict[str, Mapping[str, Intent]]:

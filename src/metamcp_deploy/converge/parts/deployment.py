@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy import events
 from metamcp_deploy.converge.part import Context, Part
-from metamcp_deploy.converge.parts import app_fields
+from metamcp_deploy.converge.parts.app import fields
 from metamcp_deploy.deployments import deployment, records
 from metamcp_deploy.plan import OURS, Action, Change, Difference
 from metamcp_deploy.release import releases
@@ -115,7 +115,7 @@ class DeploymentPart(Part):
             wanted,
             message=self.message,
             redeploy=self.redeploy,
-            more={"desired": app_fields.fields(desired.app) | {"database": desired.database.stated}},
+            more={"desired": fields.fields(desired.app) | {"database": desired.database.stated}},
         )
 
 
@@ -127,8 +127,8 @@ def differences(before: Mapping[str, Any], wanted: records.Wanted) -> list[Diffe
     old = {e["name"]: _valued(e) for e in before.get("env") or []}
     new = {e["name"]: _valued(e) for e in wanted.env}
     found += [Difference(f"env.{n}", old.get(n), new.get(n)) for n in _differing(old, new)]
-    old = {r["name"]: app_fields.worded(r) for r in before.get("resources") or []}
-    new = {r["name"]: app_fields.worded(r) for r in wanted.resources}
+    old = {r["name"]: fields.worded(r) for r in before.get("resources") or []}
+    new = {r["name"]: fields.worded(r) for r in wanted.resources}
     found += [Difference(f"resources.{n}", old.get(n), new.get(n)) for n in _differing(old, new)]
     written = before.get("secrets") or {}
     for key in _differing(written, wanted.secrets):

@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from metamcp_deploy import events
-from metamcp_deploy.converge import claims
-from metamcp_deploy.converge.part import Context, Part
+from metamcp_deploy.converge.part import Context, Kind, Part
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import ELSEWHERE, OURS, Action, Change, Difference
 from metamcp_deploy.target.databases import Provisioned
 from metamcp_deploy.target.ledger import Things
 
-_KIND = "database instance"
+if TYPE_CHECKING:
+    from metamcp_deploy.config.model import Waits
+    from metamcp_deploy.workspace import Workspace
+
+_LABEL = "database instance"
 _LEGACY = "of the older kind: Databricks moves these to Lakebase autoscaling (database.kind: autoscaling)"
+
+
+def _exists(workspace: Workspace, name: str) -> bool:
+    return workspace.instances.find(name) is not None
+
+
+def _delete(workspace: Workspace, name: str, within: Waits) -> None:
+    workspace.instances.delete(name, within.database)
+
+
+def _creator(workspace: Workspace, name: str) -> str:
+    return str((workspace.instances.find(name) or {}).get("creator") or "")
 
 
 class InstancePart(Part):
     """An instance that is missing is made, a stopped one started, a stated capacity kept; nothing is deleted."""
+
+    kinds = (Kind("instance", _LABEL, "database", _exists, _delete, creator=_creator),)
+
+    @classmethod
+    def of(cls, context: Context) -> InstancePart | None:
+        """For `database.kind: provisioned`."""
+        wanted = context.desired.database
+        return cls(context, wanted) if isinstance(wanted, Provisioned) else None
 
     def __init__(self, context: Context, wanted: Provisioned) -> None:
         super().__init__(context)
@@ -64,7 +87,7 @@ class InstancePart(Part):
         """The instance."""
         name, managed = self.wanted.name, self.wanted.managed
         if self.found is None:
-            return (Change(Action.CREATE, _KIND, name, OURS, f"takes minutes; {_LEGACY}"),)
+            return (Change(Action.CREATE, _LABEL, name, OURS, f"takes minutes; {_LEGACY}"),)
         owner = self.context.ledger.owner("instance", name, str(self.found.get("creator") or ""))
         action, reason = Action.KEEP if managed else Action.CHECK, ""
         if managed and self._state == "STOPPED":
@@ -77,7 +100,7 @@ class InstancePart(Part):
         if owner != OURS and action in (Action.START, Action.CHANGE):
             done = "started" if action is Action.START else "resized"
             action, reason = Action.ADOPT, f"made by somebody else, and {done}"
-        return (Change(action, _KIND, name, owner if managed else ELSEWHERE, reason, differences),)
+        return (Change(action, _LABEL, name, owner if managed else ELSEWHERE, reason, differences),)
 
     def makes(self) -> Things:
         """The instance, where it is missing."""
@@ -95,7 +118,7 @@ class InstancePart(Part):
             done = "created" if instances.create(name, self.wanted.capacity) else "kept"
             workspace = self.context.workspace
             # One that was there suddenly is ours where an answer was lost.
-            if done == "created" or claims.maker(workspace, "instance", name) == workspace.me:
+            if done == "created" or _creator(workspace, name) == workspace.me:
                 self.claim("instance", [name])
         elif starting:
             instances.change(name, {"stopped": False})
@@ -105,7 +128,7 @@ class InstancePart(Part):
         if change.differences:
             instances.change(name, {"capacity": self.wanted.capacity})
             self._available(within)
-        events.emit(events.Changed(done, _KIND, name))
+        events.emit(events.Changed(done, _LABEL, name))
 
     def _available(self, within: float, starting: bool = False) -> None:
         self.context.workspace.instances.available(name=self.wanted.name, within=within, starting=starting)

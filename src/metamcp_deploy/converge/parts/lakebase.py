@@ -4,35 +4,69 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy import events
-from metamcp_deploy.converge import claims
-from metamcp_deploy.converge.part import Context, Part
+from metamcp_deploy.converge.part import Context, Kind, Part
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import ELSEWHERE, OURS, Action, Change, Difference
 from metamcp_deploy.target.databases import Autoscaling
 from metamcp_deploy.target.ledger import Things
 
-_WORDS = {
-    "project": "Lakebase project",
-    "branch": "Lakebase branch",
-    "endpoint": "Lakebase endpoint",
-    "role": "Lakebase role",
-    "database": "Lakebase database",
-}
+if TYPE_CHECKING:
+    from metamcp_deploy.config.model import Waits
+    from metamcp_deploy.workspace import Workspace
+
+# What a target has of it, in the order of making.
+_LABELS = {what: f"Lakebase {what}" for what in ("project", "branch", "endpoint", "role", "database")}
 _LATE_SECONDS = 60.0  # for what comes with a project that is there
+
+
+def _exists(workspace: Workspace, name: str) -> bool:
+    return workspace.lakebase.find(name) is not None
+
+
+def _delete(workspace: Workspace, name: str, within: Waits) -> None:
+    workspace.lakebase.delete(name, within.database)
+
+
+def _owner(workspace: Workspace, project: str) -> str:
+    return str(((workspace.lakebase.find(project) or {}).get("status") or {}).get("owner") or "")
+
+
+def _kind(name: str, *inside: str, label: str = "", **more: Any) -> Kind:
+    return Kind(name, f"Lakebase {label or name}", "database", _exists, _delete, inside=inside, **more)
+
+
+_ON_BRANCH = ("project", "branch", "branches")
 
 
 class LakebasePart(Part):
     """What is missing is made, and what the settings state is changed where it differs; nothing is ever deleted."""
+
+    kinds = (
+        _kind(
+            "branches", "project", label="branch"
+        ),  # made by rollbacks; before the branch that they came from
+        _kind("database", *_ON_BRANCH),
+        _kind("role", *_ON_BRANCH),
+        _kind("branch", "project"),
+        _kind("endpoint", *_ON_BRANCH, alone=False),
+        _kind("project", creator=_owner),
+    )
+
+    @classmethod
+    def of(cls, context: Context) -> LakebasePart | None:
+        """For `database.kind: autoscaling`."""
+        wanted = context.desired.database
+        return cls(context, wanted) if isinstance(wanted, Autoscaling) else None
 
     def __init__(self, context: Context, wanted: Autoscaling) -> None:
         super().__init__(context)
         self.wanted = wanted
         role = {"role": f"{wanted.branch}/roles/{wanted.role[0]}"} if wanted.role else {}
         own = {what: str(getattr(wanted, what)) for what in ("project", "branch", "endpoint", "database")}
-        self.names = {what: name for what in _WORDS if (name := (own | role).get(what))}
+        self.names = {what: name for what in _LABELS if (name := (own | role).get(what))}
         self.there: dict[str, dict[str, Any] | None] = {}
         self.ours = False  # the project, once `apply` has made it
 
@@ -56,7 +90,7 @@ class LakebasePart(Part):
 
     def _all_there(self) -> None:
         lacking = [
-            f"{_WORDS[what]} {self.names[what]}" for what, found in self.there.items() if found is None
+            f"{_LABELS[what]} {self.names[what]}" for what, found in self.there.items() if found is None
         ]
         if lacking:
             raise DeployError(
@@ -100,7 +134,7 @@ class LakebasePart(Part):
         elif differences:
             action = Action.CHANGE
         reason = "made by somebody else, and added to" if action is Action.ADOPT else ""
-        return Change(action, _WORDS[what], self.names[what], self._owner(what), reason, differences)
+        return Change(action, _LABELS[what], self.names[what], self._owner(what), reason, differences)
 
     def _owner(self, what: str) -> str:
         if not self.wanted.managed:
@@ -131,13 +165,13 @@ class LakebasePart(Part):
             done = self._made(what) if self.there[what] is None else self._changed(what)
             if self.there[what] is None and self._is_ours(what, done):
                 self.claim(what, [self.names[what]])
-            events.emit(events.Changed(done, _WORDS[what], self.names[what]))
+            events.emit(events.Changed(done, _LABELS[what], self.names[what]))
 
     def _is_ours(self, what: str, done: str) -> bool:
         """Whether this run made what was missing: one that is there suddenly is ours, too, where an answer was lost."""
         if what == "project":
             workspace = self.context.workspace
-            self.ours = done == "created" or claims.maker(workspace, what, self.names[what]) == workspace.me
+            self.ours = done == "created" or _owner(workspace, self.names[what]) == workspace.me
             return self.ours
         # What comes with a project is whoever's the project is.
         return self.ours or self.names[what] not in self._implicit
@@ -149,7 +183,7 @@ class LakebasePart(Part):
             return "created"
         if name in self._implicit and lakebase.appears(name, min(within, _LATE_SECONDS)):
             return "kept"
-        events.emit(events.Progress(f"makes the {_WORDS[what]} {name}"))
+        events.emit(events.Progress(f"makes the {_LABELS[what]} {name}"))
         if what == "database":
             owner = wanted.principal or self.context.workspace.me
             made = lakebase.create_database(name, wanted.postgres_name, owner, within)
@@ -186,7 +220,7 @@ class LakebasePart(Part):
         if not differences:
             return "kept"
         name = self.names[what]
-        events.emit(events.Progress(f"changes the {_WORDS[what]} {name}"))
+        events.emit(events.Progress(f"changes the {_LABELS[what]} {name}"))
         spec = {difference.field: difference.after for difference in differences}
         self.context.workspace.lakebase.change(name, spec, self.context.settings.waits.database)
         return "changed"

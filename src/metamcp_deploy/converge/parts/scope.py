@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from metamcp_deploy import events
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.secret import Secret
-from metamcp_deploy.converge import claims
-from metamcp_deploy.converge.part import Part
+from metamcp_deploy.converge.part import Kind, Named, Part
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import ELSEWHERE, OURS, Action, Change
-from metamcp_deploy.target.ledger import Things
+from metamcp_deploy.target.ledger import Ledger, Things
 from metamcp_deploy.target.variables import AUTH_SECRET
 
 if TYPE_CHECKING:
+    from metamcp_deploy.config.model import Waits
+    from metamcp_deploy.workspace import Workspace
     from metamcp_deploy.workspace.secrets import Scope as Found
 
 _BYTES = 48  # of randomness
@@ -35,8 +36,58 @@ def uses(settings: Settings) -> dict[str, list[str]]:
     return found
 
 
+def _scope_exists(workspace: Workspace, name: str) -> bool:
+    return workspace.secrets.written(name) is not None
+
+
+def _key_exists(workspace: Workspace, name: str) -> bool:
+    scope, _, key = name.partition("/")
+    return key in (workspace.secrets.written(scope) or {})
+
+
+def _delete_scope(workspace: Workspace, name: str, within: Waits) -> None:
+    workspace.secrets.delete_scope(name)
+
+
+def _delete_key(workspace: Workspace, name: str, within: Waits) -> None:
+    workspace.secrets.delete(*name.split("/", 1))
+
+
+def _manager(workspace: Workspace, name: str) -> str:
+    """Who manages a scope, as its creator does: no API names the creator itself."""
+    try:
+        granted = workspace.secrets.granted(name)
+    except DeployError as e:
+        if e.code not in (Code.NOT_FOUND, Code.PERMISSION_DENIED):
+            raise
+        return ""
+    return ", ".join(sorted(who for who, level in granted.items() if level == "MANAGE"))
+
+
+_KEY = Kind("secrets", "secret", "secrets", _key_exists, _delete_key, inside=("scope",))
+_SCOPE = Kind("scope", "secret scope", "secrets", _scope_exists, _delete_scope, creator=_manager)
+
+
 class Scope(Part):
     """The scope and its keys. A scope that somebody else made is used and added to, never emptied."""
+
+    kinds = (_KEY, _SCOPE)
+
+    @classmethod
+    def deletable(
+        cls, workspace: Workspace, ledger: Ledger, exists: Callable[[Kind, str], bool]
+    ) -> Iterator[Named]:
+        """Each scope, if it holds nothing of others; else the keys that the target made."""
+        keys = set(ledger.names("secrets"))
+        for scope in sorted({*ledger.names("scope"), *(name.partition("/")[0] for name in keys)}):
+            written = workspace.secrets.written(scope)
+            if written is None:
+                continue
+            names = {f"{scope}/{key}" for key in written}
+            if ledger.has("scope", scope) and names <= keys:
+                yield _SCOPE, scope
+            else:
+                yield from ((_KEY, name) for name in sorted(names & keys))
 
     written: dict[str, int] | None = None  # None without a scope
     found: Found | None = None  # looked up only where something is missing
@@ -138,7 +189,7 @@ class Scope(Part):
         if self.written is None:
             workspace = self.context.workspace
             # One that was there suddenly is ours where an answer was lost.
-            if new or claims.maker(workspace, "scope", wanted.scope) == workspace.me:
+            if new or _manager(workspace, wanted.scope) == workspace.me:
                 self.claim("scope", [wanted.scope])
             events.emit(events.Changed("created", "secret scope", wanted.scope))
         # Asked again, and of the value itself: a list may lag behind, and nothing brings back what is written over.

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from metamcp_deploy.converge.part import Context, Part
 from metamcp_deploy.plan import OURS, Action, Change
-from metamcp_deploy.release import releases, sending
+from metamcp_deploy.release import sending
 
 
 class ReleasePart(Part):
     """The files of a release; without one nothing is built yet, and a plan says so."""
 
-    def __init__(self, context: Context, release: releases.Release | None) -> None:
+    def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.release = release
+        self.release = context.release
         self.uploaded = sending.Uploaded()
 
     def look(self) -> None:

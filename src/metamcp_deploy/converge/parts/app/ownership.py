@@ -1,4 +1,4 @@
-"""Whose an app is: by what the target recorded, and by where the app's code was taken from."""
+"""Who owns an app: decided by what the target recorded, and by where the app's code was taken from."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Whose:
-    """Whose an app is.
+class Ownership:
+    """Who owns an app.
 
     Attributes:
         ours: whether this target made it, or deployed to it last.
-        creator: who made it; empty where the workspace does not tell.
-        root: where another target, whose app it is, has its releases and records; empty where none is known.
+        creator: who made it; empty where the workspace does not say.
+        root: of the other target that owns it, with its releases and records; empty where none is known.
     """
 
     ours: bool
@@ -34,16 +34,16 @@ class Whose:
         return OURS if self.ours else self.creator
 
     def usable(self, me: str) -> bool:
-        """Whether a login may deploy to it without being told to take it over."""
+        """Whether a login may deploy to it without `--adopt`."""
         return self.ours or (self.creator == me and not self.root)
 
 
-def of_app(app: App, root: str, ledger: Ledger) -> Whose:
-    """Whose an app is, seen from the target with this root and ledger."""
+def of_app(app: App, root: str, ledger: Ledger) -> Ownership:
+    """Who owns an app, seen from the target with this root and ledger."""
     source, creator = (str(app.raw.get(k) or "") for k in ("default_source_code_path", "creator"))
     other = locate.root_of(app)
     if ledger.has("app", app.name) or other == root or source.startswith(f"{root}/"):
-        return Whose(True, creator)
-    # What this tool made and somebody deployed something else to tells no root, but a place.
+        return Ownership(True, creator)
+    # Made by this tool, then deployed to from elsewhere: its code has a place, which is no target's root.
     marked = MARK in str(app.raw.get("description") or "")
-    return Whose(False, creator, other or (source if marked else ""))
+    return Ownership(False, creator, other or (source if marked else ""))

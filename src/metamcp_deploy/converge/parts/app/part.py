@@ -5,20 +5,39 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy import events
-from metamcp_deploy.converge import guard, ownership
-from metamcp_deploy.converge.ownership import Whose
-from metamcp_deploy.converge.part import Part
-from metamcp_deploy.converge.parts import app_fields, app_waits
+from metamcp_deploy.converge import guard
+from metamcp_deploy.converge.part import Kind, Part
+from metamcp_deploy.converge.parts.app import fields, ownership, waits
+from metamcp_deploy.converge.parts.app.ownership import Ownership
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import ELSEWHERE, OURS, Action, Change, Difference
 from metamcp_deploy.target.ledger import Things
 
 if TYPE_CHECKING:
+    from metamcp_deploy.config.model import Waits
+    from metamcp_deploy.workspace import Workspace
     from metamcp_deploy.workspace.apps import App
+
+
+def _exists(workspace: Workspace, name: str) -> bool:
+    return workspace.apps.find(name) is not None
+
+
+def _creator(workspace: Workspace, name: str) -> str:
+    app = workspace.apps.find(name)
+    return str(app.raw.get("creator") or "") if app else ""
+
+
+def _delete(workspace: Workspace, name: str, within: Waits) -> None:
+    workspace.apps.delete(name)
+    waits.gone(workspace, name, within.deletion)
 
 
 class AppPart(Part):
     """The app. `context.app` is what was seen of it, and after `apply` what it became."""
+
+    kinds = (Kind("app", "app", "app", _exists, _delete, creator=_creator),)
+    needs_ledger = True
 
     def look(self) -> None:
         """No request: the convergence has looked at the app already.
@@ -37,7 +56,7 @@ class AppPart(Part):
             self._may_be_changed()
             wanted, site = self.context.desired.app.resources, self.context.site
             guard.hold(site.workspace, site.root, self.found, wanted, self.context.desired.target)
-        elif missing := app_fields.unattached(self.found, self.context.desired.app):
+        elif missing := fields.unattached(self.found, self.context.desired.app):
             raise self._lacks(f"has no resource {', no resource '.join(missing)}", Code.REQUEST_REFUSED)
 
     def _lacks(self, what: str, code: Code) -> DeployError:
@@ -56,7 +75,7 @@ class AppPart(Part):
         return self.found is not None and self.found.compute == "DELETING"
 
     def _may_be_changed(self) -> None:
-        found = self._whose
+        found = self._ownership
         if self._deleting or self.context.adopt or found.usable(self.context.workspace.me):
             return
         name, host = self.context.desired.app.name, self.context.workspace.host
@@ -77,9 +96,9 @@ class AppPart(Part):
         )
 
     @property
-    def _whose(self) -> Whose:
+    def _ownership(self) -> Ownership:
         if self.found is None:
-            return Whose(True, "")
+            return Ownership(True, "")
         return ownership.of_app(self.found, self.context.site.root, self.context.ledger)
 
     @property
@@ -88,14 +107,14 @@ class AppPart(Part):
         found = self.found
         if found is None or found.compute != "ERROR" or (found.url and found.principal):
             return False
-        return self._whose.ours and not found.deployed
+        return self._ownership.ours and not found.deployed
 
     @property
     def differences(self) -> tuple[Difference, ...]:
         """The fields to change."""
         if self.found is None or not self.context.desired.app.managed:
             return ()
-        return app_fields.differences(self.found, self.context.desired.app, self.context.deployed)
+        return fields.differences(self.found, self.context.desired.app, self.context.deployed)
 
     def changes(self) -> tuple[Change, ...]:
         """The app, and the one that the target made under another name."""
@@ -115,13 +134,13 @@ class AppPart(Part):
                 Action.RECREATE, "app", name, OURS, "a creation failed and left it without an address"
             )
         differences = self.differences
-        if not (known := self._whose).ours:
+        if not (known := self._ownership).ours:
             why = f"deployed from {known.root} until now" if known.root else "made by hand"
             return Change(Action.ADOPT, "app", name, known.owner, why, differences)
         if self.found is not None and not (self.found.url and self.found.principal):
             return Change(Action.WAIT, "app", name, OURS, "it has no address yet", differences)
         if differences:
-            reason = app_fields.moved(differences)
+            reason = fields.moved(differences)
             return Change(Action.CHANGE, "app", name, OURS, reason, differences)
         return Change(Action.KEEP, "app", name, OURS)
 
@@ -148,17 +167,17 @@ class AppPart(Part):
         if change.action is Action.RECREATE:
             apps.delete(name)
         if self._deleting or change.action is Action.RECREATE:
-            app_waits.gone(self.context.workspace, name, self.context.settings.waits.deletion)
+            waits.gone(self.context.workspace, name, self.context.settings.waits.deletion)
         if change.action in (Action.CREATE, Action.RECREATE):
             made = self._created()
             self.claim("app", [name])
             self.context.app = self._whole(made)
             return
-        if moved := app_fields.moved(change.differences):
+        if moved := fields.moved(change.differences):
             events.emit(events.Warned(f"The app {name}: {moved}."))
         if change.differences:
-            fields = app_fields.body(change.differences, self.found, self.context.desired.app)
-            app_waits.change(self.context.workspace, name, fields, self.context.settings.waits.change)
+            changed = fields.body(change.differences, self.found, self.context.desired.app)
+            waits.change(self.context.workspace, name, changed, self.context.settings.waits.change)
         if change.action is Action.ADOPT:
             self.claim("app", [name])
         named = ", ".join(sorted({d.field.partition(".")[0] for d in change.differences}))
