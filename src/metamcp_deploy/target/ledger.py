@@ -1,7 +1,7 @@
-"""What a target made, `<root>/state/metamcp-deploy.json`: what plans call ours, and all that `destroy` may delete.
+"""The ledger, `<root>/state/metamcp-deploy.json`: what a target made, and so all that `destroy` may delete.
 
-What a run is about to make it writes down first, as intended and by whom, and claims it once it is made: a run that is
-killed in between, or whose answer is lost, loses nothing. `converge.ownership` decides whether an existing thing is such a one.
+A run records what it is about to make, with its login, and claims each thing once it is made. After a run that was
+killed, or that lost an answer, `converge.ownership` decides whether an existing thing is the intended one.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Ledger:
         return name in self.intended.get(what, {})
 
     def owner(self, what: str, name: str, otherwise: str = "") -> str:
-        """Whose it is, in words."""
+        """Who owns it, for people."""
         return OURS if self.has(what, name) else otherwise
 
     def intending(self, things: Things, by: str) -> Ledger:
@@ -113,7 +113,7 @@ def read(files: Files, root: str) -> Ledger:
     except (ValueError, KeyError, TypeError, AttributeError) as e:
         raise DeployError(
             Code.WORKSPACE_ANSWER,
-            f"{path} is not what this tool wrote ({type(e).__name__}): it cannot be told what is whose.",
+            f"{path} is not what this tool wrote ({type(e).__name__}): nobody can say what this target made.",
             hint=f"Look at it: databricks workspace export {path}. Deleted, all that is there counts as not ours.",
         ) from e
 
