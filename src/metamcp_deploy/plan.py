@@ -121,9 +121,9 @@ class Plan:
         lines = []
         for change in self.changes:
             words = [_MARKS[change.action], f"{change.action.value:<8}", change.kind, change.name]
-            told = [change.owner if change.owner != OURS else "", change.reason]
-            lines.append(" ".join(words) + "".join(f"  ({text})" for text in told if text))
-            lines += [f"      {_worded(difference)}" for difference in change.differences]
+            notes = [change.owner if change.owner != OURS else "", change.reason]
+            lines.append(" ".join(words) + "".join(f"  ({text})" for text in notes if text))
+            lines += [f"      {_described(difference)}" for difference in change.differences]
         return [*lines, "", self.summary()]
 
     def summary(self) -> str:
@@ -145,7 +145,7 @@ class Plan:
 _KEPT = {Action.KEEP: "kept", Action.CHECK: "only looked at"}
 
 
-def _worded(difference: Difference) -> str:
+def _described(difference: Difference) -> str:
     hand = "  (changed by hand)" if difference.by == "hand" else ""
     return f"{difference.field}: {_shown(difference.before)} → {_shown(difference.after)}{hand}"
 

@@ -74,7 +74,7 @@ def test_release_and_settings_of_the_one_before(project: Project, deployed: Depl
     assert (shown.runs, shown.kind, shown.of) == (True, "rollback", first["deployment"])
     assert failed(site).code is Code.NOT_FOUND  # nothing before the first
     forward = execution.run(site, Wishes(second["deployment"][:12]))
-    assert forward.way.target.release == second["release"]
+    assert forward.rollback.target.release == second["release"]
     assert "LOG_LEVEL" not in env(site)
     again = execution.run(site, Wishes(forward.deployment))
     assert (again.new, again.deployment) == (False, forward.deployment)  # that is what runs
@@ -108,7 +108,7 @@ def test_after_a_failed_deployment_what_ran_before_it(project: Project, deployed
     good = deployed(project)
     with pytest.raises(DeployError):
         deployed(with_app(project, env={"MODE": "crash"}))
-    assert execution.run(site, Wishes()).way.target.deployment == good["deployment"]
+    assert execution.run(site, Wishes()).rollback.target.deployment == good["deployment"]
     assert newest(site).outcome == "SUCCEEDED"
 
 
@@ -129,9 +129,9 @@ def test_a_rollback_that_was_interrupted_is_taken_up(
     begun = newest(site)
     assert (begun.outcome, begun.of) == ("IN_PROGRESS", middle.deployment)
     done = execution.run(site, Wishes())
-    assert (done.deployment, done.way.target.deployment) == (begun.deployment, middle.deployment)
+    assert (done.deployment, done.rollback.target.deployment) == (begun.deployment, middle.deployment)
     assert (newest(site).outcome, env(site)["STEP"]) == ("SUCCEEDED", "1")
-    assert execution.run(site, Wishes()).way.target.deployment == first["deployment"]
+    assert execution.run(site, Wishes()).rollback.target.deployment == first["deployment"]
 
 
 def test_what_cannot_be(project: Project, deployed: Deploy) -> None:

@@ -131,10 +131,10 @@ def test_a_database_that_was_left_counts_by_itself() -> None:
 def test_what_was_not_recorded_is_not_guessed() -> None:
     records = [record(3), record(2, migrations=None), record(1)]
     moved = schema_changes.since(records[-1], records)
-    assert (bool(moved), moved.names, moved.untold) == (True, (), ("d2222",))
+    assert (bool(moved), moved.names, moved.unrecorded) == (True, (), ("d2222",))
     assert schema_changes.since(
         record(1, migrations=None), [record(2), record(1, migrations=None)]
-    ).untold == ("d1111",)
+    ).unrecorded == ("d1111",)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from metamcp_deploy import events, local, pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.deployments import point_in_time, records
-from metamcp_deploy.deployments.schema_changes import Moved
+from metamcp_deploy.deployments.schema_changes import SchemaChanges
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import Action
 from metamcp_deploy.rollback import execution, preparation
@@ -73,21 +73,21 @@ def test_the_data_of_before_beside_those_of_now(
     first, second = two
     main = branch_of(site)
     planned = preparation.look(site, Wishes(to_database=True))
-    assert planned.past is not None
+    assert planned.restored is not None
     assert [(c.action, c.kind) for c in planned.plan.changes] == [
         (Action.CREATE, "Lakebase branch"),
         (Action.CHANGE, "app"),
         (Action.DEPLOY, "deployment"),
     ]
-    assert site.workspace.lakebase.find(planned.past.branch) is None
+    assert site.workspace.lakebase.find(planned.restored.branch) is None
     done = execution.run(site, Wishes(to_database=True))
     then = branch_of(site)
-    assert (then, done.as_dict()["migrations_kept"]) == (planned.past.branch, [])
+    assert (then, done.as_dict()["migrations_kept"]) == (planned.restored.branch, [])
     assert words(site, then) == ["before"]
     assert words(site, main) == ["before", "since"]
     record = records.newest(site.workspace, site.root, 1)[0]
     assert (record.release, record.of) == (first["release"], first["deployment"])
-    assert record.raw["restored"] == {"branch": then, "from": main, "at": planned.past.at}
+    assert record.raw["restored"] == {"branch": then, "from": main, "at": planned.restored.at}
     assert ledger.read(site.workspace.files, site.root).has("branches", then)
     assert any(isinstance(e, events.Note) and "database.branch" in e.text for e in emitted)
 
@@ -108,13 +108,13 @@ def test_the_data_of_before_beside_those_of_now(
     execute(site, then, "INSERT INTO data.t VALUES ('later')")
     # … and the newer data come back by name.
     back = execution.run(site, Wishes(second["deployment"]))
-    assert (branch_of(site), back.way.moved.names) == (main, ())
+    assert (branch_of(site), back.rollback.schema_changes.names) == (main, ())
     assert words(site, main) == ["before", "since"]
     assert deployed(project)["deployment"] == back.deployment
     # Again from that moment: not the branch that the app has written to.
     again = preparation.look(site, Wishes(first["deployment"], to_database=True))
-    assert again.past is not None
-    assert again.past.branch == f"{then}-2"
+    assert again.restored is not None
+    assert again.restored.branch == f"{then}-2"
 
 
 def test_an_interrupted_rollback_of_the_data(
@@ -129,7 +129,7 @@ def test_an_interrupted_rollback_of_the_data(
         patch.setattr(execution, "_changed", interrupted)
         with pytest.raises(KeyboardInterrupt):
             execution.run(site, Wishes(to_database=True))
-    there = preparation.look(site, Wishes(to_database=True)).past
+    there = preparation.look(site, Wishes(to_database=True)).restored
     assert there is not None
     assert there.there
     execution.run(site, Wishes(to_database=True))
@@ -154,7 +154,7 @@ def record(number: int, **more: Any) -> records.Record:
 
 def refused(site: Site, target: records.Record, first: records.Record | None) -> str:
     with pytest.raises(DeployError) as caught:
-        point_in_time.find(site, target, Moved(first=first), [])
+        point_in_time.find(site, target, SchemaChanges(first=first), [])
     assert caught.value.code is Code.NO_WAY_BACK
     return caught.value.message
 

@@ -10,7 +10,7 @@ import pytest
 
 from metamcp_deploy import events
 from metamcp_deploy.deployments import deploy_intent, records, rollout
-from metamcp_deploy.deployments.deploy_intent import Asked
+from metamcp_deploy.deployments.deploy_intent import DeployIntent
 from metamcp_deploy.deployments.records import Wanted
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.workspace import poll
@@ -41,7 +41,7 @@ def test_a_refused_deploy_waits_for_the_other_one_and_tries_once_more(
     host.on("POST", f"{APP}/deployments", Answer(400, refusal), Answer(body=deployment("IN_PROGRESS")))
     busy = app(pending=deployment("IN_PROGRESS"))
     host.on("GET", APP, busy, busy, app(pending=deployment("SUCCEEDED")))
-    assert rollout.begin(workspace, "x", WANTED, Asked(0.0)).id == "d1"
+    assert rollout.begin(workspace, "x", WANTED, DeployIntent(0.0)).id == "d1"
     assert len(host.asked("POST", f"{APP}/deployments")) == 2
     assert any("waits for deployment d1" in e.text for e in seen if isinstance(e, events.Progress))
 
@@ -62,7 +62,7 @@ def test_a_deploy_refused_for_another_reason_is_an_error(host: FakeHost, connect
     )
     host.on("GET", APP, app())
     with pytest.raises(DeployError) as caught:
-        rollout.begin(workspace, "x", WANTED, Asked(0.0))
+        rollout.begin(workspace, "x", WANTED, DeployIntent(0.0))
     assert "no such path" in caught.value.message
     assert len(host.asked("POST", f"{APP}/deployments")) == 1
 
@@ -86,7 +86,7 @@ def test_a_deployment_whose_answer_was_lost_is_found(host: FakeHost, connect: Co
     host.on("POST", f"{APP}/deployments", lost)
     others = [kept("other", AFTER, "/Workspace/other"), kept("before", BEFORE)]
     host.on("GET", f"{APP}/deployments", Answer(body={"app_deployments": [*others, kept("ours", AFTER)]}))
-    assert rollout.begin(workspace, "x", WANTED, Asked(SINCE)).id == "ours"
+    assert rollout.begin(workspace, "x", WANTED, DeployIntent(SINCE)).id == "ours"
     assert len(host.asked("POST", f"{APP}/deployments")) == 1
 
 
@@ -95,10 +95,10 @@ def test_deployments_that_began_in_one_second_are_told_apart(host: FakeHost, con
     listed = [kept("ours", AFTER), kept("last", AFTER), kept("before", BEFORE)]
     host.on("GET", f"{APP}/deployments", Answer(body={"app_deployments": listed}))
     path = WANTED.source_code_path
-    found = deploy_intent.begun(workspace, "x", path, Asked(SINCE, "last"))
+    found = deploy_intent.deployment(workspace, "x", path, DeployIntent(SINCE, "last"))
     assert found is not None
     assert found.id == "ours"
-    assert deploy_intent.begun(workspace, "x", path, Asked(SINCE, "ours")) is None
+    assert deploy_intent.deployment(workspace, "x", path, DeployIntent(SINCE, "ours")) is None
 
 
 @pytest.mark.parametrize("ahead", [-3600.0, 3600.0])
@@ -119,7 +119,7 @@ def test_a_deployment_that_was_not_begun_is_asked_for_again(
     host.on("POST", f"{APP}/deployments", lost, Answer(body=deployment("IN_PROGRESS")))
     host.on("GET", f"{APP}/deployments", Answer(body={"app_deployments": [kept("before", BEFORE)]}))
     host.on("GET", APP, app())
-    assert rollout.begin(workspace, "x", WANTED, Asked(SINCE)).id == "d1"
+    assert rollout.begin(workspace, "x", WANTED, DeployIntent(SINCE)).id == "d1"
 
 
 def test_a_lost_deployment_that_shows_late(host: FakeHost, connect: Connect) -> None:
@@ -130,7 +130,7 @@ def test_a_lost_deployment_that_shows_late(host: FakeHost, connect: Connect) -> 
     listed = [Answer(body={}), Answer(body={"app_deployments": [kept("ours", AFTER)]})]
     host.on("GET", f"{APP}/deployments", *listed)
     host.on("GET", APP, app(), app(pending=deployment("IN_PROGRESS")))
-    assert rollout.begin(workspace, "x", WANTED, Asked(SINCE)).id == "ours"
+    assert rollout.begin(workspace, "x", WANTED, DeployIntent(SINCE)).id == "ours"
 
 
 def test_a_deploy_call_that_fails_for_ever(host: FakeHost, connect: Connect) -> None:
@@ -139,7 +139,7 @@ def test_a_deploy_call_that_fails_for_ever(host: FakeHost, connect: Connect) -> 
     host.on("GET", f"{APP}/deployments", Answer(body={}))
     host.on("GET", APP, app())
     with pytest.raises(DeployError) as caught:
-        rollout.begin(workspace, "x", WANTED, Asked(SINCE))
+        rollout.begin(workspace, "x", WANTED, DeployIntent(SINCE))
     assert caught.value.code is Code.WORKSPACE_ANSWER
     assert len(host.asked("POST", f"{APP}/deployments")) == 3
 

@@ -56,6 +56,6 @@ def rollback(
             planning.shown(run, preparation.look(site, wishes).plan, detailed_exitcode)
             return
         done = execution.run(site, wishes, message=message, force_lock=force_lock, wait=wait)
-    target = done.way.target
+    target = done.rollback.target
     text = f"Deployment {done.deployment} runs release {target.release} again, as {target.deployment} did."
     run.console.data(done.as_dict(), f"{text} {done.report.url}")

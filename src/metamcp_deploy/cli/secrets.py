@@ -13,7 +13,7 @@ from metamcp_deploy.errors import Code, DeployError
 
 if TYPE_CHECKING:
     from metamcp_deploy.config.secret import Secret
-    from metamcp_deploy.secrets.keys import Kept, Key
+    from metamcp_deploy.secrets.keys import Contents, Key
 
 app = typer.Typer(name="secrets", help="The secrets that the app is given.", no_args_is_help=True)
 
@@ -158,7 +158,7 @@ def _approved(name: str, auto_approve: bool) -> None:
     typer.confirm(f"Replace {name}?", abort=True, err=True)
 
 
-def _document(kept: Kept) -> dict[str, object]:
+def _document(kept: Contents) -> dict[str, object]:
     keys = [
         {
             "key": key.name,
@@ -170,15 +170,15 @@ def _document(kept: Kept) -> dict[str, object]:
     ]
     return {
         "scope": kept.scope,
-        "there": kept.there,
+        "there": kept.exists,
         "managed": kept.managed,
         "vault": kept.vault,
         "secrets": keys,
     }
 
 
-def _heading(kept: Kept, host: str) -> str:
-    if not kept.there:
+def _heading(kept: Contents, host: str) -> str:
+    if not kept.exists:
         return f"Scope {kept.scope} of {host}: not there yet"
     of = f", of the Azure Key Vault {kept.vault} (read-only)" if kept.vault else ""
     return f"Scope {kept.scope} of {host}{of}" + ("" if kept.managed else ", managed elsewhere")

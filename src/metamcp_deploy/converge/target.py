@@ -47,13 +47,13 @@ def converged(
     """
     found = Target(Context(site, desired, adopt), release)
     found.context.app = site.workspace.apps.find(desired.app.name)
-    if found.context.app is not None and not found.looked(before_writing=False).differs and found.recorded:
+    if found.context.app is not None and not found.look(before_writing=False).differs and found.recorded:
         found.keep()
         return found.context
     with session.locked(site, force_lock):
         found = Target(Context(site, desired, adopt), release)
         found.context.app = site.workspace.apps.find(desired.app.name)
-        found.looked()
+        found.look()
         found.apply()
         return found.context
 
@@ -72,7 +72,7 @@ class Target:
         """All of them, in the order of making."""
         return [part for group in self.groups for part in group]
 
-    def looked(self, before_writing: bool = True) -> Plan:
+    def look(self, before_writing: bool = True) -> Plan:
         """Looks at everything at once; the app was looked at before.
 
         Args:

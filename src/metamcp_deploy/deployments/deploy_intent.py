@@ -25,36 +25,38 @@ _LATEST = 20  # deployments of an app that are looked through; nobody else deplo
 
 
 @dataclass(frozen=True)
-class Asked:
-    """When a deployment was asked for.
+class DeployIntent:
+    """The moment before a deploy call.
 
     Attributes:
-        since: the workspace's time before that, in seconds since the epoch.
-        after: id of the app's newest deployment before that; empty where there was none.
+        since: the workspace's time, in seconds since the epoch.
+        after: id of the app's newest deployment; empty where there was none.
     """
 
     since: float
     after: str = ""
 
 
-def keep(site: Site, app: App, draft: Mapping[str, Any]) -> Asked:
+def keep(site: Site, app: App, draft: Mapping[str, Any]) -> DeployIntent:
     """Writes the draft of a record; gives what tells its deployment from earlier ones."""
     known = site.workspace.apps.deployments(app.name, _LATEST) if app.deployed else []
-    since = Asked(site.workspace.files.time() or 0.0, known[0].id if known else "")
+    since = DeployIntent(site.workspace.files.time() or 0.0, known[0].id if known else "")
     content = {"format": 1, "since": since.since, "after": since.after, "record": draft}
     # The lock is in the same folder, so that it is there.
     site.workspace.files.write(f"{site.root}/state/{NAME}", json.dumps(content, indent=1).encode())
     return since
 
 
-def begun(workspace: Workspace, app: str, source_code_path: str, asked: Asked) -> Deployment | None:
+def deployment(
+    workspace: Workspace, app: str, source_code_path: str, intent: DeployIntent
+) -> Deployment | None:
     """The first deployment of a source since it was asked for; None when there is none (yet)."""
     # The workspace's clock is known to the second, and several deployments may begin in one.
-    newer = takewhile(lambda d: d.id != asked.after, workspace.apps.deployments(app, _LATEST))
+    newer = takewhile(lambda d: d.id != intent.after, workspace.apps.deployments(app, _LATEST))
     found = [
         d
         for d in newer
-        if d.source_code_path == source_code_path and (d.create_time or 0.0) >= int(asked.since)
+        if d.source_code_path == source_code_path and (d.create_time or 0.0) >= int(intent.since)
     ]
     return found[-1] if found else None
 
@@ -67,14 +69,14 @@ def unrecorded(site: Site, app: App) -> records.Record | None:
     content = site.workspace.files.read(f"{site.root}/state/{NAME}")
     try:
         kept: Any = json.loads(content or b"")
-        draft, since = dict(kept["record"]), Asked(float(kept["since"]), str(kept.get("after") or ""))
+        draft, since = dict(kept["record"]), DeployIntent(float(kept["since"]), str(kept.get("after") or ""))
         path = draft["source_code_path"]
     except (ValueError, KeyError, TypeError):
         return None
     newest = app.pending or app.active
     if newest is None or newest.source_code_path != path or records.has(site.workspace, site.root, draft):
         return None
-    found = begun(site.workspace, app.name, path, since)
+    found = deployment(site.workspace, app.name, path, since)
     if found is None or found.id != newest.id:
         return None
     raw = records.of(draft, newest.id, newest.create_time)

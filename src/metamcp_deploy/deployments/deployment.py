@@ -62,8 +62,8 @@ def deploy(
     if not redeploy and (kept := running(site, app, wanted)):
         return kept
     about = releases.about(workspace, site.root, wanted.release)
-    if kind == "deploy" and app.deployed:  # a rollback has told it
-        migrations.told(site, wanted, about)
+    if kind == "deploy" and app.deployed:  # a rollback has reported it
+        migrations.report(site, wanted, about)
     draft = records.new(
         site.project,
         workspace.me,
@@ -105,7 +105,7 @@ def running(site: Site, app: App, wanted: records.Wanted) -> Done | None:
 def _answers_for(deployment: str) -> None:
     """This run began a deployment, or goes on for the one that did: how it ends is this run's to record and to undo."""
     with session.shared() as this_run:
-        this_run.begun.append(deployment)
+        this_run.deployments.append(deployment)
 
 
 def _ours(

@@ -14,7 +14,7 @@ from metamcp_deploy.target.databases import Database
 from metamcp_deploy.target.site import Site
 
 
-def told(site: Site, wanted: Wanted, about: Mapping[str, Any]) -> None:
+def report(site: Site, wanted: Wanted, about: Mapping[str, Any]) -> None:
     """Compares the release's migrations with those of the deployment before it, on the same database.
 
     New ones: how long `rollback --to-database` reaches the moment before them. Missing ones: the database is ahead.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from metamcp_deploy import events
 from metamcp_deploy.deployments.records import Record
 from metamcp_deploy.deployments.rollback_target import SUCCEEDED
-from metamcp_deploy.deployments.schema_changes import Moved
+from metamcp_deploy.deployments.schema_changes import SchemaChanges
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import OURS, Action, Change
 from metamcp_deploy.target import databases, ledger
@@ -26,7 +26,7 @@ _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
 
 
 @dataclass(frozen=True)
-class Past:
+class RestoredBranch:
     """A branch to be made, or made by a run that was interrupted.
 
     Attributes:
@@ -53,18 +53,18 @@ class Past:
         """The app's resources, with this branch in place of its source."""
         return [databases.moved(resource, self.branch) for resource in before]
 
-    def told(self) -> dict[str, str]:
+    def as_record(self) -> dict[str, str]:
         """What the record of the deployment keeps."""
         return {"branch": self.branch, "from": self.source, "at": self.at}
 
 
-def find(site: Site, target: Record, moved: Moved, records: Sequence[Record]) -> Past:
+def find(site: Site, target: Record, changes: SchemaChanges, records: Sequence[Record]) -> RestoredBranch:
     """The branch that `--to-database` means; only reads.
 
     Args:
         site: of the target.
         target: the deployment that is gone back to.
-        moved: what happened to its database since.
+        changes: what happened to its database since.
         records: all of the target: a branch that a rollback used has moved on, and is not taken for the moment.
 
     Raises:
@@ -78,7 +78,7 @@ def find(site: Site, target: Record, moved: Moved, records: Sequence[Record]) ->
             "can be made.",
             "Restore it by its own means where that is needed, and go back with --keep-database.",
         )
-    at = moved.first.raw.get("migrations_at") if moved.first else None
+    at = changes.first.raw.get("migrations_at") if changes.first else None
     if not at:
         raise _impossible(
             f"No deployment after {target.deployment} tells the moment before its migrations ran.",
@@ -87,7 +87,7 @@ def find(site: Site, target: Record, moved: Moved, records: Sequence[Record]) ->
     _reaches(workspace, database, at)
     branch = _name(database.holder, at, records)
     there = workspace.lakebase.find(branch) is not None
-    return Past(source, branch, at, database.on_branch(branch).identity, there)
+    return RestoredBranch(source, branch, at, database.on_branch(branch).identity, there)
 
 
 def _name(project: str, at: str, records: Sequence[Record]) -> str:
@@ -120,22 +120,23 @@ def kept_seconds(project: dict[str, Any] | None) -> float | None:
     return float(match[1]) if match else None
 
 
-def make(site: Site, past: Past) -> None:
+def make(site: Site, restored: RestoredBranch) -> None:
     """Makes the branch with an endpoint, which the ledger claims; what is there is kept."""
     workspace, within = site.workspace, site.project.settings.waits.database
-    ours = not past.there or ledger.read(workspace.files, site.root).intends("branches", past.branch)
-    with ledger.claiming(site, {"branches": [past.branch] if ours else []}):
-        events.emit(events.Progress(f"makes a branch of {past.source} as of {past.at}"))
-        made = workspace.lakebase.branch_at(past.branch, past.source, past.at, within)
-    events.emit(events.Changed("created" if made else "kept", "Lakebase branch", past.branch))
-    endpoint = f"{past.branch}/endpoints/{databases.of(site.project.settings).endpoint_name}"
-    if not workspace.lakebase.children(past.branch, "endpoints"):
+    ours = not restored.there or ledger.read(workspace.files, site.root).intends("branches", restored.branch)
+    with ledger.claiming(site, {"branches": [restored.branch] if ours else []}):
+        events.emit(events.Progress(f"makes a branch of {restored.source} as of {restored.at}"))
+        made = workspace.lakebase.branch_at(restored.branch, restored.source, restored.at, within)
+    events.emit(events.Changed("created" if made else "kept", "Lakebase branch", restored.branch))
+    endpoint = f"{restored.branch}/endpoints/{databases.of(site.project.settings).endpoint_name}"
+    if not workspace.lakebase.children(restored.branch, "endpoints"):
         workspace.lakebase.ensure_endpoint(endpoint, within)
-    names = [str(one["name"]) for one in workspace.lakebase.children(past.branch, "databases")]
-    if past.database not in names:
+    names = [str(one["name"]) for one in workspace.lakebase.children(restored.branch, "databases")]
+    if restored.database not in names:
         raise DeployError(
             Code.WORKSPACE_ANSWER,
-            f"The branch {past.branch} holds no {past.database}, as its source does: {', '.join(names) or 'nothing'}.",
+            f"The branch {restored.branch} holds no {restored.database}, as its source does: "
+            f"{', '.join(names) or 'nothing'}.",
             hint="Was the database made after that moment? Look at the branch in the workspace, and name one that fits "
             "as database.branch.",
         )

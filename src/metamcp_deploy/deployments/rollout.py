@@ -92,7 +92,7 @@ def _busy(app: App) -> bool:
     return starting or (app.pending is not None and app.pending.state not in DEPLOYMENT_ENDED)
 
 
-def begin(workspace: Workspace, name: str, wanted: Wanted, since: deploy_intent.Asked) -> Deployment:
+def begin(workspace: Workspace, name: str, wanted: Wanted, since: deploy_intent.DeployIntent) -> Deployment:
     """Sends the deploy call. Refused because somebody else's deployment is under way, it waits and sends it again.
 
     Where the answer is lost, the deployment is looked for, and asked for again only when there is none.
@@ -118,7 +118,7 @@ def begin(workspace: Workspace, name: str, wanted: Wanted, since: deploy_intent.
             busy = e.code in (Code.REQUEST_REFUSED, Code.ALREADY_EXISTS) and _busy(workspace.apps.get(name))
             if e.code not in UNSURE and not busy:
                 raise
-        if lost and (found := deploy_intent.begun(workspace, name, wanted.source_code_path, since)):
+        if lost and (found := deploy_intent.deployment(workspace, name, wanted.source_code_path, since)):
             return found
         idle(workspace, name)
     assert last  # noqa: S101 - no call succeeded

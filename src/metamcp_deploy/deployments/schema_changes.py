@@ -14,24 +14,24 @@ from metamcp_deploy.target.databases import attached
 
 
 @dataclass(frozen=True)
-class Moved:
+class SchemaChanges:
     """What happened to the database since a deployment.
 
     Attributes:
         names: migrations that its release does not know, in their order.
-        untold: deployments whose migrations were not recorded, so that nobody can say.
+        unrecorded: deployments whose migrations were not recorded, so that nobody can say.
         first: the earliest deployment that brought one of these (or, where there is none, the earliest one since).
     """
 
     names: tuple[str, ...] = ()
-    untold: tuple[str, ...] = ()
+    unrecorded: tuple[str, ...] = ()
     first: Record | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.names or self.untold)
+        return bool(self.names or self.unrecorded)
 
 
-def since(target: Record, records: Sequence[Record]) -> Moved:
+def since(target: Record, records: Sequence[Record]) -> SchemaChanges:
     """What the deployments after `target`, on the same database, brought that its release does not know.
 
     Args:
@@ -45,11 +45,11 @@ def since(target: Record, records: Sequence[Record]) -> Moved:
     ]
     moving = [r for r in later if r.release != target.release]
     if not moving:
-        return Moved(first=next(iter(later), None))
+        return SchemaChanges(first=next(iter(later), None))
     if target.migrations is None:
-        return Moved(untold=(target.deployment,), first=moving[0])
+        return SchemaChanges(unrecorded=(target.deployment,), first=moving[0])
     known = set(target.migrations)
-    untold = tuple(r.deployment for r in moving if r.migrations is None)
+    unrecorded = tuple(r.deployment for r in moving if r.migrations is None)
     names = dict.fromkeys(n for r in moving for n in r.migrations or () if n not in known)
     bringing = (r for r in moving if r.migrations is None or not known.issuperset(r.migrations))
-    return Moved(tuple(names), untold, next(bringing, later[0]))
+    return SchemaChanges(tuple(names), unrecorded, next(bringing, later[0]))

@@ -14,7 +14,7 @@ from metamcp_deploy.converge.parts.app import waits as app_waits
 from metamcp_deploy.deployments import access, deployment, point_in_time, records
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.rollback import preparation
-from metamcp_deploy.rollback.preparation import Way, Wishes
+from metamcp_deploy.rollback.preparation import Rollback, Wishes
 from metamcp_deploy.target import locate, session
 from metamcp_deploy.target.site import Site
 
@@ -28,7 +28,7 @@ HEALTHY_SECONDS = 120.0
 class Done:
     """A rollback that serves: the way it went, the deployment's id, whether that is new, and the app's health."""
 
-    way: Way
+    rollback: Rollback
     deployment: str
     new: bool
     report: health.Report
@@ -38,10 +38,12 @@ class Done:
         return {
             "deployment": self.deployment,
             "new": self.new,
-            "of": self.way.target.deployment,
-            "release": self.way.target.release,
-            "migrations_kept": list(self.way.moved.names) if self.way.past is None else [],
-            "restored": self.way.past.told() if self.way.past else None,
+            "of": self.rollback.target.deployment,
+            "release": self.rollback.target.release,
+            "migrations_kept": list(self.rollback.schema_changes.names)
+            if self.rollback.restored is None
+            else [],
+            "restored": self.rollback.restored.as_record() if self.rollback.restored else None,
             "health": self.report.as_dict(),
         }
 
@@ -70,32 +72,32 @@ def run(
     preparation.look(site, wishes)
     with session.locked(site, force_lock):
         found = preparation.look(site, wishes)  # again: somebody may have held the lock until now
-        _told(found)
-        if found.past:
-            point_in_time.make(site, found.past)
+        _announce(found)
+        if found.restored:
+            point_in_time.make(site, found.restored)
         app = _changed(site, found)
         more = _repeats(found)
-        more |= {"restored": found.past.told()} if found.past else {}
+        more |= {"restored": found.restored.as_record()} if found.restored else {}
         done = deployment.deploy(site, app, found.wanted, message=message, kind="rollback", more=more)
         report = access.check(workspace, workspace.apps.get(app.name), wait)
         if failure := report.failure():
             records.amend(workspace, site.root, done.id, outcome="UNHEALTHY", error=failure.message)
             raise failure
-    if found.past:
-        events.emit(events.Note(_stays(site, found, found.past)))
+    if found.restored:
+        events.emit(events.Note(_stays(site, found, found.restored)))
     return Done(found, done.id, done.new, report)
 
 
-def _repeats(found: Way) -> dict[str, Any]:
+def _repeats(found: Rollback) -> dict[str, Any]:
     """What the record says beyond a deployment's: which one it repeats, whose target and configuration are its own."""
     repeated = {name: found.target.raw.get(name) for name in ("target", "configuration")}
     # What the settings stated of the database goes on: a rollback does not change its sizes.
-    told = (found.running.raw.get("desired") or {} if found.running else {}).get("database") or {}
-    stated = app_fields.fields(found.desired) | {"database": told}
-    return {"of": found.target.deployment, "desired": stated, **repeated}
+    stated = (found.running.raw.get("desired") or {} if found.running else {}).get("database") or {}
+    kept = app_fields.fields(found.desired) | {"database": stated}
+    return {"of": found.target.deployment, "desired": kept, **repeated}
 
 
-def _told(found: Way) -> None:
+def _announce(found: Rollback) -> None:
     target = found.target
     pin = f", MetaMCP {target.pin}" if target.pin else ""
     events.emit(
@@ -103,13 +105,13 @@ def _told(found: Way) -> None:
             f"Goes back to deployment {target.deployment} of {target.at}: release {target.release}{pin}."
         )
     )
-    if found.moved and not found.past:
-        names = ", ".join(found.moved.names) or "migrations that were not recorded"
+    if found.schema_changes and not found.restored:
+        names = ", ".join(found.schema_changes.names) or "migrations that were not recorded"
         text = f"The database keeps {names}, which this release does not know: it runs on the newer schema."
         events.emit(events.Warned(text, "If something is missing, deploy the newer release again."))
 
 
-def _changed(site: Site, found: Way) -> App:
+def _changed(site: Site, found: Rollback) -> App:
     """The app as it was then."""
     workspace, name = site.workspace, found.app.name
     if not found.changes:
@@ -121,7 +123,7 @@ def _changed(site: Site, found: Way) -> App:
     return workspace.apps.get(name)
 
 
-def _stays(site: Site, found: Way, branch: point_in_time.Past) -> str:
+def _stays(site: Site, found: Rollback, branch: point_in_time.RestoredBranch) -> str:
     """What to know after the data went back."""
     options, short = locate.called(site.project), branch.branch.rsplit("/", 1)[1]
     back = (
@@ -148,9 +150,9 @@ def on_failure(project: Project, wanted: bool = True) -> Iterator[None]:
             yield
         except DeployError as e:
             # Whoever took the lock works there now.
-            if not wanted or not this_run.begun or e.code is Code.LOCK_LOST:
+            if not wanted or not this_run.deployments or e.code is Code.LOCK_LOST:
                 raise
-            raise _after(project, this_run.begun[-1], e) from e
+            raise _after(project, this_run.deployments[-1], e) from e
 
 
 def _after(project: Project, begun: str, failure: DeployError) -> DeployError:
@@ -167,7 +169,7 @@ def _after(project: Project, begun: str, failure: DeployError) -> DeployError:
             hint=f"{failure.hint} For the rollback: {e.hint}",
             detail="\n".join(d for d in (failure.detail, e.detail) if d) or None,
         )
-    serving = done.way.target
+    serving = done.rollback.target
     return DeployError(
         failure.code,
         f"{failure.message} Release {serving.release} of {serving.at} was deployed again (deployment "

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from metamcp_deploy.converge.parts.app import fields as app_fields
 from metamcp_deploy.converge.parts.deployment import differences
 from metamcp_deploy.deployments import deploy_intent, point_in_time, records, rollback_target, schema_changes
-from metamcp_deploy.deployments.point_in_time import Past
+from metamcp_deploy.deployments.point_in_time import RestoredBranch
 from metamcp_deploy.deployments.records import Record, Wanted
-from metamcp_deploy.deployments.schema_changes import Moved
+from metamcp_deploy.deployments.schema_changes import SchemaChanges
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import OURS, Action, Change, Difference, Plan
 from metamcp_deploy.release import releases
@@ -40,7 +40,7 @@ class Wishes:
 
 
 @dataclass(frozen=True)
-class Way:
+class Rollback:
     """What a rollback does.
 
     Attributes:
@@ -49,8 +49,8 @@ class Way:
         wanted: what runs in the end.
         desired: the app as it was then.
         changes: its fields that differ now.
-        moved: what happened to the target's database since.
-        past: the branch to be made, with `to_database`.
+        schema_changes: what happened to the target's database since.
+        restored: the branch to be made, with `to_database`.
         running: the record of what runs now; None where it was not deployed by this tool.
     """
 
@@ -59,8 +59,8 @@ class Way:
     wanted: Wanted
     desired: desired.App
     changes: tuple[Difference, ...]
-    moved: Moved
-    past: Past | None
+    schema_changes: SchemaChanges
+    restored: RestoredBranch | None
     running: Record | None
 
     @property
@@ -68,7 +68,7 @@ class Way:
         """All of it, in the order of acting."""
         action = Action.CHANGE if self.changes else Action.KEEP
         made = [
-            *(self.past.changes() if self.past else self._database()),
+            *(self.restored.changes() if self.restored else self._database()),
             Change(action, "app", self.app.name, OURS, differences=self.changes),
         ]
         if self.app.compute != "ACTIVE":
@@ -83,14 +83,14 @@ class Way:
     def _database(self) -> tuple[Change, ...]:
         name = databases.attached(self.wanted.resources).identity or "external"
         why = (
-            f"keeps {', '.join(self.moved.names)}, which the older release does not know"
-            if self.moved.names
+            f"keeps {', '.join(self.schema_changes.names)}, which the older release does not know"
+            if self.schema_changes.names
             else ""
         )
         return (Change(Action.KEEP, "database", name, reason=why),)
 
 
-def look(site: Site, wishes: Wishes) -> Way:
+def look(site: Site, wishes: Wishes) -> Rollback:
     """The way back; only reads.
 
     Raises:
@@ -124,7 +124,7 @@ def look(site: Site, wishes: Wishes) -> Way:
     then = _then(app, target, resources)
     changes = app_fields.differences(app, then, before.raw if before else {})
     _may_be_changed(site, found, changes)
-    return Way(target, app, wanted, then, changes, moved, found, before)
+    return Rollback(target, app, wanted, then, changes, moved, found, before)
 
 
 def _written(site: Site, app: App, count: int | None) -> list[Record]:
@@ -139,19 +139,19 @@ def _written(site: Site, app: App, count: int | None) -> list[Record]:
 
 def _then(app: App, target: Record, resources: Sequence[dict[str, Any]]) -> desired.App:
     """The app as it was; what the record does not tell, as it is."""
-    told = target.raw.get("desired") or {}
+    recorded = target.raw.get("desired") or {}
     return desired.App(
         name=app.name,
         managed=True,
-        description=str(told.get("description") or app.raw.get("description") or ""),
-        compute_size=str(told.get("compute_size") or app.raw.get("compute_size") or ""),
+        description=str(recorded.get("description") or app.raw.get("description") or ""),
+        compute_size=str(recorded.get("compute_size") or app.raw.get("compute_size") or ""),
         resources=tuple(resources),
         env=(),
-        user_api_scopes=tuple(told.get("user_api_scopes") or app.raw.get("user_api_scopes") or ()),
+        user_api_scopes=tuple(recorded.get("user_api_scopes") or app.raw.get("user_api_scopes") or ()),
     )
 
 
-def _may_be_changed(site: Site, found: Past | None, changes: Sequence[Difference]) -> None:
+def _may_be_changed(site: Site, found: RestoredBranch | None, changes: Sequence[Difference]) -> None:
     """What is managed elsewhere is not changed by a rollback either."""
     settings = site.project.settings
     theirs = {
@@ -190,14 +190,12 @@ def _understood(target: Record) -> None:
         )
 
 
-def _moved(target: Record, moved: Moved, options: str) -> DeployError:
+def _moved(target: Record, moved: SchemaChanges, options: str) -> DeployError:
     again = f"metamcp-deploy rollback {target.deployment[:12]} {options}"
     if moved.names:
         what = f"migrations that its release does not know have run since: {', '.join(moved.names)}"
     else:
-        what = (
-            f"which migrations have run since cannot be told: {', '.join(moved.untold)} did not record theirs"
-        )
+        what = f"nobody knows which migrations have run since: {', '.join(moved.unrecorded)} did not record theirs"
     return DeployError(
         Code.SCHEMA_MOVED,
         f"The database moved on after deployment {target.deployment}: {what}.",

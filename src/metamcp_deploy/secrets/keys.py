@@ -35,12 +35,12 @@ class Key:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """The scope of a target.
+class Contents:
+    """The contents of a target's scope.
 
     Attributes:
         scope: its name.
-        there: whether it exists.
+        exists: whether it does.
         vault: the address of the Azure Key Vault behind it, which makes it read-only; None without.
         managed: False when the settings say that it is somebody else's.
         auth: the key of the secret that signs sign-ins.
@@ -48,7 +48,7 @@ class Kept:
     """
 
     scope: str
-    there: bool
+    exists: bool
     vault: str | None
     managed: bool
     auth: str
@@ -59,7 +59,7 @@ class Kept:
         return next((key for key in self.keys if key.name == name), Key(name, (), None))
 
 
-def look(site: Site) -> Kept:
+def look(site: Site) -> Contents:
     """What there is; only reads.
 
     Raises:
@@ -69,7 +69,7 @@ def look(site: Site) -> Kept:
     found: Scope | None = site.workspace.secrets.scope(scope)
     written = site.workspace.secrets.written(scope) or {} if found else {}
     names = [*sorted(used), *sorted(set(written) - set(used))]
-    return Kept(
+    return Contents(
         scope,
         found is not None,
         found.vault if found else None,
@@ -101,7 +101,7 @@ def _place(site: Site) -> tuple[str, str, Mapping[str, list[str]]]:
     return str(auth["scope"]), str(auth["key"]), used
 
 
-def writable(site: Site, kept: Kept, name: str) -> None:
+def writable(site: Site, kept: Contents, name: str) -> None:
     """Refuses to write into a scope that is read-only or somebody else's.
 
     Raises:
@@ -121,7 +121,7 @@ def writable(site: Site, kept: Kept, name: str) -> None:
     )
 
 
-def settable(site: Site, name: str) -> Kept:
+def settable(site: Site, name: str) -> Contents:
     """What there is, where `store` may write the key; only reads.
 
     Raises:
@@ -139,12 +139,12 @@ def settable(site: Site, name: str) -> Kept:
     return kept
 
 
-def plan(site: Site, kept: Kept, name: str) -> Plan:
+def plan(site: Site, kept: Contents, name: str) -> Plan:
     """What writing a key would do."""
     made = ledger.read(site.workspace.files, site.root)
     there = kept.key(name).written is not None
     scope = Change(
-        Action.KEEP if kept.there else Action.CREATE,
+        Action.KEEP if kept.exists else Action.CREATE,
         "secret scope",
         kept.scope,
         made.owner("scope", kept.scope),
@@ -172,15 +172,15 @@ def store(site: Site, name: str, value: Secret, *, force_lock: bool = False) -> 
         write(site, settable(site, name), name, value)
 
 
-def write(site: Site, kept: Kept, name: str, value: Secret) -> None:
+def write(site: Site, kept: Contents, name: str, value: Secret) -> None:
     """Writes a key; the lock is held. The ledger claims what is new."""
     store, there = site.workspace.secrets, kept.key(name).written is not None
     new = {
-        "scope": [] if kept.there else [kept.scope],
+        "scope": [] if kept.exists else [kept.scope],
         "secrets": [] if there else [f"{kept.scope}/{name}"],
     }
     with ledger.claiming(site, new):
-        if not kept.there:
+        if not kept.exists:
             store.create_scope(kept.scope)
             events.emit(events.Changed("created", "secret scope", kept.scope))
         store.put(kept.scope, name, value)

@@ -42,7 +42,7 @@ class Rotation:
         running: the record of what runs; None where nothing does, or nothing that this tool deployed.
     """
 
-    kept: keys.Kept
+    kept: keys.Contents
     name: str
     app: App | None
     running: Record | None
@@ -113,7 +113,7 @@ def rotate(
         keys.fitting(found.name, value, SHORTEST if found.of_auth else 1)
         keys.write(site, found.kept, found.name, value)
         if found.running is None or found.app is None:
-            _told(site, found)
+            _explain(site, found)
             return None
         written = site.workspace.secrets.written(found.kept.scope) or {}
         wanted = found.running.wanted
@@ -126,7 +126,7 @@ def rotate(
         return done.id
 
 
-def _told(site: Site, found: Rotation) -> None:
+def _explain(site: Site, found: Rotation) -> None:
     """Why nothing was deployed."""
     called = locate.called(site.project)
     app = found.app

@@ -55,7 +55,7 @@ def _run(
     with session.shared() as this_run:
         site = session.site(project)
         wanted = _named(site, release) if release else _sent(site, sent or {})
-        known = this_run.looked.pop(site.root, None) if sent else None
+        known = this_run.converged.pop(site.root, None) if sent else None
         desired = known.desired if known else _desired(site, sent)
 
         def look(context: Context) -> DeploymentPart:

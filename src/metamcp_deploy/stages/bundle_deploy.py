@@ -38,7 +38,7 @@ def _run(project: Project, force_lock: bool, adopt: bool, verify_upload: bool) -
         site = session.site(project)
         desired = databricks_yml.read(project, site.workspace.me)
         found = target.converged(site, desired, release, adopt=adopt, force_lock=force_lock)
-        this_run.looked[site.root] = found
+        this_run.converged[site.root] = found
         if verify_upload and sending.altered(site.workspace, site.root, release):
             with session.locked(site, force_lock):
                 sending.discard(site.workspace, site.root, release)

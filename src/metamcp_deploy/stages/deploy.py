@@ -166,10 +166,10 @@ def _unhealthy(project: Project, failure: DeployError) -> None:
     from metamcp_deploy.deployments import records
 
     with session.shared() as this_run:
-        if this_run.begun:
+        if this_run.deployments:
             site = session.site(project)
             kept = {"outcome": "UNHEALTHY", "error": failure.message}
-            records.amend(site.workspace, site.root, this_run.begun[-1], **kept)
+            records.amend(site.workspace, site.root, this_run.deployments[-1], **kept)
 
 
 def summary(project: Project, outcomes: Sequence[pipeline.Outcome], report: Report) -> dict[str, str]:

@@ -104,7 +104,7 @@ def _remote(
         events.emit(events.Progress(f"looks at the target {desired.target}"))
         context.app = site.workspace.apps.find(desired.app.name)
         target = Target(context, release)
-        target.looked()
+        target.look()
         chosen = releases.named(site.workspace, site.root, wishes.release) if wishes.release else None
         deployment = DeploymentPart(context, chosen or (release.id if release else None), wishes.redeploy)
         deployment.look()

@@ -24,15 +24,15 @@ class Session:
     Attributes:
         workspaces: logins, by what they were made from.
         roots: roots whose lock is held.
-        looked: by root, what `bundle-deploy` knew at its end, for `app-deploy` right after it.
-        begun: ids of the deployments that this run began.
+        converged: by root, what `bundle-deploy` knew at its end, for `app-deploy` right after it.
+        deployments: ids of the deployments that this run began.
         ending: what happens when the run ends, last first.
     """
 
     workspaces: dict[Any, Workspace] = field(default_factory=dict)
     roots: set[str] = field(default_factory=set)
-    looked: dict[str, Any] = field(default_factory=dict)
-    begun: list[str] = field(default_factory=list)
+    converged: dict[str, Any] = field(default_factory=dict)
+    deployments: list[str] = field(default_factory=list)
     ending: ExitStack = field(default_factory=ExitStack)
 
     def lock(self, site: Site, force: bool) -> None:

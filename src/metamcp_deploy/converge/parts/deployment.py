@@ -127,8 +127,8 @@ def differences(before: Mapping[str, Any], wanted: records.Wanted) -> list[Diffe
     old = {e["name"]: _valued(e) for e in before.get("env") or []}
     new = {e["name"]: _valued(e) for e in wanted.env}
     found += [Difference(f"env.{n}", old.get(n), new.get(n)) for n in _differing(old, new)]
-    old = {r["name"]: fields.worded(r) for r in before.get("resources") or []}
-    new = {r["name"]: fields.worded(r) for r in wanted.resources}
+    old = {r["name"]: fields.described(r) for r in before.get("resources") or []}
+    new = {r["name"]: fields.described(r) for r in wanted.resources}
     found += [Difference(f"resources.{n}", old.get(n), new.get(n)) for n in _differing(old, new)]
     written = before.get("secrets") or {}
     for key in _differing(written, wanted.secrets):

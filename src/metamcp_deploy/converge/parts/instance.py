@@ -79,8 +79,8 @@ class InstancePart(Part):
         before = (self.found or {}).get("capacity")
         if not self.wanted.held or before in (None, self.wanted.capacity):
             return ()
-        told = self.context.stated("instance", self.wanted.name).get("capacity")
-        by: Literal["hand", "settings"] = "hand" if told == self.wanted.capacity else "settings"
+        stated = self.context.stated("instance", self.wanted.name).get("capacity")
+        by: Literal["hand", "settings"] = "hand" if stated == self.wanted.capacity else "settings"
         return (Difference("capacity", before, self.wanted.capacity, by),)
 
     def changes(self) -> tuple[Change, ...]:

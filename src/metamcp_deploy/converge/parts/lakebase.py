@@ -110,10 +110,10 @@ class LakebasePart(Part):
             wanted = {k: v for k, v in self.wanted.project_spec.items() if k in self.wanted.held}
         status = (self.there.get(what) or {}).get("status") or {}
         found = [(field, status.get(field), value) for field, value in wanted.items()]
-        told = self.context.stated(what, self.names[what])
+        stated = self.context.stated(what, self.names[what])
         # `no_suspension` is left out where it is false.
         return tuple(
-            Difference(f, b, a, "hand" if f in told and _same(told[f], a) else "settings")
+            Difference(f, b, a, "hand" if f in stated and _same(stated[f], a) else "settings")
             for f, b, a in found
             if not _same(b, a) and (b or a)
         )

@@ -25,11 +25,11 @@ def differences(found: App, wanted: Wanted, deployed: Mapping[str, Any]) -> tupl
         deployed: content of the newest deployment record: where it says what the settings say, somebody else changed
             the workspace since.
     """
-    told = deployed.get("desired") or {}
+    recorded = deployed.get("desired") or {}
     made = [
-        _difference("description", found.raw.get("description") or "", wanted.description, told),
-        _difference("compute_size", found.raw.get("compute_size"), wanted.compute_size, told),
-        *_scopes(found, wanted, told),
+        _difference("description", found.raw.get("description") or "", wanted.description, recorded),
+        _difference("compute_size", found.raw.get("compute_size"), wanted.compute_size, recorded),
+        *_scopes(found, wanted, recorded),
         *_resources(found, wanted, deployed.get("resources")),
     ]
     return tuple(d for d in made if d is not None)
@@ -44,19 +44,24 @@ def fields(wanted: Wanted) -> dict[str, Any]:
     }
 
 
-def _difference(field: str, before: Any, after: Any, told: Mapping[str, Any]) -> Difference | None:
+def _difference(field: str, before: Any, after: Any, recorded: Mapping[str, Any]) -> Difference | None:
     if before is None or before == after:  # what the platform does not tell cannot be compared
         return None
-    return Difference(field, before, after, "hand" if told.get(field) == after else "settings")
+    return Difference(field, before, after, "hand" if recorded.get(field) == after else "settings")
 
 
-def _scopes(found: App, wanted: Wanted, told: Mapping[str, Any]) -> Iterable[Difference | None]:
+def _scopes(found: App, wanted: Wanted, recorded: Mapping[str, Any]) -> Iterable[Difference | None]:
     """Scopes that nobody stated stay: they may be somebody's choice, or the platform's."""
     before = found.raw.get("user_api_scopes") or []
-    if (wanted.user_api_scopes or told.get("user_api_scopes")) and set(before) != set(wanted.user_api_scopes):
+    if (wanted.user_api_scopes or recorded.get("user_api_scopes")) and set(before) != set(
+        wanted.user_api_scopes
+    ):
         after = list(wanted.user_api_scopes)
         yield Difference(
-            "user_api_scopes", before, after, "hand" if told.get("user_api_scopes") == after else "settings"
+            "user_api_scopes",
+            before,
+            after,
+            "hand" if recorded.get("user_api_scopes") == after else "settings",
         )
 
 
@@ -68,10 +73,10 @@ def _resources(found: App, wanted: Wanted, deployed: Any) -> Iterable[Difference
         if holds(present.get(name, {}), resource):
             continue
         by: Literal["hand", "settings"] = "hand" if before.get(name) == resource else "settings"
-        there = worded(present[name]) if name in present else None
-        yield Difference(f"resources.{name}", there, worded(resource), by)
+        there = described(present[name]) if name in present else None
+        yield Difference(f"resources.{name}", there, described(resource), by)
     for name in sorted(gone(found, wanted, before)):
-        yield Difference(f"resources.{name}", worded(present[name]), None)
+        yield Difference(f"resources.{name}", described(present[name]), None)
 
 
 def gone(found: App, wanted: Wanted, deployed: Iterable[str]) -> set[str]:
@@ -117,7 +122,7 @@ def holds(present: Any, wanted: Any) -> bool:
     return bool(present == wanted)
 
 
-def worded(resource: Mapping[str, Any]) -> str:
+def described(resource: Mapping[str, Any]) -> str:
     """A resource in words."""
     if database := databases.of_resource(resource):
         return database.shown
