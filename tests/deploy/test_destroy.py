@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.converge.parts.app import waits
 from metamcp_deploy.deployments import history
 from metamcp_deploy.destroy import deletion, selection
 from metamcp_deploy.destroy.selection import Wishes
@@ -145,20 +147,20 @@ def test_what_was_handed_over_stays(project: Project, deployed: Deploy, part: st
         assert left(site) == set()
 
 
-@pytest.mark.parametrize("step", ["_app", "_files", "_delete"])
+@pytest.mark.parametrize(("module", "step"), [(waits, "gone"), (ledger, "write"), (deletion, "_files")])
 def test_half_way_and_again(
-    project: Project, deployed: Deploy, monkeypatch: pytest.MonkeyPatch, step: str
+    project: Project, deployed: Deploy, monkeypatch: pytest.MonkeyPatch, module: ModuleType, step: str
 ) -> None:
     deployed(project)
     site = session.site(project)
-    real = getattr(deletion, step)
+    real = getattr(module, step)
 
     def interrupted(*arguments: Any) -> None:
         real(*arguments)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(deletion, step, interrupted)
+        patch.setattr(module, step, interrupted)
         with pytest.raises(KeyboardInterrupt):
             deletion.run(site, Wishes())
     deletion.run(site, Wishes())
