@@ -17,7 +17,7 @@ LEVELS = [
     {"events", "atomic", "disk"},
     {"config"},
     {"process", "resources", "fingerprint", "network"},
-    {"plan", "knowledge", "pipeline", "postgres", "container"},
+    {"plan", "knowledge", "pipeline", "postgres", "container", "git"},
     {"workspace", "patches"},
     {"health", "verify", "local"},
     {"target", "upstream"},
@@ -37,6 +37,8 @@ OWNERS = {
     "rich": "console",
     "subprocess": "process",
     "databricks": "workspace",
+    "git": "git",
+    "gitdb": "git",
 }
 MODULES = sorted(p for p in SOURCE.rglob("*.py") if "sample" not in p.relative_to(SOURCE).parts)
 

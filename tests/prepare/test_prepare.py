@@ -107,7 +107,7 @@ def test_a_server_that_gives_out_named_commits_only(
 ) -> None:
     """Before protocol version 2, `want` was limited to what a ref names."""
     commit = upstream.git("rev-parse", "v2.4.21")
-    monkeypatch.setattr("metamcp_deploy.upstream.git._SAFE", ("-c", "protocol.version=0"))
+    monkeypatch.setattr("metamcp_deploy.git.environments._SAFE", ("-c", "protocol.version=0"))
 
     assert prepared.pinned(commit).run().facts["commit"] == commit
 

@@ -28,14 +28,19 @@ print(pipeline.execute(prepare.step(project), project.state).facts["commit"])
 """
 
 
+PATIENCE = 120.0
+
+
 def started(folder: Path, url: str, ref: str) -> subprocess.Popen[str]:
     argv = [sys.executable, "-c", RUN, str(folder), url, ref]
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
+def until(condition: Callable[[], object], child: subprocess.Popen[str] | None = None) -> None:
+    """Waits for a condition, while `child` runs; the limit is for a machine that is busy with other things."""
+    deadline = time.monotonic() + PATIENCE
     while not condition():
+        assert child is None or child.poll() is None, child.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -54,7 +59,7 @@ def test_ended_in_the_middle_of_a_fetch(
     marker = tmp_path / "fetching"
     # The first connection looks the ref up, the second fetches: that one tells and hangs.
     stuck = (
-        f"if [ -e {marker}.1 ]; then echo $$ > {marker}.new; mv {marker}.new {marker}; exec sleep 60; fi; "
+        f"if [ -e {marker}.1 ]; then echo $$ > {marker}.new; mv {marker}.new {marker}; exec sleep 600; fi; "
         f"touch {marker}.1; exec $serve"
     )
     if there_before:
@@ -62,9 +67,9 @@ def test_ended_in_the_middle_of_a_fetch(
     url = over_ssh(stuck)
 
     child = started(prepared.project.folder, url, "v2.4.22")
-    until(marker.exists)
+    until(marker.exists, child)
     child.send_signal(signum)
-    child.wait(20)
+    child.communicate(timeout=PATIENCE)
     if signum is signal.SIGKILL:
         os.kill(int(marker.read_text()), signal.SIGKILL)
 
@@ -95,7 +100,7 @@ def test_several_at_once(prepared: Prepared, upstream: Repository, tmp_path: Pat
     children = [started(f, str(upstream.path), ref) for f, ref in zip(folders, pins, strict=True)]
 
     for child, ref in zip(children, pins, strict=True):
-        out, err = child.communicate(timeout=60)
+        out, err = child.communicate(timeout=PATIENCE)
         assert child.returncode == 0, err
         assert out.strip() == upstream.git("rev-parse", f"{ref}^{{commit}}")
 

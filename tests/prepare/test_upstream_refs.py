@@ -3,7 +3,7 @@ import pytest
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.upstream import refs
-from metamcp_deploy.upstream.refs import Pin, Remote
+from metamcp_deploy.upstream.refs import Listing, Pin
 
 A, B, C, D = ("a" * 40, "b" * 40, "c" * 40, "d" * 40)
 LISTING = f"""{A}\trefs/heads/main
@@ -16,8 +16,8 @@ LISTING = f"""{A}\trefs/heads/main
 
 
 @pytest.fixture
-def remote() -> Remote:
-    return Remote.parse(LISTING)
+def listing() -> Listing:
+    return Listing.parse(LISTING)
 
 
 @pytest.mark.parametrize(
@@ -31,14 +31,14 @@ def remote() -> Remote:
         ("refs/heads/both", "branch", B),
     ],
 )
-def test_resolves(remote: Remote, ref: str, kind: str, commit: str) -> None:
-    pin = remote.resolve(ref, "url")
+def test_resolves(listing: Listing, ref: str, kind: str, commit: str) -> None:
+    pin = listing.resolve(ref, "url")
 
     assert (pin.ref, pin.kind, pin.commit) == (ref, kind, commit)
 
 
-def test_a_name_that_is_both_is_mentioned(remote: Remote, said: list[events.Event]) -> None:
-    remote.resolve("both", "url")
+def test_a_name_that_is_both_is_mentioned(listing: Listing, said: list[events.Event]) -> None:
+    listing.resolve("both", "url")
 
     assert "the tag is taken" in str(said)
 
@@ -53,9 +53,9 @@ def test_a_name_that_is_both_is_mentioned(remote: Remote, said: list[events.Even
         ("refs/heads/v2.4.22", "`v2.4.22`"),
     ],
 )
-def test_an_unknown_name_gets_a_suggestion(remote: Remote, ref: str, suggestion: str) -> None:
+def test_an_unknown_name_gets_a_suggestion(listing: Listing, ref: str, suggestion: str) -> None:
     with pytest.raises(DeployError) as error:
-        remote.resolve(ref, "url")
+        listing.resolve(ref, "url")
 
     assert error.value.code is Code.REF_UNKNOWN
     assert suggestion in error.value.hint

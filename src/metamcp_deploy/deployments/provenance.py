@@ -5,20 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from metamcp_deploy import process
 from metamcp_deploy.config.project import Project
+from metamcp_deploy.errors import Code, DeployError
 
 
 def configuration(project: Project) -> dict[str, Any] | None:
     """The commit that the user's configuration is from, and whether it was changed since; None outside of git."""
-    if process.find("git") is None:
+    from metamcp_deploy.git import environments
+    from metamcp_deploy.git.repository import UNREADABLE, Repository
+
+    try:
+        folder = project.folder.resolve()
+        with Repository(folder, search_parent_directories=True) as repository:
+            repository.git.env = environments.users()
+            commit = repository.head.commit.hexsha
+            return {"commit": commit, "dirty": repository.is_dirty(path=folder)}
+    except UNREADABLE:
         return None
-    git = ["git", "-C", str(project.folder)]
-    head = process.run([*git, "rev-parse", "HEAD"], check=False)
-    if head.returncode != 0:
+    except DeployError as e:
+        if e.code is not Code.TOOL_MISSING:
+            raise
         return None
-    changed = process.run([*git, "status", "--porcelain", "--untracked-files=no", "--", "."], check=False)
-    return {"commit": head.stdout.strip(), "dirty": bool(changed.stdout.strip())}
 
 
 def pipeline_url(environment: Mapping[str, str]) -> str | None:

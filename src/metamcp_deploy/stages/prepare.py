@@ -17,14 +17,14 @@ from pathlib import Path
 from metamcp_deploy import disk, events, fingerprint, pipeline, resources
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.git import environments
 from metamcp_deploy.upstream import address, advisories, refs
-from metamcp_deploy.upstream.git import for_network, isolated
-from metamcp_deploy.upstream.mirror import Mirror, Source, new_repository
+from metamcp_deploy.upstream.mirror import Mirror, Source, new_repository, opened
 from metamcp_deploy.upstream.refs import Pin
 
 # What shapes the checkout, below the package.
 SOURCES = (
-    *("stages/prepare.py", "upstream", "knowledge/git"),
+    *("stages/prepare.py", "git", "upstream", "knowledge/git"),
     *("knowledge/__init__.py", "knowledge/entry.py", "knowledge/loading.py", "knowledge/place.py"),
 )
 _LANDMARK = "apps/backend/src/db/schema.ts"
@@ -67,7 +67,7 @@ class _Preparation:
 
         project = self.project
         network = Network.of(project.settings.network, kept=project.certificates)
-        return Source(self.url, for_network(network.git_environment(), self.url))
+        return Source(self.url, environments.network(network.git_environment(), self.url))
 
     @cached_property
     def pin(self) -> Pin:
@@ -122,7 +122,8 @@ class _Preparation:
                 self._check_out(pin.commit, fresh)
                 if not (fresh / _LANDMARK).is_file():
                     raise _not_metamcp(pin, self.url)
-                date = _in(fresh, "show", "--no-patch", "--format=%cI", "HEAD")
+                with opened(fresh) as repository:
+                    date = repository.head.commit.committed_datetime.isoformat()
                 if self.project.upstream.exists():
                     self.project.upstream.rename(Path(beside, "old"))
                 fresh.rename(self.project.upstream)
@@ -138,14 +139,15 @@ class _Preparation:
         if not self.project.use_cache:
             new_repository(folder)
             self.source.fetch(folder, commit)
-            _in(folder, "checkout", "--quiet", "--detach", commit)
+            with opened(folder) as repository:
+                repository.git.checkout("--quiet", "--detach", commit)
             return
         mirror = Mirror.of(self.url, resources.cache_folder())
         with mirror.held():
             if not mirror.has(commit):
                 mirror.add(self.source, commit)
             try:
-                _copy(mirror, commit, folder)
+                mirror.check_out(commit, folder)
             except DeployError as e:
                 if e.code is not Code.PROCESS_FAILED:
                     raise
@@ -153,21 +155,27 @@ class _Preparation:
                 shutil.rmtree(folder, ignore_errors=True)
                 mirror.drop()
                 mirror.add(self.source, commit)
-                _copy(mirror, commit, folder)
+                mirror.check_out(commit, folder)
 
 
 def changed(upstream: Path, commit: str) -> str | None:
     """Why a checkout is not the pristine `commit`; None when it is."""
     if not (upstream / ".git").is_dir():
         return "checkout was changed: it has no .git"
-    status = isolated().try_(*_at(upstream), "status", "--porcelain", "--untracked-files=all")
-    head = isolated().try_(*_at(upstream), "rev-parse", "HEAD")
-    if status.returncode or head.returncode:
+    from metamcp_deploy.git.repository import UNREADABLE, Repository
+
+    try:
+        with Repository(upstream) as repository:
+            # Named: git would take a repository further up when this one is damaged.
+            repository.git.set_persistent_git_options(git_dir=repository.git_dir, work_tree=upstream)
+            lines = repository.git.status("--porcelain", "--untracked-files=all").splitlines()
+            head = repository.git.rev_parse("HEAD")
+    except UNREADABLE:
         return "checkout was changed: git cannot read it"
-    if lines := status.stdout.splitlines():
+    if lines:
         more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
         return f"checkout was changed: {lines[0][3:]}{more}"
-    if head.stdout.strip() != commit:
+    if head != commit:
         return "checkout was changed: it is of another commit"
     return None
 
@@ -175,21 +183,6 @@ def changed(upstream: Path, commit: str) -> str | None:
 def _unasked(error: DeployError, ref: str, commit: str) -> None:
     text = f"{error.message} Whether {ref} moved is unknown; going on with {commit[:7]}."
     events.emit(events.Warned(text, error.hint))
-
-
-def _copy(mirror: Mirror, commit: str, folder: Path) -> None:
-    """A self-contained repository with one commit, checked out; a mirror is shallow, so git packs it anew."""
-    mirror.point(commit)
-    isolated().out("clone", "--quiet", "--template=", "--no-tags", mirror.path, folder)
-
-
-def _at(folder: Path) -> tuple[str, ...]:
-    """Names the repository: without it, git would take one further up when .git is missing."""
-    return (f"--git-dir={folder / '.git'}", f"--work-tree={folder}", "--no-optional-locks")
-
-
-def _in(folder: Path, *words: str) -> str:
-    return isolated().out(*_at(folder), *words, cwd=folder)
 
 
 def _not_metamcp(pin: Pin, url: str) -> DeployError:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from metamcp_deploy import config, pipeline, process
+from metamcp_deploy import config, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 
@@ -72,18 +72,35 @@ def _locked(project: Project) -> None:
 
 
 def _committed(target: str, path: Path) -> None:
-    """Whether git has the file, or all of the folder, as it is here."""
-    if process.find("git") is None:
-        raise _refused(target, f"git is not on PATH to tell whether {path} is committed", "Install git.")
-    asked = ["--porcelain", "--untracked-files=all", "--ignored=matching"]
-    done = process.run(["git", "-C", path.parent, "status", *asked, "--", path], check=False)
-    if done.returncode != 0:
+    """Checks that the file, or all of the folder, is committed as it is here."""
+    from metamcp_deploy.git import environments
+    from metamcp_deploy.git.repository import UNREADABLE, Repository
+
+    try:
+        folder = path.parent.resolve()
+        with Repository(folder, search_parent_directories=True) as repository:
+            repository.git.env = environments.users()
+            arguments = [
+                "--porcelain",
+                "--untracked-files=all",
+                "--ignored=matching",
+                "--",
+                folder / path.name,
+            ]
+            lines = repository.git.status(*arguments).splitlines()
+    except UNREADABLE as e:
         raise _refused(
             target,
-            f"git cannot tell whether {path} is committed: {done.stderr.strip() or 'no reason given'}",
+            f"git cannot tell whether {path} is committed: {getattr(e, 'complaint', None) or 'it is in no repository'}",
             f"Keep the configuration in a git repository: git -C {path.parent} init, then add and commit it.",
-        )
-    changed = [line for line in done.stdout.splitlines() if not line.rstrip().endswith(_COMPILED)]
+        ) from None
+    except DeployError as e:
+        if e.code is not Code.TOOL_MISSING:
+            raise
+        raise _refused(
+            target, f"git is not on PATH to tell whether {path} is committed", "Install git."
+        ) from None
+    changed = [line for line in lines if not line.rstrip().endswith(_COMPILED)]
     if changed:
         raise _refused(
             target,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from metamcp_deploy import knowledge
-from metamcp_deploy.errors import DeployError
+from metamcp_deploy.errors import Code, DeployError
 
 NOT_OFFERED = re.compile(
     r"not our ref|unadvertised object|couldn't find remote ref|not allow request|not support shallow"
@@ -31,6 +32,15 @@ def silent(url: str, seconds: float) -> DeployError:
 def on_this_machine(text: str, command: str, returncode: int) -> DeployError:
     """The error for a failed command that needs no network."""
     return _error(text, state="checkout", command=command, returncode=returncode)
+
+
+def unreadable(folder: Path, error: Exception) -> DeployError:
+    """The error for a repository that cannot be read, or a folder that is none."""
+    return DeployError(
+        Code.PROCESS_FAILED,
+        f"The git repository {folder} cannot be read: {error or type(error).__name__}.",
+        hint="Run it again with `--no-cache`.",
+    )
 
 
 def _error(text: str = "", *, state: str, **values: object) -> DeployError:

@@ -12,16 +12,22 @@ import itertools
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy import events, fingerprint
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.upstream import git_errors
-from metamcp_deploy.upstream.git import SILENCE_SECONDS, Git, complaint, isolated
-from metamcp_deploy.upstream.refs import Remote
+from metamcp_deploy.upstream.refs import Listing
+
+if TYPE_CHECKING:
+    from metamcp_deploy.git.repository import Commands, RemoteProgress, Repository
+
+SILENCE_SECONDS = 30.0
+"""A network operation that gives no byte of output for so long is ended; one that moves is never cut."""
 
 _WAIT_SECONDS = 0.1
 
@@ -31,18 +37,22 @@ class Source:
     """An upstream that can be asked and fetched from."""
 
     address: str
-    git: Git
+    env: Mapping[str, str]
 
-    def look_up(self) -> Remote:
+    def look_up(self) -> Listing:
         """All branches and tags and their commits: one question over the network.
 
         Raises:
             DeployError: UPSTREAM_UNREACHABLE, UPSTREAM_AUTH, UPSTREAM_REFUSED.
         """
-        remote = Remote.parse(self._ask("ls-remote", "--heads", "--tags", "--", self.address))
-        if not remote.commits:
+        from metamcp_deploy.git.repository import Commands
+
+        events.emit(events.Progress(f"Asking {self.address}"))
+        with self._over_the_network(Commands()) as git:
+            listing = Listing.parse(str(git.ls_remote("--heads", "--tags", "--", self.address)))
+        if not listing.commits:
             raise git_errors.empty(self.address)
-        return remote
+        return listing
 
     def fetch(self, into: Path, commit: str) -> None:
         """Brings one commit into a repository as `refs/pins/<commit>`, without history where the server can do that.
@@ -51,17 +61,41 @@ class Source:
             DeployError: REF_UNKNOWN when the upstream does not have it; as `look_up`; DISK_FULL.
         """
         pin = f"refs/pins/{commit}"
-        fetch = ("fetch", "--progress", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
         try:
-            self._ask(*fetch, "--depth=1", "--", self.address, f"+{commit}:{pin}", into=into)
+            self._fetch(into, f"+{commit}:{pin}", depth=1)
             return
         except _NotOfferedError as e:
             if e.absent:
                 raise self._unknown(commit) from None
         # An older server gives out only what its refs name: bring those, with their history.
-        self._ask(*fetch, "--", self.address, "+refs/*:refs/upstream/*", into=into)
-        if isolated().try_("update-ref", pin, f"{commit}^{{commit}}", cwd=into).returncode != 0:
+        self._fetch(into, "+refs/*:refs/upstream/*")
+        with opened(into) as repository:
+            done = repository.git.update_ref(
+                pin, f"{commit}^{{commit}}", with_extended_output=True, with_exceptions=False
+            )
+        if done[0] != 0:
             raise self._unknown(commit)
+
+    def _fetch(self, into: Path, refspec: str, **options: Any) -> None:
+        from metamcp_deploy.git.repository import FailedError, Remote
+
+        with opened(into) as repository, self._over_the_network(repository.git):
+            # The library reads this file afterwards, and cannot interpret a commit that was asked for by its id.
+            Path(repository.git_dir, "FETCH_HEAD").write_bytes(b"")
+            try:
+                Remote(repository, self.address).fetch(
+                    refspec,
+                    progress=_progress(f"Fetching {self.address}"),
+                    verbose=False,
+                    no_write_fetch_head=True,
+                    no_tags=True,
+                    no_recurse_submodules=True,
+                    **options,
+                )
+            except FailedError as e:
+                if refused := git_errors.NOT_OFFERED.search(e.complaint):
+                    raise _NotOfferedError(absent=refused.group() == "not our ref") from None
+                raise
 
     def _unknown(self, commit: str) -> DeployError:
         return DeployError(
@@ -70,22 +104,21 @@ class Source:
             hint="Correct `upstream.ref` in metamcp.yaml or --ref, or ask who gave you the commit.",
         )
 
-    def _ask(self, *words: str, into: Path | None = None) -> str:
-        on_line = _progress(f"Fetching {self.address}") if into else None
-        if into is None:
-            events.emit(events.Progress(f"Asking {self.address}"))
+    @contextmanager
+    def _over_the_network(self, git: Commands) -> Iterator[Commands]:
+        """Commands that reach the upstream as the user would; what they complain of becomes an error of ours."""
+        from metamcp_deploy.git.repository import FailedError
+
+        git.env, git.silence = self.env, SILENCE_SECONDS
         try:
-            done = self.git.try_(*words, cwd=into, silence=SILENCE_SECONDS, on_line=on_line)
+            with git.ended():
+                yield git
+        except FailedError as e:
+            raise git_errors.from_network(e.complaint, self.address) from None
         except DeployError as e:
-            if e.code is Code.PROCESS_SILENT:
-                raise git_errors.silent(self.address, SILENCE_SECONDS) from None
-            raise
-        if done.returncode == 0:
-            return done.stdout
-        text = complaint(done)
-        if into and (refused := git_errors.NOT_OFFERED.search(text)):
-            raise _NotOfferedError(absent=refused.group() == "not our ref")
-        raise git_errors.from_network(text, self.address)
+            if e.code is not Code.PROCESS_SILENT:
+                raise
+            raise git_errors.silent(self.address, SILENCE_SECONDS) from None
 
 
 class _NotOfferedError(Exception):
@@ -125,12 +158,13 @@ class Mirror:
 
     def has(self, commit: str) -> bool:
         """Whether the commit is there and whole enough to name its tree."""
-        if not self.path.is_dir():
+        from metamcp_deploy.git.repository import UNREADABLE, Repository
+
+        try:
+            with Repository(self.path) as repository:
+                return bool(repository.git.rev_parse("--verify", "--quiet", f"refs/pins/{commit}^{{tree}}"))
+        except UNREADABLE:
             return False
-        done = isolated().try_(
-            "rev-parse", "--verify", "--quiet", f"refs/pins/{commit}^{{tree}}", cwd=self.path
-        )
-        return done.returncode == 0
 
     def add(self, source: Source, commit: str) -> None:
         """Fetches a commit, into the mirror that is there or into a new one. Call it inside `held`.
@@ -163,25 +197,65 @@ class Mirror:
         """Removes the mirror."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def point(self, commit: str) -> None:
-        """Makes a commit HEAD, so that `git clone` of the mirror gives it."""
-        isolated().out("update-ref", "--no-deref", "HEAD", commit, cwd=self.path)
+    def check_out(self, commit: str, folder: Path) -> None:
+        """A repository of its own with one commit, checked out; a mirror is shallow, so git packs it anew.
+
+        Raises:
+            DeployError: DISK_FULL; PROCESS_FAILED for a broken mirror.
+        """
+        with opened(self.path) as mirror, mirror.git.ended():
+            mirror.git.update_ref("--no-deref", "HEAD", commit)
+            mirror.clone(folder, no_tags=True).close()
 
     def _is_broken(self) -> bool:
         """Whether git cannot use the mirror: damaged objects, or locks that a killed git left."""
+        from metamcp_deploy.git.repository import UNREADABLE, Repository
+
         if any(self.path.rglob("*.lock")):
             return True
-        return isolated().try_("fsck", "--connectivity-only", cwd=self.path).returncode != 0
+        try:
+            with Repository(self.path) as repository:
+                repository.git.fsck("--connectivity-only")
+        except UNREADABLE:
+            return True
+        return False
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Repository]:
+    """A repository for work on this machine.
+
+    Raises:
+        DeployError: DISK_FULL, PROCESS_FAILED for anything that git or the library cannot read.
+    """
+    from metamcp_deploy.git.repository import UNREADABLE, FailedError, Repository
+
+    try:
+        with Repository(folder) as repository:
+            yield repository
+    except FailedError as e:
+        raise git_errors.on_this_machine(e.complaint, e.command_line, e.returncode) from None
+    except UNREADABLE as e:
+        raise git_errors.unreadable(folder, e) from None
 
 
 def new_repository(folder: Path, *, bare: bool = False) -> None:
     """An empty repository without hooks and other things that a user's template folder would add."""
-    isolated().out("init", "--quiet", "--template=", *(["--bare"] if bare else []), folder)
+    from metamcp_deploy.git.repository import Repository
+
+    Repository.init(folder, quiet=True, bare=bare).close()
 
 
-def _progress(what: str) -> Callable[[str], None]:
+def _progress(what: str) -> RemoteProgress:
     """Turns git's progress lines into events. GitPython knows their forms."""
-    from git.util import RemoteProgress
+    from metamcp_deploy.git.repository import RemoteProgress
+
+    steps = {
+        RemoteProgress.COUNTING: "objects counted",
+        RemoteProgress.COMPRESSING: "objects compressed",
+        RemoteProgress.RECEIVING: "objects",
+        RemoteProgress.RESOLVING: "deltas",
+    }
 
     class Watched(RemoteProgress):
         def update(
@@ -192,12 +266,6 @@ def _progress(what: str) -> Callable[[str], None]:
             message: str = "",
         ) -> None:
             total = float(max_count) if max_count else None
-            events.emit(
-                events.Progress(what, float(cur_count), total, _STEPS.get(op_code & self.OP_MASK, ""))
-            )
+            events.emit(events.Progress(what, float(cur_count), total, steps.get(op_code & self.OP_MASK, "")))
 
-    return Watched().new_message_handler()
-
-
-# RemoteProgress's operation codes: COUNTING, COMPRESSING, WRITING, RECEIVING, RESOLVING.
-_STEPS = {4: "objects counted", 8: "objects compressed", 32: "objects", 64: "deltas"}
+    return Watched()

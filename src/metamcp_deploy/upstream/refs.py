@@ -39,13 +39,13 @@ class Pin:
 
 
 @dataclass(frozen=True)
-class Remote:
-    """What `git ls-remote` tells: commits (tags peeled) by full name."""
+class Listing:
+    """The branches and tags of an upstream: commits (tags peeled) by full name."""
 
     commits: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, listing: str) -> Remote:
+    def parse(cls, listing: str) -> Listing:
         """Reads `<id> TAB <name>` lines; `<name>^{}` is what an annotated tag stands for."""
         commits: dict[str, str] = {}
         for line in listing.splitlines():

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from metamcp_deploy import fingerprint, resources
-from metamcp_deploy.upstream.git import Git, isolated
 
 TAG = "sample-v1"
 # What a developer's own install or build may leave in a checkout of this project.
@@ -55,20 +54,19 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _make(source: Path, target: Path) -> None:
+    from metamcp_deploy.git.repository import Repository
+
     for path in _files(source):
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / path, target / path)
     who = {"NAME": "metamcp-deploy", "EMAIL": "sample@example.com", "DATE": _WHEN}
-    git = isolated()
-    git = Git(
-        {**git.env, **{f"GIT_{role}_{k}": v for role in ("AUTHOR", "COMMITTER") for k, v in who.items()}}
-    )
-    for words in (
-        ("init", "--quiet", "--template="),
-        ("symbolic-ref", "HEAD", "refs/heads/main"),
-        ("config", "core.fileMode", "false"),
-        ("add", "--all"),
-        ("commit", "--quiet", "--message", "A small gateway"),
-        ("tag", "--annotate", TAG, "--message", "The sample, first version"),
-    ):
-        git.out(*words, cwd=target)
+    with Repository.init(target, quiet=True) as repository:
+        git = repository.git
+        git.update_environment(
+            **{f"GIT_{role}_{k}": v for role in ("AUTHOR", "COMMITTER") for k, v in who.items()}
+        )
+        git.symbolic_ref("HEAD", "refs/heads/main")
+        git.config("core.fileMode", "false")
+        git.add("--all")
+        git.commit("--quiet", "--message", "A small gateway")
+        git.tag("--annotate", TAG, "--message", "The sample, first version")
