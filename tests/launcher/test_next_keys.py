@@ -76,8 +76,8 @@ def test_a_file_for_keys_that_is_missing_fails_the_start(launch: Callable[..., A
 
 def test_build_and_launcher_know_the_same_placeholders(node: Path) -> None:
     code = f"""
-    import {{ keysFrom }} from {json.dumps((LAUNCHER / "release/next-keys.mjs").as_uri())};
-    console.log(JSON.stringify(keysFrom("s").map(([placeholder]) => placeholder)));
+    import {{ nextKeys }} from {json.dumps((LAUNCHER / "release/next-keys.mjs").as_uri())};
+    console.log(JSON.stringify(nextKeys("s").map(([placeholder]) => placeholder)));
     """
     done = subprocess.run([node, "--input-type=module", "-e", code], capture_output=True, check=True)
     assert json.loads(done.stdout) == list(PLACEHOLDERS.values())

@@ -15,19 +15,19 @@ function isPrintable(name) {
   return PRINTABLE.test(name) || SETTINGS.includes(name);
 }
 
-/** Names of the settings that the deploy call sends for the services. */
+/** Names of the settings for the services that the deploy call sends. */
 function settingNames(env) {
   return (env.METAMCP_APP_ENV ?? "").split(",").map((name) => name.trim());
 }
 
-/** Whether a name is one that the launcher or a service needs. What the platform adds beyond that may be a secret. */
+/** Whether the launcher or a service needs a variable. Other variables of the platform may be secrets. */
 export function isKnown(name, env) {
   return isPrintable(name) || PASSED.test(name) || settingNames(env).includes(name);
 }
 
 /**
- * The environment on a few lines that can be pasted into a ticket. `secrets` were taken out of it, and so were the names
- * in `withheld`, without a trace of their values.
+ * The environment as log lines, masked. `secrets` (with values) and `withheld` (names only) were removed from `env`
+ * before.
  */
 export function describe(env, secrets, withheld) {
   const status = (name) => (name in secrets || env[name] ? "set" : "missing");
@@ -47,7 +47,7 @@ function display(name, env, secrets) {
   return JSON.stringify(env[name].replace(/\/\/[^/@\s]*@/, "//********@"));
 }
 
-/** The workspace's origin, "" when there is none; the platform gives it with or without the scheme. */
+/** The workspace's origin, "" without one; the platform sets it with or without the scheme. */
 export function workspaceHost(env) {
   const host = (env.DATABRICKS_HOST ?? "").trim();
   const url = host.includes("://") ? host : `https://${host}`;
@@ -62,13 +62,13 @@ export function platformPort(env) {
   return port;
 }
 
-/** Where to listen: everywhere, as the platform wants it, except below an embedded workspace on this machine. */
+/** The address to bind: all interfaces, as the platform requires, or the loopback below an embedded workspace. */
 export function bindAddress(env) {
   const embedded = /^http:\/\/(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(\/|$)/.test(env.DATABRICKS_HOST ?? "");
   return embedded ? "127.0.0.1" : "0.0.0.0";
 }
 
-/** Settings that upstream cannot start without, checked here because its own failure would leave a silent process. */
+/** Checks the settings that upstream cannot start without: without them it would hang silently. */
 export function requireSettings(env, secrets) {
   for (const [name, value] of [["APP_URL", env.APP_URL], ["BETTER_AUTH_SECRET", secrets.BETTER_AUTH_SECRET]]) {
     if (value?.startsWith("${")) {
@@ -86,7 +86,7 @@ export function requireSettings(env, secrets) {
   }
 }
 
-/** What a service gets to see: common names, the settings that the deploy call lists, and `own`. Never a secret. */
+/** A service's environment: common variables, the settings that the deploy call lists, and `own`; no secrets. */
 export function serviceEnvironment(env, secrets, own) {
   const settings = new Set([...settingNames(env), "TRANSFORM_LOCALHOST_TO_DOCKER_INTERNAL"]);
   const passed = Object.entries(env).filter(([name]) => PASSED.test(name) || settings.has(name));
@@ -94,8 +94,8 @@ export function serviceEnvironment(env, secrets, own) {
 }
 
 /**
- * What the backend gets besides. Upstream's main opens sign-up again at every start unless its bootstrap is off or told not
- * to; who may sign up is the launcher's business here, and single sign-on keeps the setting that somebody gave it in the UI.
+ * Further variables of the backend. Upstream's bootstrap enables sign-up again at every start unless it is disabled. Here
+ * the launcher controls sign-up, and single sign-on keeps its setting from the UI.
  */
 export function backendExtras(env, secrets) {
   const extras = { METAMCP_CHILD_ENV: env.METAMCP_CHILD_ENV ?? "" };

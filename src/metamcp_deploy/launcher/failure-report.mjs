@@ -1,4 +1,4 @@
-// What an operator is shown about a failure: its text, what is known about it, the masked environment, the last lines.
+// The report about a failure for operators: error, cause, fix, masked environment, last log lines.
 
 import { diagnose } from "./diagnoses.mjs";
 import { redact, recent } from "./log.mjs";
@@ -6,9 +6,9 @@ import { redact, recent } from "./log.mjs";
 /**
  * @param away {step, code, message, detail?}
  * @param environment lines, masked
- * @returns {error, cause, fix, environment, log: {source: [lines]}}; cause and fix are null when the failure is not known
+ * @returns {error, cause, fix, environment, log: {source: [lines]}}; cause and fix are null for an unknown failure
  */
-export function evidenceOf(away, environment) {
+export function failureReport(away, environment) {
   const log = recent();
   const known = diagnose(away, log[away.step]);
   const error = redact([away.message, away.detail].filter(Boolean).join(" "));

@@ -1,8 +1,8 @@
-// The one kind of expected failure: where a start stopped, what a program may branch on, what a person reads.
+// The one type of expected failure: the step that failed, a code for programs, a message for people.
 
 /**
- * `message` is shown to everybody who may open the app: one sentence that names the thing and what should have set it,
- * never evidence. `detail` (an API's answer, a cause) goes to the log only. `heals` says whether trying again can help.
+ * Everybody who may open the app can read `message`: one sentence that names the thing and what should have set it, without
+ * internals. `detail` (an API's response, a cause) goes to the log only. `heals` says whether a retry can help.
  */
 export class Failure extends Error {
   constructor(step, code, message, { detail = "", heals = false } = {}) {
@@ -13,7 +13,7 @@ export class Failure extends Error {
     this.heals = heals;
   }
 
-  /** Whatever was thrown, as a Failure of the given step; a bug counts as one that does not heal. */
+  /** Any thrown value as a Failure of the given step; a bug does not heal. */
   static from(error, step) {
     if (error instanceof Failure) return error;
     return new Failure(step, "launcher_bug", "The launcher itself failed; its log has the details.", {

@@ -1,31 +1,32 @@
-// The order of a start, and what is said when a step fails. Everything else is in the module of that thing.
+// The order of a start, and the state that the launcher reports when a step fails. Each step is done by its own module.
 
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { Access } from "./access/access.mjs";
-import { operators } from "./proxy/identity.mjs";
 import { bindAddress, describe, platformPort, requireSettings, workspaceHost } from "./environment.mjs";
-import { evidenceOf } from "./failure-report.mjs";
+import { failureReport } from "./failure-report.mjs";
 import { Failure } from "./failure.mjs";
-import { gate } from "./proxy/access-rules.mjs";
-import { keysFrom } from "./release/next-keys.mjs";
 import { complain, conceal, say } from "./log.mjs";
+import { accessRules } from "./proxy/access-rules.mjs";
+import { operators } from "./proxy/identity.mjs";
+import { Proxy } from "./proxy/proxy.mjs";
+import { router } from "./proxy/routes.mjs";
+import { nextKeys } from "./release/next-keys.mjs";
+import { readRelease } from "./release/release.mjs";
+import { Unpacking } from "./release/unpacking.mjs";
+import { retryDelay } from "./retry-delay.mjs";
 import { migrate } from "./services/migration.mjs";
 import { Ports } from "./services/ports.mjs";
 import { Programs } from "./services/programs.mjs";
-import { Proxy } from "./proxy/proxy.mjs";
-import { readRelease } from "./release/release.mjs";
-import { router } from "./proxy/routes.mjs";
 import { Services } from "./services/services.mjs";
-import { Unpacking } from "./release/unpacking.mjs";
 
-const STREAMS_MS = 5_000; // after SIGTERM: streams are cut
-const REQUESTS_MS = 6_500; // and requests; the services' own end takes up to 2.5 s, and 10 s is all there is
+// Milliseconds after SIGTERM. The platform kills the app after 10 s, and ending the services takes up to 2.5 s.
+const STREAMS_MS = 5_000; // streams are cut
+const REQUESTS_MS = 6_500; // requests are cut
 const DRAIN_MS = 6_800;
 const STOP_MS = 9_700;
-const RETRY_MS = [1_000, 2_000, 5_000, 10_000, 20_000, 30_000];
 
-const DOING = {
+const STEP_MESSAGES = {
   release: "The release is read.",
   environment: "The environment is checked.",
   unpack: "The release is unpacked.",
@@ -35,18 +36,18 @@ const DOING = {
 };
 
 export class Launcher {
-  #state = { status: "starting", step: "release", code: "starting", message: DOING.release };
+  #state = { status: "starting", step: "release", code: "starting", message: STEP_MESSAGES.release };
   #release = null;
   #route = null;
   #services = new Services();
   #unpacking = null; // of the release
-  #failed = null; // what the last attempt ended with
+  #lastFailure = null; // of the attempts so far
   #started = false; // both services have answered once
   #stop = new AbortController();
-  #stopped = null; // promise of the end
+  #stopped = null; // promise, once `stop` was called
   #access;
   #ports = null;
-  #environment = []; // as it was logged, masked
+  #environment = []; // the masked lines that were logged
 
   constructor({ env, secrets, withheld, root }) {
     Object.assign(this, { env, secrets, withheld, root });
@@ -54,11 +55,11 @@ export class Launcher {
     this.#access = new Access(env, secrets);
     const workspace = workspaceHost(env);
     const isOperator = operators(env);
-    const tell = this.#telling(isOperator, env.METAMCP_CONTACT ?? "");
-    this.proxy = new Proxy((target) => this.#find(target), { tell, workspace, judge: gate(env, isOperator) });
+    const details = this.#responseDetails(isOperator, env.METAMCP_CONTACT ?? "");
+    this.proxy = new Proxy((target) => this.#find(target), { details, workspace, rules: accessRules(env, isOperator) });
   }
 
-  /** Holds the port and brings the app up, again and again while that can help. Throws only when it cannot bind. */
+  /** Binds the port and starts the app; retries failures that can heal. Throws only when it cannot bind. */
   async run() {
     const port = platformPort(this.env);
     const host = bindAddress(this.env);
@@ -70,13 +71,13 @@ export class Launcher {
       const failure = await this.#attempt();
       if (!failure || this.#stop.signal.aborted) return;
       if (!failure.heals) return complain("Not tried again: this needs a change, and then a new deployment or start");
-      const wait = RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)];
+      const wait = retryDelay(attempt);
       say(`Trying again in ${wait / 1000} s`);
       await sleep(wait, undefined, { signal: this.#stop.signal }).catch(() => {});
     }
   }
 
-  /** Ends everything within 10 s: requests finish, streams are cut, services and what they started end. */
+  /** Stops within 10 s: requests finish, streams are cut, services and their child processes end. */
   stop(signal) {
     return (this.#stopped ??= within(STOP_MS, this.#end(signal)));
   }
@@ -103,18 +104,18 @@ export class Launcher {
       if (this.#stop.signal.aborted) return failure;
       const { step, code, message, detail, heals } = failure;
       complain(`Start failed at step ${step} (${code}): ${message}${detail ? ` ${detail}` : ""}`);
-      this.#failed = { step, code, message, detail };
-      this.#state = { status: "failed", ...this.#failed, heals };
+      this.#lastFailure = { step, code, message, detail };
+      this.#state = { status: "failed", ...this.#lastFailure, heals };
       return failure;
     }
   }
 
-  /** What the launcher's own answers add: whom to ask, and for operators the evidence. */
-  #telling(isOperator, contact) {
+  /** What the launcher's own responses add: the contact, and for operators the failure report. */
+  #responseDetails(isOperator, contact) {
     return (request, away) => {
       const failed = away.status === "failed" ? away : away.last;
-      const evidence = failed && isOperator(request) ? evidenceOf(failed, this.#environment) : null;
-      return { contact, evidence };
+      const report = failed && isOperator(request) ? failureReport(failed, this.#environment) : null;
+      return { contact, report };
     };
   }
 
@@ -127,14 +128,14 @@ export class Launcher {
     const database = later(this.#access.database());
     const url = later(this.#access.appUrl());
     this.#enter("unpack");
-    this.#unpacking ??= new Unpacking(this.root, release, keysFrom(this.secrets.BETTER_AUTH_SECRET));
+    this.#unpacking ??= new Unpacking(this.root, release, nextKeys(this.secrets.BETTER_AUTH_SECRET));
     const ready = await this.#unpacking.start();
     this.#ports ??= await Ports.choose();
     await ready.backend;
     const { env, secrets } = this;
     const known = { env, secrets, release, unpacking: this.#unpacking, ports: this.#ports };
     const programs = url.then((appUrl) => new Programs({ ...known, appUrl }));
-    // The front end takes longest, and needs no database.
+    // The front end takes longest to start, and needs no database.
     const frontend = later(programs.then((made) => this.#services.run("frontend", (hold) => made.frontend(hold), ready.frontend)));
     await ready.migrations;
     this.#enter("database");
@@ -151,7 +152,7 @@ export class Launcher {
 
   #enter(step) {
     if (this.#stop.signal.aborted) throw new Failure(step, "stopping", "The app is being stopped.");
-    this.#state = { status: "starting", step, code: "starting", message: DOING[step], last: this.#failed };
+    this.#state = { status: "starting", step, code: "starting", message: STEP_MESSAGES[step], last: this.#lastFailure };
   }
 
   async #bothUp() {
@@ -166,7 +167,7 @@ export class Launcher {
     }
   }
 
-  /** Where a request goes, or why it cannot now. */
+  /** The service and path for a request, or {away}: why there is none now. */
   #find(target) {
     if (this.#state.status === "stopping") return { away: this.#state };
     if (!this.#started) return { away: this.#awayWhileStarting() };
@@ -177,17 +178,17 @@ export class Launcher {
   }
 
   #awayWhileStarting() {
-    return this.#state.step === "services" ? { ...this.#services.away(), last: this.#failed } : this.#state;
+    return this.#state.step === "services" ? { ...this.#services.away(), last: this.#lastFailure } : this.#state;
   }
 }
 
-/** The promise, whose failure is told when it is waited for. */
+/** The promise itself; a rejection before somebody awaits it does not count as unhandled. */
 function later(promise) {
   promise.catch(() => {});
   return promise;
 }
 
-/** Done when the promise is, or after as many milliseconds. */
+/** Settles with the promise, at the latest after so many milliseconds. */
 function within(milliseconds, promise) {
   return Promise.race([promise, sleep(milliseconds, undefined, { ref: false })]);
 }

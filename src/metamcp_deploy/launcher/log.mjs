@@ -1,23 +1,23 @@
-// Everything the launcher prints. The platform keeps stdout and stderr only, so this is the app's whole log.
+// The app's log: all that the launcher prints. The platform keeps stdout and stderr only.
 
 import { StringDecoder } from "node:string_decoder";
 
 const PREFIX = "[MetaMCP][Databricks] ";
-const SHORTEST_SECRET = 6; // shorter values occur by chance in ordinary words
+const SHORTEST_SECRET = 6; // shorter values occur in ordinary words
 const LONGEST_LINE = 64 * 1024;
 const RECENT_LINES = 40;
 const LONGEST_RECENT = 2_000; // characters of a line
 const LET_GO_MS = 120_000;
-const concealed = new Map(); // form of a secret → how often it was concealed
+const concealed = new Map(); // form of a secret → number of `conceal` calls without `reveal`
 let longestFirst = [];
 const last = new Map(); // source → its last lines
 
-// Whoever read the log may be gone; that is no reason to end, nor one to complain about on the same broken pipe.
+// The reader of the log may have exited: that must neither end the launcher nor be reported on the same broken pipe.
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
 /**
- * From now on the value prints as stars wherever it occurs, each of its lines too, also in the forms that URLs and JSON give
- * them. Tokens that were renewed are let go with `reveal`, as often as they were concealed.
+ * Masks the value from now on wherever it occurs, whole or line by line, also URL-encoded or as JSON. `reveal` undoes one
+ * call, for tokens that were replaced.
  */
 export function conceal(value) {
   count(value, 1);
@@ -28,7 +28,7 @@ export function reveal(value) {
   count(value, -1);
 }
 
-/** `reveal`, after a while: errors may still carry what was just renewed. */
+/** Calls `reveal` after a while: errors may still contain a token that was just replaced. */
 export function letGo(value) {
   setTimeout(reveal, LET_GO_MS, value).unref();
 }
@@ -39,7 +39,7 @@ function count(value, more) {
     if (times > 0) concealed.set(form, times);
     else concealed.delete(form);
   }
-  // One may be a part of another, whose rest must not stay.
+  // One may be part of another, of which nothing may stay.
   longestFirst = [...concealed.keys()].sort((one, other) => other.length - one.length);
 }
 
@@ -57,7 +57,7 @@ export function redact(text) {
 
 /** The last lines of the launcher and of each service, by source. */
 export function recent() {
-  // Once more: what was no secret when it was printed may have become one since.
+  // Masked again: a value may have become a secret after it was printed.
   return Object.fromEntries([...last].map(([source, lines]) => [source, lines.map(redact)]));
 }
 
@@ -68,7 +68,7 @@ function remember(source, clean) {
   if (lines.length > RECENT_LINES) lines.shift();
 }
 
-/** A line of the launcher's own. The old runbook greps for the prefix and for several of the texts. */
+/** Logs a line of the launcher. The predecessor's runbook greps for the prefix and several of the texts. */
 export function say(text, stream = process.stdout) {
   const clean = redact(text);
   remember("launcher", clean);
@@ -79,14 +79,14 @@ export function complain(text) {
   say(text, process.stderr);
 }
 
-/** A line of a service, marked with its name. */
+/** Logs a line of a service, marked with its name. */
 export function passOn(name, line, stream = process.stdout) {
   const clean = redact(line);
   remember(name, clean);
   stream.write(`[${name}] ${clean}\n`);
 }
 
-/** Calls `onLine` for each line of a stream, the last one too when it has no line end; endless lines are cut. */
+/** Calls `onLine` for each line of a stream, also for a last one without line end; very long lines are split. */
 export function eachLine(stream, onLine) {
   const decoder = new StringDecoder("utf8");
   let rest = "";

@@ -1,5 +1,5 @@
-// Finds and ends everything a service started. MCP servers run detached, each in a session of its own, so ending the
-// service's group misses them, and once the service is gone nothing but the session says whose they are.
+// The processes that a service started, and their end. MCP servers run detached, each in a session of its own: signals to
+// the service's group do not reach them, and after the service's end only the session identifies them.
 // Source: proc(5), fields 3 (state), 4 (ppid), 6 (session), 22 (starttime) of /proc/<pid>/stat.
 
 import fs from "node:fs";
@@ -34,39 +34,39 @@ function read(pid) {
   }
 }
 
-/** When a process began, as text that tells it from another of the same number; "" when it is gone. */
+/** The start time of a process, as text that identifies it beside its pid; "" when it has ended. */
 export function bornAt(pid) {
   if (fs.existsSync("/proc/self/stat")) return read(pid)?.born ?? "";
   return send({ pid }, 0) ? "running" : "";
 }
 
 /**
- * The processes of one service: its descendants as far as they are known, and the sessions they lead. Who was seen once
- * stays known when its parent is gone, so `members` is worth calling now and then.
+ * The processes of one service: its known descendants, and the sessions that they lead. A process once seen stays known
+ * after its parent's end, so `members` should be called regularly.
  */
 export class Family {
   #sessions = new Map(); // number → when its leader was born; null when that was not seen
   #seen = new Map(); // pid → when it was born
   #apart;
 
-  /** @param apart a session that is not the family's, though members may be in it */
+  /** @param apart a session that is not the family's, although members may be in it */
   constructor({ apart } = {}) {
     this.#apart = apart;
   }
 
-  /** `pid` leads a session: a service started detached, or an MCP server it reported. */
+  /** Adds the leader of a session: a service that was started detached, or an MCP server that it reported. */
   leads(pid) {
     const one = read(pid);
     if (!one || one.sid === pid) this.#sessions.set(pid, one?.born ?? null);
   }
 
-  /** `pid` is a member, whatever session it is in. */
+  /** Adds a member, whatever its session. */
   holds(pid) {
     const one = read(pid);
     if (one) this.#seen.set(pid, one.born);
   }
 
-  /** Everything alive now. Remembers whom it found and their sessions, and forgets what has ended. */
+  /** The members that are alive. Records them and their sessions, and forgets ended ones. */
   members() {
     const all = table();
     if (!all.size) return this.#groups();
@@ -79,7 +79,7 @@ export class Family {
     };
     for (const [pid, born] of this.#seen) if (all.get(pid)?.born === born) add(all.get(pid));
     for (const [sid, born] of [...this.#sessions]) {
-      // Its number is given out again only after its last member: another leader means another session.
+      // The kernel reuses a session's number only after its last member's end: another leader means another session.
       const inside = all.has(sid) && all.get(sid).born !== born ? [] : [...all.values()].filter((one) => one.sid === sid);
       if (!inside.length) this.#sessions.delete(sid);
       inside.forEach(add);
@@ -98,7 +98,7 @@ export class Family {
     return Array.from(this.#sessions.keys(), (sid) => ({ pid: -sid }));
   }
 
-  /** SIGTERM, and SIGKILL for what is left after `grace` ms. Returns how many had to be killed. */
+  /** Sends SIGTERM, and SIGKILL to what is left after `grace` ms. Returns the number of killed processes. */
   async end(grace) {
     const termed = new Set();
     const deadline = performance.now() + grace;
@@ -121,7 +121,7 @@ export class Family {
   }
 }
 
-/** False when it is gone, or when its number went to another program. */
+/** False when it has ended, or another program has its pid. */
 function send(one, signal) {
   if (one.born && read(one.pid)?.born !== one.born) return false;
   try {

@@ -1,11 +1,10 @@
-// Takes the secrets out of the environment, so that no process of the app can read them in /proc/<pid>/environ.
+// Removes the secrets from the environment, so that no process of the app can read them in /proc/<pid>/environ.
 //
-// Deleting a name from process.env is not enough: the kernel goes on showing the environment that the program was
-// started with, from where it lies in the program's own memory. So the launcher overwrites it there, and looks whether that
-// is what the kernel shows now. Where it cannot (a sandbox without a writable /proc/self/mem), it replaces itself (execve,
-// same pid) by itself with a clean environment, and hands the secrets over in a file without a name: opened as descriptor
-// 0, which survives an execve, unlinked before anything is written to it, and emptied by the reader. This happens before
-// any other program of the app runs.
+// Deleting a name from process.env is not enough: the kernel still shows the environment that the program was started
+// with, from the program's own memory. So the launcher overwrites it there, and checks that the kernel shows the result.
+// Where that fails (a sandbox without a writable /proc/self/mem), the launcher replaces itself (execve, same pid) with a
+// clean environment and passes the secrets in a file without a name: opened as descriptor 0, which survives an execve,
+// unlinked before it is written, and emptied by the reader. All this happens before any other program of the app runs.
 
 import fs from "node:fs";
 import os from "node:os";
@@ -19,16 +18,16 @@ export const HANDED_OVER = "--secrets-on-stdin";
 const ENV_START = 50; // field of /proc/<pid>/stat: the address of the environment. Source: proc(5)
 const ALWAYS = ["BETTER_AUTH_SECRET", "DATABRICKS_CLIENT_SECRET", ...SECRETS];
 
-/** Names of the environment that hold secrets: the fixed ones and those that the deploy call lists. */
+/** Names of the variables that are secrets: the fixed ones and those that the deploy call lists. */
 export function secretNames(env) {
   const listed = (env.METAMCP_SECRET_ENV ?? "").split(",").map((name) => name.trim());
   return [...new Set([...ALWAYS, ...listed])].filter(Boolean);
 }
 
 /**
- * Returns {secrets, withheld, kept} and leaves `process.env` without the secrets (by name) and without what nobody needs
- * (`withheld`: names only). Where the memory cannot be written it does not return the first time it runs: the program
- * starts over. `kept` tells why the environment still shows them, if it does (Node before 22.15, no scratch space).
+ * Returns {secrets, withheld, kept} and removes from `process.env` the secrets (by name) and the variables that nothing
+ * needs (`withheld`: names only). If the memory cannot be written, the first call does not return: the program is restarted.
+ * `kept` says why the environment still shows the secrets, if it does (Node before 22.15, no scratch space).
  */
 export function takeSecrets() {
   if (process.argv[2] === HANDED_OVER) return { ...readHandedOver(), kept: "" };
@@ -45,7 +44,7 @@ export function takeSecrets() {
   return { ...taken, kept: overwritten(names) ? "" : startOver(taken) };
 }
 
-/** Whether the kernel shows none of the variables any longer. */
+/** Overwrites variables in the program's memory; returns whether the kernel no longer shows any of them. */
 function overwritten(names) {
   const taken = ({ name }) => names.includes(name);
   try {
@@ -64,7 +63,7 @@ function overwritten(names) {
   }
 }
 
-/** The variables as the kernel shows them: {name, at, length}, in bytes from the start of the environment. */
+/** The variables that the kernel shows: {name, at, length}, in bytes from the start of the environment. */
 function shown() {
   const entries = fs.readFileSync("/proc/self/environ", "latin1").split("\0");
   let at = 0;

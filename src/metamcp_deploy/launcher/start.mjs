@@ -1,5 +1,5 @@
-// The program that app.yaml starts. It holds the app's port until it is stopped, and its exit code is not 0 only when it
-// cannot have that port.
+// The program that app.yaml starts. It holds the app's port until it is stopped, and exits with another code than 0 only
+// when it cannot bind that port.
 
 import path from "node:path";
 import process from "node:process";
@@ -9,7 +9,7 @@ import { Launcher } from "./launcher.mjs";
 import { complain } from "./log.mjs";
 import { takeSecrets } from "./secrets.mjs";
 
-const { secrets, withheld, kept } = takeSecrets(); // it may not return, but start the program over without them
+const { secrets, withheld, kept } = takeSecrets(); // may restart the program without them in place of returning
 const root = path.dirname(fileURLToPath(import.meta.url));
 const launcher = new Launcher({ env: { ...process.env }, secrets, withheld, root });
 

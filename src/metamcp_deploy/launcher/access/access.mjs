@@ -1,4 +1,4 @@
-// How the app gets at what is outside its container: the database and its password, and the URL it is known by.
+// What the app needs from outside its container: the database, its password, and the app's public URL.
 
 import { credentialsFor } from "./credentials.mjs";
 import { Workspace } from "./workspace.mjs";
@@ -9,7 +9,7 @@ import { complain, say } from "../log.mjs";
 
 export class Access {
   #workspace;
-  #grantor; // of database credentials
+  #credentialIssuer; // the workspace, as the principal that logs in to the database
   #credentials = null;
 
   constructor(env, secrets) {
@@ -19,51 +19,51 @@ export class Access {
       clientId: env.DATABRICKS_CLIENT_ID,
       clientSecret: secrets.DATABRICKS_CLIENT_SECRET,
     });
-    // Where another service principal logs in to the database (`database.principal`), its password is asked for as it.
+    // With `database.principal` another service principal logs in to the database, and requests the password itself.
     const id = env.METAMCP_DATABASE_CLIENT_ID;
     const other = { clientId: id, clientSecret: secrets.METAMCP_DATABASE_CLIENT_SECRET };
-    this.#grantor = id ? new Workspace({ host: workspaceHost(env), ...other }) : this.#workspace;
+    this.#credentialIssuer = id ? new Workspace({ host: workspaceHost(env), ...other }) : this.#workspace;
   }
 
-  /** Where the database is (see `databaseTarget` in databases/kinds.mjs), with a password for it at hand. */
+  /** The database's target (see `databaseTarget` in databases/kinds.mjs), once a password for it is available. */
   async database() {
     const target = await this.#target();
     this.#credentials = this.#credentialsFor(target);
-    await this.#credentials.renew(); // what an attempt before got may be what the database refused
+    await this.#credentials.renew(); // the database may have refused the credential of the previous attempt
     say(`Derived DATABASE_URL for host ${target.PGHOST}:${target.PGPORT}, database ${target.PGDATABASE}, user ${target.PGUSER} (${target.kind})`);
     const instances = await this.#instances();
     if (instances > 1) throw manyInstances(instances);
     return target;
   }
 
-  /** One that is valid now. */
+  /** A password that is valid now. */
   password() {
     return this.#credentials.password();
   }
 
-  /** Origin of the URL that people and clients know the app by. */
+  /** Origin of the app's public URL. */
   async appUrl() {
-    let found = this.env.APP_URL;
-    if (!found) {
+    let url = this.env.APP_URL;
+    if (!url) {
       say("APP_URL not set; asking the workspace for the app's URL");
-      found = await this.#workspace.appUrl(this.env.DATABRICKS_APP_NAME ?? "").catch(untold(""));
+      url = await this.#workspace.appUrl(this.env.DATABRICKS_APP_NAME ?? "").catch(withoutAnswer(""));
     }
-    if (/^https?:\/\//.test(found) && URL.canParse(found)) return new URL(found).origin;
-    const why = found ? `APP_URL is ${JSON.stringify(found)}, not an http(s) URL` : "APP_URL not set, and the workspace does not tell the app's URL";
+    if (/^https?:\/\//.test(url) && URL.canParse(url)) return new URL(url).origin;
+    const why = url ? `APP_URL is ${JSON.stringify(url)}, not an http(s) URL` : "APP_URL not set, and the workspace does not tell the app's URL";
     throw new Failure("app-url", "app_url_missing", `${why}: deploy with metamcp-deploy, which sends it.`);
   }
 
-  /** Renews no more passwords. */
+  /** Stops renewing passwords. */
   stop() {
     this.#credentials?.stop();
   }
 
-  /** Those of the attempt before, where the database is the same. */
+  /** The credentials of the previous attempt if the database is the same, else new ones. */
   #credentialsFor(target) {
     const name = JSON.stringify(target);
     if (this.#credentials?.name === name) return this.#credentials;
     this.stop();
-    return Object.assign(credentialsFor(target, this.#grantor), { name });
+    return Object.assign(credentialsFor(target, this.#credentialIssuer), { name });
   }
 
   async #target() {
@@ -75,23 +75,23 @@ export class Access {
     }
   }
 
-  /** For a deployment started by hand in the workspace, where nobody sent it. */
+  /** For a deployment started by hand in the workspace, which sends no such settings. */
   async #attachedDatabase() {
     if (!isIncomplete(this.env, this.secrets)) return {};
     say(`Neither ${FROM_RESOURCES.join(" nor ")} set; asking the workspace for the app's database resource`);
-    const resources = await this.#workspace.resources(this.env.DATABRICKS_APP_NAME ?? "").catch(untold([]));
+    const resources = await this.#workspace.resources(this.env.DATABRICKS_APP_NAME ?? "").catch(withoutAnswer([]));
     return settingsFrom(resources);
   }
 
-  /** To how many instances the app is scaled, where the workspace can be asked, and tells. */
+  /** Number of instances that the app is scaled to; 1 when the workspace does not answer. */
   #instances() {
-    if (!this.#workspace.known || this.env.METAMCP_ALLOW_INSTANCES) return 1;
+    if (!this.#workspace.isConfigured || this.env.METAMCP_ALLOW_INSTANCES) return 1;
     return this.#workspace.instances(this.env.DATABRICKS_APP_NAME ?? "");
   }
 }
 
-/** What stands for an answer that the workspace does not give; one that is away may give it later. */
-function untold(value) {
+/** Handler that replaces a refused answer by `value`; an unreachable workspace stays an error, because it may answer later. */
+function withoutAnswer(value) {
   return (error) => {
     if (error.code === "workspace_unreachable") throw error;
     return value;

@@ -1,21 +1,21 @@
-// The database password for each new connection. Lakebase checks it at login only, and it lives for one hour at most.
+// The database password for new connections. Lakebase checks it at login only, and it is valid for at most one hour.
 
 import { credentialRequest } from "../databases/kinds.mjs";
 import { Failure } from "../failure.mjs";
 import { complain, conceal, letGo } from "../log.mjs";
+import { retryDelay } from "../retry-delay.mjs";
 
-const RENEW_AT = 0.6; // of its life; the rest is for a workspace that is away
-const JITTER = 0.1; // so that many apps do not ask in the same second
-const MARGIN = 0.1; // of its life: what has less left is not offered to a login that may take a while
+const RENEW_AT = 0.6; // of its validity; the rest is for a workspace that is unavailable
+const JITTER = 0.1; // many apps must not ask in the same second
+const MARGIN = 0.1; // of its validity: with less left it is not used for a login, which may take a while
 const MAX_MARGIN_MS = 30_000;
-const RETRY_MS = [1_000, 2_000, 5_000, 10_000, 20_000, 30_000];
 
 export class Credentials {
   #current = null;
   #pending = null;
   #timer = null;
   #failures = 0;
-  #refusal = null; // why there is no new one, while a later try is due
+  #refusal = null; // why the last renewal failed, while the next try is due
   #stopped = false;
 
   /** `fetchOne` gives {token, ttl (ms)}; `now` is a monotonic clock in milliseconds. */
@@ -23,20 +23,20 @@ export class Credentials {
     Object.assign(this, { fetchOne, now, random });
   }
 
-  /** A password that is never one that ran out: without one it waits for what is asked for, and fails between two tries. */
+  /** A valid password. Waits for a renewal that is under way; rejects while none is valid and the next try is not due. */
   async password() {
     if (this.#current && this.#current.usableUntil > this.now()) return this.#current.token;
-    if (this.#refusal && !this.#pending) throw this.#refusal; // many connections must not ask each for itself
+    if (this.#refusal && !this.#pending) throw this.#refusal; // each connection must not send a request of its own
     return (await this.renew()).token;
   }
 
-  /** Fetches one now; calls at the same time share one request. */
+  /** Fetches a new one now; concurrent calls share one request. */
   renew() {
     this.#pending ??= this.#fetch().finally(() => (this.#pending = null));
     return this.#pending;
   }
 
-  /** Renews no more. */
+  /** Stops renewing. */
   stop() {
     this.#stopped = true;
     clearTimeout(this.#timer);
@@ -58,9 +58,9 @@ export class Credentials {
       this.#schedule(ttl * (RENEW_AT - JITTER * this.random()));
       return this.#current;
     } catch (error) {
-      // Before the first one the start sequence itself tries again.
+      // Before the first credential the start sequence retries.
       if (this.#current) {
-        const wait = RETRY_MS[Math.min(this.#failures++, RETRY_MS.length - 1)];
+        const wait = retryDelay(this.#failures++);
         complain(`The database credential was not renewed (${error.message}); trying again in ${wait / 1000} s`);
         this.#schedule(wait);
         this.#refusal = error;
@@ -77,7 +77,7 @@ export class Credentials {
   }
 }
 
-/** The source for a target: a fixed password (external database, or one kept in a secret), or renewed credentials. */
+/** The source of passwords for a target: its fixed password, or credentials that are renewed. */
 export function credentialsFor(target, workspace) {
   if (target.password !== undefined) {
     conceal(target.password);

@@ -1,4 +1,4 @@
-// The three calls the launcher makes to the workspace, with the app's own principal.
+// The launcher's calls to the workspace, as the app's principal.
 // Source of paths and fields: the platform's REST reference (OAuth M2M, Lakebase credentials, Apps).
 
 import { setTimeout as sleep } from "node:timers/promises";
@@ -6,26 +6,26 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Failure, causeOf } from "../failure.mjs";
 import { complain, conceal, letGo, say } from "../log.mjs";
 
-const ASIDE_MS = 3_000; // for what is good to know, but not needed
+const OPTIONAL_MS = 3_000; // for a call whose answer is not needed
 const CALL_MS = 15_000;
-const EVIDENCE = 300; // characters of an answer that go to the log
+const LOGGED_LENGTH = 300; // characters of an answer
 const TOKEN_MARGIN_MS = 60_000;
 const DEFAULT_TTL_MS = 3_600_000;
 
 export class Workspace {
   #token = { value: "", until: 0 };
-  #asked = null; // a request for a token under way
+  #pending = null; // a request for a token
 
   /** `now` is a monotonic clock in milliseconds. */
   constructor({ host, clientId, clientSecret, now = () => performance.now() }) {
     Object.assign(this, { host, clientId, clientSecret, now });
   }
 
-  /** An OAuth token of the app's principal, from the cache while it has a minute left. */
+  /** An OAuth token of the app's principal, cached until a minute before its end. */
   async token() {
     if (this.#token.until - TOKEN_MARGIN_MS > this.now()) return this.#token.value;
-    this.#asked ??= this.#newToken().finally(() => (this.#asked = null));
-    return this.#asked;
+    this.#pending ??= this.#newToken().finally(() => (this.#pending = null));
+    return this.#pending;
   }
 
   async #newToken() {
@@ -77,12 +77,12 @@ export class Workspace {
     }
     conceal(token);
     say(`Obtained database credential token (length): ${token.length}`);
-    // By the server's own clock where it tells it: the container's may be wrong.
+    // By the server's clock if the answer has a date: the container's clock may be wrong.
     const ttl = Date.parse(expires) - (Date.parse(answer.date) || Date.now());
     return { token, ttl: Number.isFinite(ttl) ? ttl : DEFAULT_TTL_MS };
   }
 
-  /** The app's public URL, or "" when the workspace does not tell it. */
+  /** The app's public URL, or "" when the workspace does not return it. */
   async appUrl(name) {
     const { url } = await this.#app(name);
     return typeof url === "string" ? url : "";
@@ -100,14 +100,14 @@ export class Workspace {
     return answer.body;
   }
 
-  /** Whether there is a workspace, and a login for it. */
-  get known() {
+  /** Whether the environment names a workspace and a login for it. */
+  get isConfigured() {
     return Boolean(this.host && this.clientId && this.clientSecret);
   }
 
-  /** To how many instances an app may be scaled; 1 when the workspace does not tell (not every one lets an app read itself). */
+  /** Number of instances that an app may be scaled to; 1 without an answer (not every workspace lets an app read itself). */
   async instances(name) {
-    return Promise.race([this.#instances(name), sleep(ASIDE_MS, 1, { ref: false })]);
+    return Promise.race([this.#instances(name), sleep(OPTIONAL_MS, 1, { ref: false })]);
   }
 
   async #instances(name) {
@@ -116,7 +116,7 @@ export class Workspace {
       const url = `${this.host}/api/2.0/apps/${encodeURIComponent(name)}`;
       const response = await fetch(url, { headers, redirect: "manual", signal: AbortSignal.timeout(CALL_MS) });
       const app = response.ok ? await response.json() : {};
-      return Number(app.compute_max_instances) || 1; // what runs at the moment may be two while one takes over
+      return Number(app.compute_max_instances) || 1; // the number that runs may be two while one replaces the other
     } catch {
       return 1;
     }
@@ -135,10 +135,10 @@ export class Workspace {
     }
     const body = parsed(text);
     if (response.status === 200 && body) return { body, date: response.headers.get("date") };
-    if (response.status === 401) this.#forget(); // it was taken back before its end
-    const evidence = text.replace(/\s+/g, " ").slice(0, EVIDENCE);
+    if (response.status === 401) this.#forget(); // it was revoked before its end
+    const evidence = text.replace(/\s+/g, " ").slice(0, LOGGED_LENGTH);
     complain(`${line}: HTTP ${response.status} ${evidence}`);
-    const away = response.status === 429 || response.status >= 500; // a word about itself, none about the request
+    const away = response.status === 429 || response.status >= 500; // says nothing about the request
     const code = away ? "workspace_unreachable" : `${step.replace("-", "_")}_refused`;
     const verb = away ? "is not available" : "refused";
     const message = `The workspace ${verb}: HTTP ${response.status}${body?.error_code ? ` ${body.error_code}` : ""} (${step}).`;

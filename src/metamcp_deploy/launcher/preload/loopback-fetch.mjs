@@ -1,13 +1,13 @@
-// Calls that MetaMCP makes to its own public URL (OAuth introspection; MCP servers made from its endpoints) stay inside.
-// In front of that URL stands the platform's login, which knows nothing of MetaMCP's tokens and answers with a page.
+// Sends MetaMCP's requests to its own public URL (OAuth introspection; MCP servers made from its endpoints) to the loopback.
+// The platform's login in front of that URL does not accept MetaMCP's tokens and answers with a page.
 //
-// It is done at `fetch`, which all of them use at every tag: the URL of a server made from an endpoint stands in the
-// database, so patching the places that name APP_URL would miss it.
+// `fetch` is replaced, which all of these requests use at every tag: the URL of a server made from an endpoint is in the
+// database, so that a patch of the places that name APP_URL would miss it.
 
-const OWN_PATHS = /^\/(metamcp|oauth|\.well-known)(\/|$)/; // what programs call; the rest belongs to people behind the login
+const OWN_PATHS = /^\/(metamcp|oauth|\.well-known)(\/|$)/; // called by programs; the rest is for people, behind the login
 
-/** From now on `fetch` asks 127.0.0.1:`port` for the own paths of `appUrl`. */
-export function keepInside(appUrl, port) {
+/** From now on `fetch` sends requests for these paths of `appUrl` to 127.0.0.1:`port`. */
+export function fetchOverLoopback(appUrl, port) {
   const { origin } = new URL(appUrl);
   const outward = globalThis.fetch;
   globalThis.fetch = function fetch(input, init) {

@@ -1,9 +1,9 @@
-// Runs in a service before its own code (node --import). It waits until the launcher lets the service start, fetches its
-// secrets from the launcher, lets them stand in process.env while the service starts, and takes them out before the first
-// client can reach it. It reports when the service listens and its detached children, sees to it that those end which the
-// service tells to, keeps calls to the app's own URL inside, and ends the service when the launcher is gone.
+// Runs in a service before its own code (node --import). It waits until the launcher lets the service start, gets its
+// secrets from the launcher, keeps them in process.env while the service starts, and removes them before the first client
+// can reach it. It reports when the service listens and which child processes it starts, enforces the end of those that
+// the service terminates, sends requests for the app's own URL to the loopback, and ends the service after the launcher.
 //
-// It is inert everywhere else: programs forked by the service, and worker threads, inherit --import but not the mark.
+// It does nothing elsewhere: programs forked by the service, and worker threads, inherit --import but not the mark.
 
 import channel from "node:diagnostics_channel";
 import { randomUUID } from "node:crypto";
@@ -11,36 +11,36 @@ import path from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { seeToEnds } from "./termination.mjs";
+import { enforceTermination } from "./termination.mjs";
 import { Family } from "../processes.mjs";
-import { keepInside } from "./loopback-fetch.mjs";
+import { fetchOverLoopback } from "./loopback-fetch.mjs";
 
 const ANSWER_MS = 20_000;
-const HELD_MS = 5; // whoever may start by then has better to do
-// Upstream asks at run time only whether this one is set (it offers single sign-on then), so something has to stand there.
-const ASKED_FOR_LATER = new Map([["OIDC_CLIENT_SECRET", "held-by-the-launcher"]]);
+const HELD_MS = 5; // a service that may start earlier does not prepare
+// Upstream checks at run time only whether this one is set (to offer single sign-on), so it needs some value.
+const PLACEHOLDERS = new Map([["OIDC_CLIENT_SECRET", "held-by-the-launcher"]]);
 
 const names = (process.env.METAMCP_SERVICE_SECRETS ?? "").split(",").filter(Boolean);
 const marked = process.env.METAMCP_SERVICE_SECRETS !== undefined;
 const childEnv = new Set((process.env.METAMCP_CHILD_ENV ?? "").split(",")); // MCP servers may be given these
-const started = new Set(); // pids of children, for the case that the launcher is gone
+const started = new Set(); // pids of child processes
 delete process.env.METAMCP_SERVICE_SECRETS;
 
 if (marked && process.send && process.channel) {
   process.on("disconnect", gone);
   process.on("message", onMessage);
   channel.channel("child_process").subscribe(report);
-  seeToEnds(started);
+  enforceTermination(started);
   channel.channel("tracing:net.server.listen:asyncEnd").subscribe(listening);
-  if (process.env.APP_URL && process.env.METAMCP_BACKEND_PORT) keepInside(process.env.APP_URL, process.env.METAMCP_BACKEND_PORT);
+  if (process.env.APP_URL && process.env.METAMCP_BACKEND_PORT) fetchOverLoopback(process.env.APP_URL, process.env.METAMCP_BACKEND_PORT);
   const start = ask("start");
   const [values] = await Promise.all([Promise.all(names.map(secret)), start, prepare(start)]);
   names.forEach((name, index) => (process.env[name] = values[index]));
-  process.chdir(path.dirname(process.argv[1])); // which may not have been there before
-  process.channel.unref(); // a service that has nothing more to do may end
+  process.chdir(path.dirname(process.argv[1])); // which may not have existed before
+  process.channel.unref(); // a service without further work may end
 }
 
-/** The launcher's answer. It has one in any case: when it is gone, so is this program. */
+/** The launcher's answer. There is always one: this program ends with the launcher. */
 function ask(want, name) {
   return new Promise((resolve, reject) => {
     const id = randomUUID();
@@ -55,7 +55,7 @@ function ask(want, name) {
   });
 }
 
-/** Loads the part of Node that takes longest to load, and every server needs, while the service is held. */
+/** While the service waits, loads the slowest part of Node that every server needs. */
 async function prepare(start) {
   const held = await Promise.race([start.then(() => false), sleep(HELD_MS, true)]);
   if (held) await import("node:http");
@@ -72,7 +72,7 @@ function onMessage(message) {
   if (message?.event !== "ready") return;
   for (const name of names) {
     if (childEnv.has(name)) continue;
-    if (ASKED_FOR_LATER.has(name)) process.env[name] = ASKED_FOR_LATER.get(name);
+    if (PLACEHOLDERS.has(name)) process.env[name] = PLACEHOLDERS.get(name);
     else delete process.env[name];
   }
   process.send({ event: "forgotten" }, () => {});
@@ -83,7 +83,7 @@ function listening({ server }) {
   if (port && process.connected) process.send({ event: "listening", port }, () => {});
 }
 
-// Published when the object is made; the pid is there once the program runs.
+// Published when the object is created; the pid exists once the program runs.
 function report({ process: child }) {
   child.once("spawn", () => {
     if (!child.pid) return;
@@ -93,7 +93,7 @@ function report({ process: child }) {
   });
 }
 
-// Only those that lead a group of their own are met; the others share this program's group, and that ends by itself.
+// Reaches only leaders of a group; the others share this program's group, which ends with it.
 function signalGroup(pid, signal) {
   try {
     return process.kill(-pid, signal);
@@ -102,7 +102,7 @@ function signalGroup(pid, signal) {
   }
 }
 
-// The launcher is gone: nobody else will end what was started here, whatever group or session it has moved to since.
+// The launcher has ended: only this program can end what was started here, whatever group or session it is in by now.
 async function gone() {
   const family = new Family();
   for (const pid of [process.pid, ...started]) family.leads(pid);

@@ -1,5 +1,5 @@
-// MCP servers that are asked to end, and do not. MetaMCP's transports send one SIGTERM and look no further, so a server
-// that ignores it, or that leaves children behind, would stay until the service itself ends.
+// Ends MCP servers that ignore SIGTERM. MetaMCP's transports send it once and do not check the result: a server that
+// ignores it, or leaves child processes behind, would run until the service ends.
 
 import { ChildProcess } from "node:child_process";
 import process from "node:process";
@@ -10,33 +10,33 @@ const PATIENCE_MS = 5_000;
 const ENDING = new Set([undefined, "SIGTERM", "SIGINT", "SIGKILL", 15, 2, 9]);
 
 /**
- * From now on, whatever of `children` (a set of pids) this program tells to end is gone some seconds later, with all that
- * it started: who that is is looked up before the signal, for afterwards their parent may be gone.
+ * From now on, every process of `children` (a set of pids) that this program signals to end is killed some seconds later,
+ * with all processes that it started. Those are looked up before the signal, because their parent may be gone after it.
  */
-export function seeToEnds(children) {
-  const asked = new Set();
-  const look = (pid, signal) => {
-    if (!ENDING.has(signal) || !children.has(pid) || asked.has(pid)) return;
-    asked.add(pid);
+export function enforceTermination(children) {
+  const ending = new Set();
+  const watch = (pid, signal) => {
+    if (!ENDING.has(signal) || !children.has(pid) || ending.has(pid)) return;
+    ending.add(pid);
     const family = familyOf(pid);
     setTimeout(() => {
-      asked.delete(pid);
+      ending.delete(pid);
       family.end(0).catch(() => {});
     }, PATIENCE_MS).unref();
   };
   const { kill } = process;
   process.kill = (pid, signal) => {
-    look(Math.abs(pid), signal);
+    watch(Math.abs(pid), signal);
     return kill.call(process, pid, signal);
   };
   const killChild = ChildProcess.prototype.kill;
   ChildProcess.prototype.kill = function (signal) {
-    look(this.pid, signal);
+    watch(this.pid, signal);
     return killChild.call(this, signal);
   };
 }
 
-/** The process and what it started; what shares this program's session is only in it when it descends from there. */
+/** The process and its descendants; others in this program's session are not part of it. */
 function familyOf(pid) {
   const family = new Family({ apart: process.pid });
   family.holds(pid);

@@ -1,8 +1,8 @@
-// Closes what upstream leaves open: making an account is free for everybody there, and its inspector starts whatever command
-// it is asked to. A request is judged by every reading of its path that some program behind might have.
+// Closes what upstream leaves open: with upstream everybody can create an account, and the inspector starts any command.
+// A request is checked by its normalized path, so that no other spelling of the path bypasses the rules.
 
 import { emailOf } from "./identity.mjs";
-import { plainPath } from "./path-normalization.mjs";
+import { normalizedPath } from "./path-normalization.mjs";
 
 const MAX_BODY = 16 * 1024; // a sign-up is some hundred bytes
 const REMOTE = new Set(["SSE", "STREAMABLE_HTTP"]);
@@ -10,29 +10,29 @@ const SIGN_UP = /\/api\/auth\/(.*\/)?sign-up(\/|$)/;
 const INSPECTOR = /\/mcp-proxy\/(.*\/)?server(\/|$)/;
 
 /**
- * The function that judges a request: null when it may go on as it is, {away} when not, or {body: a promise of {away} or
- * {bytes}} when its body has to be read, and sent on as `bytes`.
+ * Returns the function that checks a request: it gives null for an allowed request, {away} for a refused one, or
+ * {body: promise of {away} or {bytes}} when the body has to be read first, and forwarded as `bytes`.
  *
  * @param env METAMCP_SIGN_UP (closed, operators, users, open; operators when unset), METAMCP_INSPECTOR (closed, operators,
  *   open; closed when unset)
  * @param isOperator of a request
  */
-export function gate(env, isOperator) {
+export function accessRules(env, isOperator) {
   const signUp = env.METAMCP_SIGN_UP || "operators";
   const inspector = env.METAMCP_INSPECTOR || "closed";
   return (request, target) => {
     const [path, query = ""] = target.split(/\?(.*)/s, 2);
-    const plain = plainPath(path);
+    const plain = normalizedPath(path);
     if (plain === null) return refused(400, "path_not_plain", "The path holds . or .. as a part, or is encoded many times over.");
     if (INSPECTOR.test(plain) && startsCommand(plain, query) && !allowed(inspector, request, isOperator)) return inspectorClosed(inspector);
     if (!SIGN_UP.test(plain) || signUp === "open" || request.method === "OPTIONS") return null;
-    return judgeSignUp(request, signUp, isOperator);
+    return checkSignUp(request, signUp, isOperator);
   };
 }
 
 function startsCommand(plain, query) {
   if (/\/stdio\/?$/.test(plain)) return true;
-  // Three routes start what `transportType` says; a list or a second value must not hide it.
+  // On three routes `transportType` decides what is started; a list or a second value must not hide it.
   return [...new URLSearchParams(query)].some(([name, value]) => /transporttype/i.test(name) && !REMOTE.has(value));
 }
 
@@ -45,18 +45,18 @@ function inspectorClosed(setting) {
   return refused(403, "inspector_closed", `Here ${who} (setting app.inspector). Inspect the server through a namespace instead.`);
 }
 
-function judgeSignUp(request, setting, isOperator) {
+function checkSignUp(request, setting, isOperator) {
   const email = emailOf(request);
   if (setting === "closed") return refused(403, "sign_up_closed", "Nobody can sign up here (setting app.sign_up). Ask an operator for an account.");
   if (!email) return refused(403, "sign_up_unknown", "Sign-up needs a person: the platform did not say who asks (X-Forwarded-Email).");
   if (setting === "operators" && !isOperator(request)) {
     return refused(403, "sign_up_operators", `Only the addresses in app.operators can sign up here, and ${email} is none of them (setting app.sign_up).`);
   }
-  if (request.method !== "POST") return null; // makes no account
+  if (request.method !== "POST") return null; // creates no account
   return { body: signUpBody(request, email) };
 }
 
-/** What was read is written anew, so that nothing behind can read another address in it. */
+/** The body is serialised anew, so that the backend cannot read another address in it. */
 async function signUpBody(request, email) {
   const type = (request.headers["content-type"] ?? "").split(";")[0].trim().toLowerCase();
   const encoding = (request.headers["content-encoding"] ?? "identity").toLowerCase();
@@ -78,7 +78,7 @@ async function signUpBody(request, email) {
   return { bytes: Buffer.from(JSON.stringify({ ...given, email })) };
 }
 
-/** The body's text; null when it is too long. Rejects when the client goes away. */
+/** The body's text; null when it is too long. Rejects when the client disconnects. */
 function textOf(request) {
   return new Promise((resolve, reject) => {
     const chunks = [];

@@ -1,8 +1,8 @@
-// A client behind the platform's login has two credentials, and one Authorization header. Here they are told apart: the
-// platform's token ends here, for MetaMCP would take it for a key of its own and hand it on to MCP servers; MetaMCP's key
-// goes on as X-API-Key, wherever the client could put it.
+// A client behind the platform's login has two credentials and one Authorization header. The platform's token is removed
+// here: MetaMCP would take it for a key of its own and forward it to MCP servers. MetaMCP's key is forwarded as X-API-Key,
+// wherever the client put it.
 
-// MetaMCP's own, at every tag: API keys, and the access tokens of an endpoint's OAuth.
+// MetaMCP's own credentials, at every tag: API keys, and the access tokens of an endpoint's OAuth.
 const OWN = /^(sk_mt_|mcp_token_)/;
 // Personal access tokens and the like, by their prefixes. Source: the platform's docs on token formats.
 const PLATFORM = /^(dapi|dkea|dose|dsapi)[0-9a-f]/i;
@@ -11,14 +11,14 @@ const PLATFORM_COOKIE = /^(__Host-|__Secure-)?_*databricks/i;
 const ENDPOINT = /^\/metamcp\/[^/?#]+\/(mcp|sse|message|api)(?=[/?#]|$)/;
 
 /**
- * Sorts the headers that go to a service (an object of lists and texts), in place.
+ * Sorts the credentials in the headers that go to a service (an object of lists and texts), in place.
  *
- * @param path that the service is asked for
+ * @param path of the request to the service
  * @param workspace origin of the workspace, which issues the platform's tokens
- * @returns {path, endpoint, shown, key, dropped}: the path without a key; whether an MCP endpoint is asked; whether the
- *   request shows MetaMCP a credential at all; the key that stood in the path; whether a token of the platform was dropped
+ * @returns {path, endpoint, shown, key, dropped}: the path without a key; whether it is that of an MCP endpoint; whether
+ *   the request has a credential of MetaMCP's; the key that was in the path; whether a token of the platform was dropped
  */
-export function sort(headers, path, workspace) {
+export function sortCredentials(headers, path, workspace) {
   const access = [headers["x-forwarded-access-token"]].flat().filter(Boolean);
   const platform = (token) => access.includes(token) || isPlatforms(token, workspace);
   delete headers["x-forwarded-access-token"];
@@ -33,10 +33,11 @@ export function sort(headers, path, workspace) {
   const dropped = count(headers.authorization) + count(headers["x-api-key"]) < before;
   const shown = Boolean(headers.authorization || headers["x-api-key"]);
   if (!endpoint) return { path, endpoint, shown, key: "", dropped };
-  const found = keyOf(path);
-  const bad = platform(found.key);
-  if (found.key && !bad && !shown) headers["x-api-key"] = found.key;
-  return { path: found.path, endpoint, shown: shown || Boolean(found.key && !bad), key: bad ? "" : found.key, dropped: dropped || bad };
+  const query = keyOf(path);
+  const bad = platform(query.key);
+  const key = bad ? "" : query.key;
+  if (key && !shown) headers["x-api-key"] = key;
+  return { path: query.path, endpoint, shown: shown || Boolean(key), key, dropped: dropped || bad };
 }
 
 function count(value) {
@@ -46,11 +47,11 @@ function count(value) {
 function keep(headers, name, wanted) {
   if (headers[name] === undefined) return;
   const left = [headers[name]].flat().filter(wanted);
-  if (left.length) headers[name] = left[0]; // the first counts, as Node has it
+  if (left.length) headers[name] = left[0]; // the first counts, as in Node
   else delete headers[name];
 }
 
-/** Whether a token is one of the platform's: by prefix, or a JWT that does not say it is somebody else's. */
+/** Whether the platform issued a token: by its prefix, or a JWT without another issuer. */
 function isPlatforms(token, workspace) {
   if (PLATFORM.test(token)) return true;
   const parts = token.split(".");
@@ -69,7 +70,7 @@ function claims(part) {
   }
 }
 
-/** The session of the platform's proxy is nothing that MetaMCP needs. */
+/** MetaMCP does not need the session of the platform's proxy. */
 function withoutCookies(headers) {
   if (headers.cookie === undefined) return;
   const all = [headers.cookie].flat().join("; ").split(";").map((cookie) => cookie.trim());
@@ -78,28 +79,28 @@ function withoutCookies(headers) {
   else delete headers.cookie;
 }
 
-/** The key in a path's query (`api_key`, else `apikey`), and the path without it, the rest as it was written. */
+/** The key in a path's query (`api_key`, else `apikey`), and the path without it, otherwise unchanged. */
 function keyOf(path) {
   const [before, query = ""] = path.split(/\?(.*)/s, 2);
-  const found = {};
+  const keys = {};
   const left = query.split("&").filter((pair) => {
     const [name, value = ""] = pair.split(/=(.*)/s, 2);
     if (name !== "api_key" && name !== "apikey") return true;
-    found[name] ||= decoded(value);
+    keys[name] ||= decoded(value);
     return false;
   });
-  return { key: found.api_key || found.apikey || "", path: before + (left.join("&") ? `?${left.join("&")}` : "") };
+  return { key: keys.api_key || keys.apikey || "", path: before + (left.join("&") ? `?${left.join("&")}` : "") };
 }
 
 function decoded(text) {
-  const found = new URLSearchParams(`x=${text}`).get("x").trim();
-  return /^[\x21-\x7e]+$/.test(found) ? found : ""; // nothing else fits into a header
+  const plain = new URLSearchParams(`x=${text}`).get("x").trim();
+  return /^[\x21-\x7e]+$/.test(plain) ? plain : ""; // a header takes nothing else
 }
 
 /**
- * What a client is told beside an endpoint's 401 when it showed MetaMCP no credential, or one of the platform's.
+ * The explanation added to an endpoint's 401 when the request had no credential of MetaMCP's; "" otherwise.
  *
- * @param sorted as `sort` gave it
+ * @param sorted the result of `sortCredentials`
  */
 export function explanation({ shown, dropped }) {
   if (shown) return "";

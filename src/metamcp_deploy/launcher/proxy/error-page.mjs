@@ -1,4 +1,4 @@
-// The launcher's page for people: one file without anything from elsewhere, light and dark, readable without styles.
+// The launcher's page for people: self-contained, light and dark, readable without styles.
 
 const TITLES = {
   starting: "MetaMCP is starting",
@@ -13,10 +13,10 @@ pre{overflow:auto;padding:.8rem;border:1px solid;border-radius:.3rem;font-size:.
 
 /**
  * @param facts {status, step, code, message, last_failure?, request_id, contact?}
- * @param evidence as in error-response.mjs, or null
- * @param refresh seconds after which the page asks again; 0 never
+ * @param report for operators, as failure-report.mjs gives it, or null
+ * @param refresh seconds after which the page reloads; 0 never
  */
-export function render(facts, { evidence, refresh }) {
+export function render(facts, { report, refresh }) {
   const title = TITLES[facts.status] ?? TITLES.failed;
   const { step, code } = facts.last_failure ?? {};
   const last = code && `${code}, at the step ${step}`;
@@ -34,7 +34,7 @@ export function render(facts, { evidence, refresh }) {
 <h1>${title}</h1>
 <p role="status">${escaped(facts.message)}</p>
 ${list(rows)}
-${refresh ? `<p>This page asks again every ${refresh} seconds.</p>\n` : ""}${evidence ? details(evidence) : ""}</main>
+${refresh ? `<p>This page asks again every ${refresh} seconds.</p>\n` : ""}${report ? details(report) : ""}</main>
 </body>
 </html>
 `;
@@ -59,7 +59,7 @@ function list(rows) {
 }
 
 function block(lines, label) {
-  return `<pre tabindex="0" aria-label="${escaped(label)}">${escaped(lines.join("\n"))}</pre>`; // focusable: it can be scrolled by keys
+  return `<pre tabindex="0" aria-label="${escaped(label)}">${escaped(lines.join("\n"))}</pre>`; // focusable, so that keys scroll it
 }
 
 function escaped(text) {

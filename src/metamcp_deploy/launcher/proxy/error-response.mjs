@@ -1,5 +1,5 @@
-// What the launcher itself answers: to people a page, to programs JSON. Whoever may open the app learns which step, which
-// code and whom to ask; what went wrong in particular is for operators, because it may tell about the inside.
+// The launcher's own responses: a page for people, JSON for programs. Everybody who may open the app gets the step, the code
+// and the contact; the failure report is for operators only, because it may reveal internals.
 
 import http from "node:http";
 
@@ -7,26 +7,26 @@ import { render } from "./error-page.mjs";
 
 const AFTER_STARTING_S = 2;
 const AFTER_FAILED_S = 10;
-const AFTER_GIVEN_UP_S = 60; // needs a person: nobody gains by asking more often
+const AFTER_GIVEN_UP_S = 60; // a person has to act, and frequent requests do not help
 const HEALING = "MetaMCP is not available at the moment. It goes on trying by itself.";
 const GIVEN_UP = "MetaMCP could not be started and does not try again: somebody has to look after it.";
 
 /**
- * The answer for `away` {status, step, code, message, detail?, heals?, last?, http?}: {http, headers, body}.
+ * The response for `away` {status, step, code, message, detail?, heals?, last?, http?}: {http, headers, body}.
  *
- * @param request whose Accept header says whether a person asks
+ * @param request whose Accept header says whether the page is wanted
  * @param id of the request
- * @param contact whom to ask, or ""
- * @param evidence for operators: {error, cause, fix, environment: [lines], log: {source: [lines]}}; null for others
+ * @param contact for help, or ""
+ * @param report for operators, as failure-report.mjs gives it; null for others
  */
-export function answerOf(request, away, { id, contact, evidence }) {
+export function errorResponse(request, away, { id, contact, report }) {
   const { status, step, code } = away;
-  const message = status === "failed" && !evidence ? (away.heals === false ? GIVEN_UP : HEALING) : away.message;
+  const message = status === "failed" && !report ? (away.heals === false ? GIVEN_UP : HEALING) : away.message;
   const last = away.last && { last_failure: { step: away.last.step, code: away.last.code } };
   const facts = { status, step, code, message, ...last, request_id: id, ...(contact && { contact }) };
   const wait = away.http ? 0 : seconds(away);
   const page = wantsPage(request);
-  const body = page ? render(facts, { evidence, refresh: away.heals === false ? 0 : wait }) : `${JSON.stringify({ ...facts, ...evidence })}\n`;
+  const body = page ? render(facts, { report, refresh: away.heals === false ? 0 : wait }) : `${JSON.stringify({ ...facts, ...report })}\n`;
   const headers = {
     "content-type": `${page ? "text/html" : "application/json"}; charset=utf-8`,
     "content-length": String(Buffer.byteLength(body)),
@@ -45,7 +45,7 @@ function seconds({ status, heals }) {
   return heals === false ? AFTER_GIVEN_UP_S : AFTER_FAILED_S;
 }
 
-/** Whether HTML is named in Accept, and JSON is not preferred to it. Programs ask for JSON, or for anything. */
+/** Whether Accept names HTML and does not prefer JSON. Programs accept JSON, or anything. */
 function wantsPage(request) {
   const weights = new Map();
   for (const part of (request.headers.accept ?? "").toLowerCase().split(",")) {
@@ -56,13 +56,13 @@ function wantsPage(request) {
   return (weights.get("text/html") ?? 0) > (weights.get("application/json") ?? 0);
 }
 
-/** Sends it as an ordinary answer. */
+/** Sends it as an ordinary response. */
 export function send(response, answer) {
   response.writeHead(answer.http, answer.headers);
   response.end(answer.body);
 }
 
-/** Sends it on a bare socket, of a request to upgrade, and ends the connection. */
+/** Sends it on the socket of an upgrade request, and closes the connection. */
 export function sendRaw(socket, answer) {
   if (!socket.writable) return socket.destroy();
   const lines = Object.entries({ ...answer.headers, connection: "close" }).map(([name, value]) => `${name}: ${value}`);

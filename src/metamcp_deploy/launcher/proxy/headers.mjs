@@ -1,11 +1,11 @@
-// Headers on the way through: hop-by-hop ones end here (RFC 9110, 7.6.1), the public origin is told onwards.
+// Headers of forwarded requests and responses: hop-by-hop ones are removed (RFC 9110, 7.6.1), the public origin is added.
 
 import { randomUUID } from "node:crypto";
 
 const HOP_BY_HOP = new Set(
   "connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer transfer-encoding upgrade".split(" "),
 );
-// A client may not have these taken away by naming them in Connection: they frame the body, or say who asks.
+// A client cannot remove these by naming them in Connection: they frame the body, or identify the sender.
 const KEPT = /^(content-length|host|x-forwarded-.*|x-real-ip|x-request-id)$/;
 const HOST = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$/;
 
@@ -21,8 +21,8 @@ function endToEnd(message) {
 }
 
 /**
- * For a service's answer: the flat list that writeHead takes. A redirect to the service's own address, which nobody outside
- * can reach, becomes one to the path: Next's middleware takes `localhost:<port>` for its origin, whatever Host says.
+ * A service's response headers, as the flat list that writeHead takes. A redirect to the service's own address, which is not
+ * reachable from outside, becomes one to the path: Next's middleware uses `localhost:<port>` as origin, whatever Host says.
  */
 export function answerHeaders(message, port) {
   const inner = new RegExp(`^https?://(?:localhost|127\\.0\\.0\\.1|0\\.0\\.0\\.0|\\[::1?\\]):${port}(?=[/?#]|$)`, "i");
@@ -33,15 +33,15 @@ export function answerHeaders(message, port) {
   });
 }
 
-/** The request's id: the platform's, else a new one. */
+/** The request's id: that of the platform, else a new one. */
 export function requestId(request) {
   const given = request.headers["x-request-id"];
   return typeof given === "string" && /^[\x21-\x7e]{1,128}$/.test(given) ? given : randomUUID();
 }
 
 /**
- * Headers for a service, as an object of lists. Host and X-Forwarded-* name the public origin: what the platform's proxy
- * says, else what the client asked for. `publicProtocol` (http or https) is APP_URL's, for proxies that do not say it.
+ * Headers for a service, as an object of lists. Host and X-Forwarded-* name the public origin: that of the platform's
+ * proxy, else that of the client's request. `publicProtocol` (http or https) is APP_URL's, for proxies that send none.
  */
 export function forwardHeaders(request, id, publicProtocol) {
   const given = request.headers;
@@ -67,7 +67,7 @@ export function forwardHeaders(request, id, publicProtocol) {
   return Object.assign(headers, own);
 }
 
-/** Headers for a body that is at hand. */
+/** Sets the headers of a JSON body of known length. */
 export function framed(headers, bytes) {
   delete headers["transfer-encoding"];
   headers["content-type"] = ["application/json"];

@@ -1,12 +1,12 @@
-// Who asks, as the platform's proxy says it. A client cannot say it: the proxy strips what clients send under these names.
+// Who sends a request, according to the platform's proxy. The proxy removes these headers from what clients send.
 
-/** The caller's address in lower case, "" when there is none. */
+/** The sender's e-mail address in lower case, "" without one. */
 export function emailOf(request) {
   const given = request.headers["x-forwarded-email"];
   return typeof given === "string" ? given.trim().toLowerCase() : "";
 }
 
-/** The function that tells whether a request comes from one of `app.operators`. */
+/** Returns the function that checks whether a request comes from one of `app.operators`. */
 export function operators(env) {
   const known = new Set((env.METAMCP_OPERATORS ?? "").split(",").map((address) => address.trim().toLowerCase()));
   known.delete("");

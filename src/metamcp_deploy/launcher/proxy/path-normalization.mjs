@@ -1,7 +1,7 @@
-// A path as any program behind might read it, for what must not be got round by another spelling.
+// One spelling for each path, as any service may read it, for rules that must not be bypassed.
 
-/** In lower case, decoded as often as there is something to decode, without empty parts; null when it holds dot parts. */
-export function plainPath(path) {
+/** In lower case, percent-decoded until nothing is encoded, without empty parts; null with dot parts or too many encodings. */
+export function normalizedPath(path) {
   let text = path;
   for (let i = 0; /%[0-9a-f]{2}/i.test(text); i++) {
     if (i === 5) return null;

@@ -1,10 +1,10 @@
-// The reverse proxy that holds the app's port for life: HTTP, event streams and WebSocket, nothing buffered.
+// The reverse proxy that holds the app's port: HTTP, event streams and WebSocket, without buffering.
 
 import http from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { answerOf, send, sendRaw } from "./error-response.mjs";
-import { sort } from "./authorization.mjs";
+import { sortCredentials } from "./authorization.mjs";
+import { errorResponse, send, sendRaw } from "./error-response.mjs";
 import { forwardHeaders, framed, requestId } from "./headers.mjs";
 import { relay } from "./relay.mjs";
 import { tunnel } from "./tunnel.mjs";
@@ -13,8 +13,8 @@ const IDLE_SERVICE_MS = 3_000; // below the 5 s after which Node's servers close
 const MAX_HEADER = 64 * 1024; // the platform adds access tokens
 const LIMITS = {
   requestTimeout: 0, // big bodies over slow lines
-  headersTimeout: 60_000, // without it, no timeout of requests means none of their heads either
-  keepAliveTimeout: 75_000, // above what proxies in front usually keep (60 s), so that they close first
+  headersTimeout: 60_000, // without it requestTimeout 0 would apply to headers, too
+  keepAliveTimeout: 75_000, // above the usual 60 s of proxies in front, so that they close first
   maxHeaderSize: MAX_HEADER,
   noDelay: true,
 };
@@ -22,25 +22,25 @@ const STATUS = {
   HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
   ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
 };
-const CLOSING_MS = 250; // for connections that were cut to be gone
+const CLOSING_MS = 250; // until cut connections are closed
 
 export class Proxy {
   #agent = new http.Agent({ keepAlive: true, timeout: IDLE_SERVICE_MS, maxFreeSockets: 64, noDelay: true });
-  #open = new Set(); // {stream: boolean, end(), onward: request to a service} for each request and tunnel under way
+  #open = new Set(); // {stream: boolean, end(), onward: request to a service} for each open request and tunnel
   #idle = null;
 
   /**
-   * @param find function of a request target: {port, path, protocol} of the service to ask, or
-   *   {away: {status, step, code, message, detail?, heals?}} when it cannot be asked now
-   * @param tell function of a request and what is away: {contact, evidence}, as error-response.mjs takes them
-   * @param workspace origin of the workspace, whose tokens go no further
-   * @param judge function of a request and its target, as access-rules.mjs makes it
+   * @param find function of a request target: {port, path, protocol} of the service for it, or
+   *   {away: {status, step, code, message, detail?, heals?}} while there is none
+   * @param details function of a request and its `away`: {contact, report}, as error-response.mjs takes them
+   * @param workspace origin of the workspace, whose tokens are not forwarded
+   * @param rules function of a request and its target, as access-rules.mjs makes it
    * @param limits of Node's server that differ from LIMITS
    */
-  constructor(find, { tell, workspace, judge, limits = {} }) {
-    Object.assign(this, { find, tell, workspace, judge });
+  constructor(find, { details, workspace, rules, limits = {} }) {
+    Object.assign(this, { find, details, workspace, rules });
     this.server = http.createServer({ ...LIMITS, ...limits });
-    this.server.on("connection", (socket) => socket.setMaxListeners(0)); // each request under way on it has one
+    this.server.on("connection", (socket) => socket.setMaxListeners(0)); // each open request on it has one
     this.server.on("request", (request, response) => this.#handle(request, response, false));
     this.server.on("checkContinue", (request, response) => this.#handle(request, response, true));
     this.server.on("checkExpectation", (request, response) => this.#handle(request, response, false));
@@ -48,7 +48,7 @@ export class Proxy {
     this.server.on("clientError", (error, socket) => this.#clientError(error, socket));
   }
 
-  /** Resolves when the port is held. */
+  /** Resolves when the port is bound. */
   listen(port, host) {
     return new Promise((resolve, reject) => {
       this.server.once("error", reject);
@@ -56,7 +56,7 @@ export class Proxy {
     });
   }
 
-  /** Resolves when nothing is under way; streams are cut after `streams` ms, everything after `all` ms. */
+  /** Resolves when no request is open; streams are cut after `streams` ms, everything after `all` ms. */
   async drain(streams, all) {
     const cut = setTimeout(() => this.#cut((one) => one.stream), streams);
     const end = setTimeout(() => this.#cut(() => true), all);
@@ -66,7 +66,7 @@ export class Proxy {
     clearTimeout(end);
   }
 
-  /** Gives up the port. */
+  /** Releases the port. */
   close() {
     this.server.close();
     this.server.closeAllConnections();
@@ -86,7 +86,7 @@ export class Proxy {
     };
   }
 
-  /** An exchange is over when its answer is, or its connection: answers queued behind another never close by themselves. */
+  /** An exchange ends with its response or its connection: a response queued behind another never closes by itself. */
   #exchange(request, response) {
     const { socket } = request;
     const entry = { stream: false, onward: null, end: () => socket.destroy() };
@@ -103,16 +103,16 @@ export class Proxy {
 
   #handle(request, response, waiting) {
     const id = requestId(request);
-    const found = this.find(targetOf(request));
-    if (found.away) return this.#refuse(request, response, found.away, id);
-    const judged = this.judge(request, targetOf(request));
-    if (judged?.away) return this.#refuse(request, response, judged.away, id);
+    const service = this.find(targetOf(request));
+    if (service.away) return this.#refuse(request, response, service.away, id);
+    const checked = this.rules(request, targetOf(request));
+    if (checked?.away) return this.#refuse(request, response, checked.away, id);
     const entry = this.#exchange(request, response);
-    if (judged?.body) return this.#sendRead(request, response, { found, id, waiting, entry, read: judged.body });
-    this.#send(request, response, { found, id, waiting, entry });
+    if (checked?.body) return this.#sendRead(request, response, { service, id, waiting, entry, read: checked.body });
+    this.#send(request, response, { service, id, waiting, entry });
   }
 
-  /** For a request whose body decides whether it may go on, and goes on as it was read. */
+  /** For a request whose body decides whether it is allowed; it is forwarded with the bytes that were read. */
   async #sendRead(request, response, { read, ...exchange }) {
     if (exchange.waiting) response.writeContinue();
     const { away, bytes } = await read.catch(() => ({ away: brokenOff() }));
@@ -122,15 +122,15 @@ export class Proxy {
   }
 
   #send(request, response, exchange) {
-    const { found, id, waiting, entry, bytes } = exchange;
-    const headers = forwardHeaders(request, id, found.protocol);
-    const sorted = sort(headers, found.path, this.workspace);
+    const { service, id, waiting, entry, bytes } = exchange;
+    const headers = forwardHeaders(request, id, service.protocol);
+    const sorted = sortCredentials(headers, service.path, this.workspace);
     if (!waiting) delete headers.expect;
     if (bytes) framed(headers, bytes);
-    const hasBody = request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"]) > 0;
+    const withBody = hasBody(request);
     const onward = http.request({
       host: "127.0.0.1",
-      port: found.port,
+      port: service.port,
       method: request.method,
       path: sorted.path,
       headers,
@@ -138,14 +138,14 @@ export class Proxy {
       maxHeaderSize: MAX_HEADER,
     });
     entry.onward = onward;
-    onward.on("response", (answer) => relay(answer, response, { entry, port: found.port, sorted }));
+    onward.on("response", (answer) => relay(answer, response, { entry, port: service.port, sorted }));
     onward.on("error", () => {
       entry.onward = null;
       request.unpipe(onward);
       if (response.destroyed) return;
       if (response.headersSent) return response.destroy();
-      // The service closed an idle connection at the moment it was used again: nothing of the request was lost.
-      if (onward.reusedSocket && !hasBody && (request.method === "GET" || request.method === "HEAD")) {
+      // The service closed an idle connection just when it was reused: the request can be repeated.
+      if (onward.reusedSocket && !withBody && (request.method === "GET" || request.method === "HEAD")) {
         return this.#send(request, response, exchange);
       }
       request.resume();
@@ -154,10 +154,10 @@ export class Proxy {
     });
     onward.on("close", () => {
       request.unpipe(onward);
-      request.resume(); // an answer before the end of the body: the rest is read and dropped
+      request.resume(); // the response came before the end of the body: the rest is read and dropped
     });
     if (bytes) return onward.end(bytes);
-    if (!hasBody) return onward.end();
+    if (!withBody) return onward.end();
     if (!waiting) return request.pipe(onward);
     onward.flushHeaders();
     onward.once("continue", () => {
@@ -170,44 +170,43 @@ export class Proxy {
     socket.on("error", () => socket.destroy());
     const id = requestId(request);
     if ((request.headers.upgrade ?? "").toLowerCase() !== "websocket") return this.#notUpgraded(request, socket);
-    const found = this.find(targetOf(request));
-    const away = found.away ?? this.#noUpgrade(request);
+    const service = this.find(targetOf(request));
+    const away = service.away ?? this.#noUpgrade(request);
     if (away) return this.#refuseRaw(request, socket, away, id);
-    const headers = forwardHeaders(request, id, found.protocol);
-    const { path } = sort(headers, found.path, this.workspace);
+    const headers = forwardHeaders(request, id, service.protocol);
+    const { path } = sortCredentials(headers, service.path, this.workspace);
     Object.assign(headers, { connection: "Upgrade", upgrade: "websocket" });
-    const onward = http.request({ host: "127.0.0.1", port: found.port, method: request.method, path, headers, agent: false });
+    const onward = http.request({ host: "127.0.0.1", port: service.port, method: request.method, path, headers, agent: false });
     socket.once("close", this.#track({ stream: true, onward, end: () => socket.destroy() }));
     const refuse = () => this.#refuseRaw(request, socket, this.find(targetOf(request)).away ?? brokenOff(), id);
-    tunnel(onward, { socket, head, port: found.port, refuse });
+    tunnel(onward, { socket, head, port: service.port, refuse });
     onward.end();
   }
 
-  /** Why a request may not become a tunnel: what has a body to be read is no WebSocket either. */
+  /** Why an upgrade is refused, or nothing: a request whose body has to be checked cannot be a WebSocket. */
   #noUpgrade(request) {
-    const judged = this.judge(request, targetOf(request));
-    judged?.body?.catch(() => {});
-    return judged?.body ? { http: 400, status: "refused", step: "access", code: "no_websocket", message: "This is no WebSocket." } : judged?.away;
+    const checked = this.rules(request, targetOf(request));
+    checked?.body?.catch(() => {});
+    return checked?.body ? { http: 400, status: "refused", step: "access", code: "no_websocket", message: "This is no WebSocket." } : checked?.away;
   }
 
-  /** An offer of another protocol (curl's h2c) may be ignored (RFC 9110, 7.8): served as an ordinary request. */
+  /** The offer of another protocol (curl's h2c) is ignored (RFC 9110, 7.8): handled as an ordinary request. */
   #notUpgraded(request, socket) {
     const response = new http.ServerResponse(request);
     response.assignSocket(socket);
     response.shouldKeepAlive = false;
     response.on("finish", () => socket.end());
-    const body = request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"]) > 0;
-    if (!body) return this.#handle(request, response, false);
+    if (!hasBody(request)) return this.#handle(request, response, false);
     const away = { http: 501, status: "refused", step: "proxy", code: "upgrade_with_body", message: "Send the body without Upgrade." };
     return this.#refuse(request, response, away, requestId(request));
   }
 
   #refuse(request, response, away, id) {
-    send(response, answerOf(request, away, { id, ...this.tell(request, away) }));
+    send(response, errorResponse(request, away, { id, ...this.details(request, away) }));
   }
 
   #refuseRaw(request, socket, away, id) {
-    sendRaw(socket, answerOf(request, away, { id, ...this.tell(request, away) }));
+    sendRaw(socket, errorResponse(request, away, { id, ...this.details(request, away) }));
   }
 
   #clientError(error, socket) {
@@ -215,6 +214,10 @@ export class Proxy {
     const status = STATUS[error.code] ?? "400 Bad Request";
     return socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
   }
+}
+
+function hasBody({ headers }) {
+  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"]) > 0;
 }
 
 /** Origin form of a request's target; proxies may send the absolute form. */

@@ -1,5 +1,5 @@
-// A service's answer on its way to the client. It goes through as it is, in two cases with a word of the launcher's:
-// an endpoint's 401 says what is missing, and the first event of an SSE session keeps the key that came in the URL.
+// Forwards a service's response to the client. Two kinds are changed: an endpoint's 401 gets an explanation of what is
+// missing, and the first event of an SSE session keeps the key that was in the URL.
 
 import { Transform } from "node:stream";
 
@@ -10,20 +10,20 @@ const LONGEST_REFUSAL = 64 * 1024;
 const LONGEST_FIRST_EVENT = 8 * 1024;
 
 /**
- * @param answer of the service, whose port is `port`
+ * @param answer the response of the service at `port`
  * @param sorted the request's credentials, as authorization.mjs sorted them
- * @param entry of the request under way; its `stream` is set when this is an event stream
+ * @param entry of the open request; its `stream` is set for an event stream
  */
 export function relay(answer, response, { entry, port, sorted }) {
   entry.stream = (answer.headers["content-type"] ?? "").startsWith("text/event-stream");
   const words = answer.statusCode === 401 && sorted.endpoint ? explanation(sorted) : "";
   if (words && isShortJson(answer)) return explain(answer, response, port, words);
   response.writeHead(answer.statusCode, answer.statusMessage, answerHeaders(answer, port));
-  // A stream's head must not wait for its first event; of other answers the body follows, and one packet is enough.
+  // A stream's headers must not wait for its first event; other responses fit headers and body into one packet.
   if (answer.headers["content-length"] === undefined) response.flushHeaders();
   const keyed = entry.stream && sorted.key && answer.statusCode === 200;
   (keyed ? answer.pipe(withKey(sorted.key)) : answer).pipe(response);
-  answer.on("error", () => response.destroy()); // cut off: the client must see that, not a short answer
+  answer.on("error", () => response.destroy()); // the client must see that the response is incomplete
 }
 
 function isShortJson({ headers }) {
@@ -31,7 +31,7 @@ function isShortJson({ headers }) {
   return json && Number(headers["content-length"] ?? Infinity) <= LONGEST_REFUSAL;
 }
 
-/** Adds `message` to the body; what MetaMCP said stays. */
+/** Adds `message` to MetaMCP's own body. */
 function explain(answer, response, port, words) {
   const chunks = [];
   answer.on("data", (chunk) => chunks.push(chunk));
@@ -52,14 +52,14 @@ function worded(given, words) {
     const said = JSON.parse(given.toString("utf8"));
     if (said && typeof said === "object" && !Array.isArray(said)) return JSON.stringify({ ...said, message: words });
   } catch {
-    // Not what its head says: it goes on as it is.
+    // Not the JSON that its headers announce: forwarded unchanged.
   }
   return given;
 }
 
 /**
- * An SSE session begins with the address that the client posts to. Clients take it as it is, and one that was given nothing
- * but a URL would come back without its key.
+ * The first event of an SSE session is the address that the client posts to. Clients use it unchanged, so that a client
+ * that knows only a URL would send its next request without the key.
  */
 function withKey(key) {
   let held = Buffer.alloc(0);

@@ -1,10 +1,10 @@
 // Which service a request goes to, and under which path.
 
-import { plainPath } from "./path-normalization.mjs";
+import { normalizedPath } from "./path-normalization.mjs";
 
 /**
  * `routes` as in release.json, in order. Returns a function of a request target: {service, path}, or {away} where the front
- * end would hand it, cookies and all, to somebody outside.
+ * end would forward it, cookies included, to a host outside.
  */
 export function router(routes) {
   const table = routes.filter((route) => !route.closed).map(({ prefix, to, exact }) => ({ prefix, to, exact: Boolean(exact) }));
@@ -16,14 +16,14 @@ export function router(routes) {
       if (path === prefix) return { service: "backend", path: to + target.slice(prefix.length) };
       if (!exact && path.startsWith(`${prefix}/`)) return { service: "backend", path: to + target.slice(prefix.length) };
     }
-    const found = outside.length ? leadsTo(outside, path) : undefined;
-    return found ? { away: closed(found) } : { service: "frontend", path: target };
+    const route = outside.length ? outsideRoute(outside, path) : undefined;
+    return route ? { away: closed(route) } : { service: "frontend", path: target };
   };
 }
 
-function leadsTo(outside, path) {
-  // Next takes the data of a page, /_next/data/<build>/<page>.json, for the page.
-  const plain = (plainPath(path) ?? "").replace(/^\/_next\/data\/[^/]*/, "").replace(/(\.json)?\/?$/, "");
+function outsideRoute(outside, path) {
+  // Next rewrites a page's data, /_next/data/<build>/<page>.json, as it does the page.
+  const plain = (normalizedPath(path) ?? "").replace(/^\/_next\/data\/[^/]*/, "").replace(/(\.json)?\/?$/, "");
   return outside.find(({ prefix, exact }) => plain === prefix || (!exact && plain.startsWith(`${prefix}/`)));
 }
 

@@ -1,13 +1,13 @@
-// A request to upgrade: what the service answers goes out as bytes, and then both sockets are one.
+// WebSocket upgrades: the service's response is sent as bytes, then both sockets are joined.
 
 import { answerHeaders } from "./headers.mjs";
 
 /**
- * Ties a client's `socket`, which has said `head` since, to `onward`, the same request to a service at `port`. `refuse`
- * answers when the service does not.
+ * Joins a client's `socket`, which has already sent `head`, with `onward`, the same request to a service at `port`.
+ * `refuse` responds when the service does not.
  */
 export function tunnel(onward, { socket, head, port, refuse }) {
-  let answered = false; // the socket's own count of bytes holds those of earlier requests, too
+  let answered = false; // bytesWritten of the socket counts earlier requests, too
   onward.on("upgrade", (answer, inner, innerHead) => {
     answered = true;
     socket.write(rawHead(answer, port, ["Connection", "Upgrade", "Upgrade", "websocket"]));
@@ -17,7 +17,7 @@ export function tunnel(onward, { socket, head, port, refuse }) {
   });
   onward.on("response", (answer) => {
     answered = true;
-    // Refused: its answer goes out as it is, and the connection ends, so that nothing can follow past the router.
+    // Refused: the response is forwarded and the connection closed, so that no further request bypasses the router.
     socket.write(rawHead(answer, port, ["Connection", "close"]));
     answer.pipe(socket);
     answer.on("error", () => socket.destroy());
@@ -25,7 +25,7 @@ export function tunnel(onward, { socket, head, port, refuse }) {
   onward.on("error", () => (answered ? socket.destroy() : refuse()));
 }
 
-/** Each end's bytes go to the other, and so does its end. */
+/** Forwards bytes and the end of each socket to the other. */
 function splice(one, other) {
   for (const [from, to] of [[one, other], [other, one]]) {
     from.setTimeout(0);
@@ -36,7 +36,7 @@ function splice(one, other) {
   }
 }
 
-/** Status line and headers of a service's answer, whose port is `port`, and `extra` (a flat list of names and values). */
+/** Status line and headers of the response of the service at `port`, and `extra` (a flat list of names and values). */
 function rawHead(answer, port, extra) {
   const flat = [...answerHeaders(answer, port), ...extra];
   let text = `HTTP/1.1 ${answer.statusCode} ${answer.statusMessage}\r\n`;

@@ -1,6 +1,6 @@
-// Next signs and encrypts with keys that its build makes and writes into manifests. A release holds placeholders in their
-// place, the same for everybody (see release/build/reproducible.py); here each deployment gets keys of its own, derived
-// from its BETTER_AUTH_SECRET, so that they stay the same over restarts and tell nothing of that secret.
+// Next signs and encrypts with keys that its build generates and writes into manifests. A release has public placeholders
+// instead (see release/build/reproducible.py). Each deployment replaces them by keys of its own, derived from its
+// BETTER_AUTH_SECRET: they stay the same over restarts and do not reveal that secret.
 
 import { hkdfSync } from "node:crypto";
 import fs from "node:fs";
@@ -15,18 +15,18 @@ const PLACEHOLDERS = new Map([
 ]);
 
 /** The keys of one deployment: [placeholder, key] pairs. */
-export function keysFrom(secret) {
+export function nextKeys(secret) {
   return Array.from(PLACEHOLDERS, ([placeholder, { name, length, encoding }]) => {
     const key = hkdfSync("sha256", secret, "metamcp-deploy", `next ${name}`, length);
     return [placeholder, Buffer.from(key).toString(encoding)];
   });
 }
 
-/** Puts the keys for the placeholders into files below a folder. Throws when a file is missing. */
+/** Replaces the placeholders by the keys in files below a folder. Throws when a file is missing. */
 export function putKeys(folder, files, keys) {
   for (const name of files) {
     const file = path.join(folder, name);
-    const held = fs.readFileSync(file, "utf8");
-    fs.writeFileSync(file, keys.reduce((text, [placeholder, key]) => text.replaceAll(placeholder, key), held));
+    const content = fs.readFileSync(file, "utf8");
+    fs.writeFileSync(file, keys.reduce((text, [placeholder, key]) => text.replaceAll(placeholder, key), content));
   }
 }

@@ -1,4 +1,4 @@
-// What this release is: release.json beside the launcher.
+// The description of the release: release.json beside the launcher.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -7,7 +7,7 @@ import { Failure } from "../failure.mjs";
 
 const FORMAT = 1;
 
-export const PARTS = ["backend", "migrations", "frontend"]; // in the order in which they are needed; the last is the largest
+export const PARTS = ["backend", "migrations", "frontend"]; // in the order of need; the last is the largest
 
 /** Reads and checks release.json. */
 export function readRelease(root) {

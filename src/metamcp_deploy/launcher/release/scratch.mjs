@@ -1,5 +1,5 @@
-// Scratch space: a folder of each launcher's own, whose name says whose it is, so that those of launchers that are gone
-// can be told from those in use.
+// Scratch space: one folder for each launcher. Its name identifies the launcher's process, so that abandoned folders are
+// recognised.
 
 import fs from "node:fs";
 import os from "node:os";
@@ -8,7 +8,7 @@ import process from "node:process";
 
 import { bornAt } from "../processes.mjs";
 
-/** A new folder that nobody else uses. Throws what the file system says. */
+/** A new folder of this launcher only. Throws the file system's error. */
 export function ownFolder() {
   const place = common();
   const own = `${process.pid}-${bornAt(process.pid)}-`;
@@ -16,7 +16,7 @@ export function ownFolder() {
   return fs.mkdtempSync(ours(place) ? path.join(place, own) : `${place}-${own}`);
 }
 
-/** Removes the folders of launchers that run no longer, as far as it can: nobody waits for it. */
+/** Removes the folders of launchers that no longer run; ignores errors. */
 export async function removeAbandoned() {
   const place = common();
   if (!ours(place)) return;
@@ -32,7 +32,7 @@ function common() {
   return path.join(os.tmpdir(), "metamcp-release");
 }
 
-/** Whether it is a folder, nobody else's, and no link. */
+/** Whether it is a folder of this user, and not a link. */
 function ours(place) {
   const stat = fs.lstatSync(place, { throwIfNoEntry: false });
   return Boolean(stat?.isDirectory()) && (!process.getuid || stat.uid === process.getuid());

@@ -1,14 +1,14 @@
 // Reads a tar stream (ustar, with pax and GNU long names) and writes its files below one folder.
 //
-// Writing is synchronous, a file at a time: for a thousand small files that is several times faster than going through
-// the thread pool, and the event loop still turns between two chunks of the decompressor, so the port keeps answering.
+// Writing is synchronous, file by file: for a thousand small files that is several times faster than the thread pool, and
+// the event loop still runs between two chunks of the decompressor, so that the port keeps answering.
 
 import fs from "node:fs";
 import path from "node:path";
 
 const BLOCK = 512;
 
-/** Feeds `chunks` (an async iterable of buffers) into `folder`, which exists. Throws on anything but files and folders. */
+/** Unpacks `chunks` (an async iterable of buffers) into an existing `folder`. Throws on anything but files and folders. */
 export async function extract(chunks, folder) {
   const writer = new Writer(folder);
   const reader = new Reader(writer);
@@ -26,7 +26,7 @@ class Reader {
   #body = 0; // bytes of the current entry that are still to come
   #padding = 0;
   #meta = null; // {type, chunks} while reading a long name or a pax header
-  #next = {}; // what such a header says about the next entry
+  #next = {}; // fields of such a header, for the next entry
   #ended = false;
 
   constructor(writer) {
@@ -111,13 +111,13 @@ class Writer {
 
   constructor(root) {
     this.root = path.resolve(root);
-    this.#known = new Set([this.root]); // folders that are there
+    this.#known = new Set([this.root]); // existing folders
   }
 
   open(name, mode) {
     const target = this.#inside(name);
     this.#ensure(path.dirname(target));
-    // "wx": an entry never replaces an earlier one, nor is it written through a link.
+    // "wx": an entry neither replaces an earlier one nor follows a link.
     this.#fd = fs.openSync(target, "wx", mode & 0o111 ? 0o755 : 0o644);
     this.files += 1;
   }
@@ -184,7 +184,7 @@ function checkSum(block) {
 }
 
 function paxRecords(data) {
-  const found = {};
+  const fields = {};
   for (let at = 0; at < data.length; ) {
     const space = data.indexOf(0x20, at);
     const length = space < 0 ? NaN : Number(data.toString("latin1", at, space));
@@ -192,8 +192,8 @@ function paxRecords(data) {
     const record = data.toString("utf8", space + 1, at + length - 1);
     const equals = record.indexOf("=");
     const key = record.slice(0, equals);
-    if (key === "path" || key === "size") found[key] = record.slice(equals + 1);
+    if (key === "path" || key === "size") fields[key] = record.slice(equals + 1);
     at += length;
   }
-  return found;
+  return fields;
 }

@@ -1,5 +1,5 @@
-// The release's parts, unpacked into a folder that this launcher made. What was unpacked before is never used: whatever
-// runs in the container runs as the same user, and could have written to it.
+// Unpacks the release's parts into a new folder of this launcher. Folders of earlier launchers are never used: everything in
+// the container runs as the same user and could have changed them.
 
 import { createHash } from "node:crypto";
 import fs from "node:fs";
@@ -21,24 +21,24 @@ const FULL = ["ENOSPC", "EDQUOT"];
 const gunzip = promisify(zlib.gunzip);
 
 export class Unpacking {
-  /** Where each part is, once it is ready. */
+  /** The folder of each part, by name; complete once the part is ready. */
   folders = {};
-  #parts = new Map(); // name → promise of the part: under way or done
+  #parts = new Map(); // name → promise of the unpacked part
   #queue = Promise.resolve();
 
   /**
    * @param root folder of the archives
-   * @param release as readRelease gives it
-   * @param keys of the deployment (see next-keys.mjs), put into the files that the release names
+   * @param release the result of readRelease
+   * @param keys of the deployment (see next-keys.mjs), for the files that the release names
    */
   constructor(root, release, keys) {
     Object.assign(this, { root, release, keys });
   }
 
   /**
-   * Unpacks what is neither there nor under way: may be called again after a failure. Returns when the archives are
-   * known to be what release.json names: {backend, migrations, frontend: promises}, for what is ready first can be used
-   * first. None is left without somebody who hears of its failure.
+   * Unpacks the parts that are neither unpacked nor being unpacked; may be called again after a failure. Checks the archives
+   * against release.json, then returns {backend, migrations, frontend: promises}, as parts become ready one by one. A
+   * rejected promise never counts as unhandled.
    */
   async start() {
     this.#makeFolders();
@@ -50,15 +50,15 @@ export class Unpacking {
     return ready;
   }
 
-  /** Unpacks what a service is made of again, before it starts again: its files may have been changed since. */
+  /** Unpacks a service's parts again before it restarts, because its files may have been changed. */
   async renew(service) {
     for (const name of new Set(["backend", service])) {
-      await this.#parts.get(name); // under way: that is new enough, but nothing may come between
+      await this.#parts.get(name); // being unpacked just now: that must finish first
       await this.#enqueue(name, inflated(await this.#checked(name)));
     }
   }
 
-  /** Frees what launchers before this one left. */
+  /** Removes the folders of ended launchers. */
   tidy() {
     return removeAbandoned();
   }
@@ -79,7 +79,7 @@ export class Unpacking {
     return part;
   }
 
-  /** Parts are inflated at once, by other threads; what comes out is written one after the other. */
+  /** Parts are decompressed in parallel, by other threads, and written one after the other. */
   #enqueue(name, tar) {
     const part = this.#queue.then(() => this.#unpack(name, tar));
     this.#queue = part.catch(() => {});
@@ -95,8 +95,8 @@ export class Unpacking {
       fs.rmSync(fresh, { recursive: true, force: true });
       fs.mkdirSync(fresh, { recursive: true });
       const files = await written(await tar, fresh);
-      const lacks = [entry, ...keys].find((file) => !fs.existsSync(path.join(fresh, file)));
-      if (lacks) throw new Failure("unpack", "part_incomplete", `The part ${name} of the release has no ${lacks}: build again.`);
+      const missing = [entry, ...keys].find((file) => !fs.existsSync(path.join(fresh, file)));
+      if (missing) throw new Failure("unpack", "part_incomplete", `The part ${name} of the release has no ${missing}: build again.`);
       putKeys(fresh, keys, this.keys);
       await replace(folder, fresh);
       say(`Unpacked ${name}: ${files} files in ${Math.round(performance.now() - started)} ms`);
@@ -117,14 +117,14 @@ export class Unpacking {
       if (error.code !== "ENOENT") throw failureOf(error, `The part ${name} of the release cannot be read.`);
       throw new Failure("unpack", "part_missing", `The part ${name} of the release is not there: deploy again.`, { detail: error.message });
     }
-    const found = createHash("sha256").update(content).digest("hex");
-    if (found === sha256) return content;
-    const detail = `${archive}: sha256 ${found}, release.json says ${sha256}`;
+    const digest = createHash("sha256").update(content).digest("hex");
+    if (digest === sha256) return content;
+    const detail = `${archive}: sha256 ${digest}, release.json says ${sha256}`;
     throw new Failure("unpack", "part_altered", `The part ${name} is not the one that release.json names: deploy again.`, { detail });
   }
 }
 
-/** What the system refuses (no space, no descriptor) may be over when it is tried again; a damaged archive stays one. */
+/** A refusal by the system (no space, no descriptor) may heal; a damaged archive does not. */
 function failureOf(error, message) {
   if (error instanceof Failure) return error;
   const full = FULL.includes(error.code);
@@ -133,7 +133,7 @@ function failureOf(error, message) {
   return new Failure("unpack", code, message, { detail: error.message, heals });
 }
 
-/** The tar of a gzip; its failure is told when it is waited for. */
+/** The tar of a gzip; a rejection before somebody awaits it does not count as unhandled. */
 function inflated(content) {
   const tar = gunzip(content, { chunkSize: INFLATE_CHUNK });
   tar.catch(() => {});
@@ -145,7 +145,7 @@ async function written(tar, folder) {
   try {
     return await extract(slices(tar), folder);
   } catch (error) {
-    // In a folder that was empty: the archive holds a name twice, or a file where it needs a folder.
+    // The folder was empty, so the archive has a name twice, or a file where it needs a folder.
     if (["EEXIST", "ENOTDIR", "EISDIR"].includes(error.code)) error.damaged = true;
     throw error;
   }
@@ -158,7 +158,7 @@ async function* slices(content) {
   }
 }
 
-/** Puts what `fresh` holds in place of all that `folder` holds. The folder itself stays: programs may stand in it. */
+/** Replaces the content of `folder` by that of `fresh`. The folder itself stays: it may be a program's working folder. */
 async function replace(folder, fresh) {
   const stat = fs.lstatSync(folder, { throwIfNoEntry: false });
   if (!stat?.isDirectory()) {
@@ -168,7 +168,7 @@ async function replace(folder, fresh) {
   const entries = fs.readdirSync(fresh, { withFileTypes: true });
   const files = new Set(entries.filter((entry) => entry.isFile()).map((entry) => entry.name));
   for (const old of fs.readdirSync(folder, { withFileTypes: true })) {
-    // A file goes over a file at once, so that a program that starts at this moment finds the one or the other.
+    // A file replaces a file atomically, so that a program that starts at this moment reads the old or the new one.
     if (old.isDirectory() || !files.has(old.name)) await fs.promises.rm(path.join(folder, old.name), { recursive: true, force: true });
   }
   for (const { name } of entries) fs.renameSync(path.join(fresh, name), path.join(folder, name));

@@ -1,6 +1,6 @@
-// How long to wait before a service that died is started again.
+// How long to wait before a service is restarted.
 
-/** Milliseconds to wait before the next start. `deaths` are the times of the last deaths on the clock of `now`. */
+/** Milliseconds to wait. `deaths` are the times of the service's last ends, on the clock of `now`. */
 export function backoff(deaths, now) {
   const recent = deaths.filter((time) => now - time < 300_000).length;
   if (recent >= 5) return 60_000;

@@ -1,8 +1,8 @@
-// Answers what a service asks over its IPC channel: {id, want, name?} → {id, value | error}.
+// Answers a service's questions over its IPC channel: {id, want, name?} → {id, value | error}.
 
 /**
- * `answers` maps a want to a function of its name. The channel's other messages go to `onEvent` ({event, ...}).
- * A failed answer carries the message only, never evidence.
+ * `answers` maps a `want` to a function of `name`. Messages {event, ...} go to `onEvent`. An error answer contains the
+ * message only, no detail.
  */
 export function serve(child, answers, onEvent) {
   child.on("message", async (message) => {
@@ -17,11 +17,11 @@ export function serve(child, answers, onEvent) {
     } catch (error) {
       reply = { id: message.id, error: error.message };
     }
-    tell(child, reply);
+    sendMessage(child, reply);
   });
 }
 
-/** Sends a message to a service; one that is gone is no error. */
-export function tell(child, message) {
+/** Sends a message to a service, if it still runs. */
+export function sendMessage(child, message) {
   if (child.connected) child.send(message, () => {});
 }

@@ -1,4 +1,4 @@
-// Runs the release's migrate.mjs once, as a program of its own: SQL is its business, the launcher reads the result.
+// Runs the release's migrate.mjs once, as a program of its own, and reads its result. All SQL is in that program.
 
 import { spawn } from "node:child_process";
 import path from "node:path";
@@ -11,7 +11,7 @@ import { complain, eachLine, passOn, say } from "../log.mjs";
 import { Family } from "../processes.mjs";
 
 const GRACE_MS = 1_500;
-const DEADLINE_MS = 15 * 60_000; // longer than any migration of a sane database; a connection that died silently has none
+const DEADLINE_MS = 15 * 60_000; // longer than any real migration; a silently broken connection would wait for ever
 
 /**
  * Its last line of output is {"migrate": {ok, applied: [names], seconds} or {ok: false, code, message, detail, heals}}.
@@ -30,7 +30,7 @@ export async function migrate({ signal, deadline = DEADLINE_MS, ...program }) {
   throw new Failure("migrate", result.code, result.message, { detail: result.detail, heals: result.heals });
 }
 
-/** The running program, or why it could not be started. */
+/** The running program, or the error of starting it. */
 function start({ folder, entry, preload, env, password }, family) {
   try {
     const child = spawn(process.execPath, ["--import", preload, path.join(folder, entry)], {
@@ -53,7 +53,7 @@ function outcome(child) {
   return new Promise((resolve) => {
     let result = null;
     child.once("error", (error) => resolve(failed(`The migrator cannot be started: ${error.code}.`)));
-    if (!child.pid) return; // it has no pipes, or nobody writes to them
+    if (!child.pid) return; // not started: no pipes
     eachLine(child.stdout, (line) => {
       result = resultOf(line) ?? result;
       if (!resultOf(line)) passOn("migrate", line);

@@ -2,22 +2,22 @@
 
 import net from "node:net";
 
-/** The services' ports on 127.0.0.1. They are chosen before the services start, so another program may take one. */
+/** The services' ports on 127.0.0.1, chosen before the services start: another program may take one in between. */
 export class Ports {
-  /** Two that nobody listens on. */
+  /** Two free ports. */
   static async choose() {
-    const probes = await Promise.all([listen(0), listen(0)]); // both are open until both are known: they differ
+    const probes = await Promise.all([listen(0), listen(0)]); // open at the same time, so that they differ
     const [backend, frontend] = probes.map((probe) => probe.address().port);
     await Promise.all(probes.map(closed));
     return Object.assign(new Ports(), { backend, frontend });
   }
 
-  /** Chooses again when another program listens on the port of a service that does not run. True when it did. */
+  /** Chooses another port when another program listens on that of a stopped service. Returns whether it did. */
   async renew(name) {
-    const kept = await listen(this[name]).catch(() => null);
-    if (kept) await closed(kept);
+    const probe = await listen(this[name]).catch(() => null);
+    if (probe) await closed(probe);
     else this[name] = (await Ports.choose())[name];
-    return !kept;
+    return !probe;
   }
 }
 

@@ -2,7 +2,7 @@
 
 import http from "node:http";
 
-/** The status of its answer; 0 when there is none. */
+/** The HTTP status of its response; 0 without one. */
 export function probe(port, path) {
   return new Promise((resolve) => {
     const request = http.get({ host: "127.0.0.1", port, path, agent: false, timeout: 5_000 }, (response) => {

@@ -1,4 +1,4 @@
-// What each program of a release is started with: arguments, environment, and what it may ask the launcher for.
+// How each program of a release is started: arguments, environment, and the answers that it gets over IPC.
 
 import path from "node:path";
 import process from "node:process";
@@ -8,13 +8,13 @@ import { backendExtras, serviceEnvironment } from "../environment.mjs";
 import { available, heapOptions } from "./heap-size.mjs";
 import { Service } from "./service.mjs";
 
-// Secrets that stay with the launcher: the backend asks for a password instead, and talks to no workspace.
+// Secrets that only the launcher has, with SECRETS: the backend asks for passwords, and calls no workspace.
 const KEPT = /^(DATABRICKS_|METAMCP_DATABASE_|PG)/;
 
 export class Programs {
   /**
    * @param env the launcher's own, without `secrets`
-   * @param release as readRelease gives it
+   * @param release the result of readRelease
    * @param unpacking of its parts
    * @param ports of the services
    * @param appUrl origin
@@ -24,14 +24,14 @@ export class Programs {
     this.preload = path.join(this.folders.backend, "preload.mjs");
   }
 
-  /** Options of `migrate`. `target` is where the database is, `password` gives one. */
+  /** Options of `migrate`. `target` is the database, `password` a function that returns a valid one. */
   migration(target, password) {
     const { entry } = this.release.parts.migrations;
     const env = this.#environment({ ...this.#database(target), METAMCP_DB_SCHEMA: this.release.schema });
     return { folder: this.folders.migrations, entry, preload: this.preload, env, password };
   }
 
-  /** Held until the promise `hold` is done, as the others here. */
+  /** The backend; its process waits for the promise `hold`. */
   backend(target, password, hold) {
     const names = Object.keys(this.secrets).filter((name) => !KEPT.test(name) && !SECRETS.includes(name));
     const extras = backendExtras(this.env, this.secrets);
@@ -62,7 +62,7 @@ export class Programs {
     const options = heapOptions(name, available(this.env));
     if (this.release.source_maps) options.push("--enable-source-maps");
     const argv = [process.execPath, ...options, "--import", this.preload, entry];
-    // The preload goes on to the entry's folder, which may not be there yet.
+    // The preload changes to the entry's folder, which may not exist yet.
     const renew = () => this.unpacking.renew(name);
     return new Service({ name, argv, cwd: this.folders.backend, ports: this.ports, ready, hold, renew, ...more });
   }

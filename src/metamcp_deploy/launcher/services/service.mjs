@@ -1,11 +1,11 @@
-// One service: started with its environment and IPC channel, watched until it answers, started again when it ends.
+// One service: starts it with its environment and IPC channel, waits until it answers, restarts it when it ends.
 
 import { spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { backoff } from "./backoff.mjs";
 import { Failure } from "../failure.mjs";
-import { serve, tell } from "./ipc.mjs";
+import { sendMessage, serve } from "./ipc.mjs";
 import { complain, eachLine, passOn, say } from "../log.mjs";
 import { probe } from "./probe.mjs";
 import { Family } from "../processes.mjs";
@@ -15,27 +15,27 @@ const PROBE_MS = 100;
 const FORGET_MS = 2_000;
 const LAST_LINES = 20;
 const GRACE_MS = 1_500;
-const LOOK_MS = 5_000; // its processes are looked up as often: whose parent is gone by then is known by their session
-const CALM_MS = 60_000; // up for as long: the next death counts as the first
+const SCAN_MS = 5_000; // between two scans for its processes, which must be seen before their parents end
+const CALM_MS = 60_000; // after so long a run, earlier deaths no longer count
 
 export class Service {
-  /** What a 503 says: {phase: "starting" | "failed" | "up", code, message}. */
+  /** The state that a 503 reports: {phase: "starting" | "failed" | "up", code, message}. */
   state = { phase: "starting", code: "starting", message: "It starts." };
   #stopping = false;
   #deaths = [];
   #lines = [];
   #wake = new AbortController();
-  #look;
+  #scan;
 
   /**
-   * @param name backend or frontend: the mark of its lines and the step in a 503
+   * @param name backend or frontend: the mark of its log lines and the step in a 503
    * @param argv program and arguments
-   * @param hold promise: its process waits for it before its own first line; when it fails, `stop` is expected
-   * @param env function that gives its environment of now
-   * @param ports where it listens on 127.0.0.1, by name; looked at again before it starts again
+   * @param hold promise that its process waits for before it runs its own code; when it rejects, `stop` is expected
+   * @param env function that returns its current environment
+   * @param ports its port on 127.0.0.1, by name; checked again before a restart
    * @param ready path that answers below 500 when it is up
-   * @param renew puts its files back as they belong, before it starts again
-   * @param answers what it may ask over IPC; `secret` only until it is up
+   * @param renew unpacks its files again, before a restart
+   * @param answers functions for its questions over IPC; `secret` only until it is up
    */
   constructor({ name, argv, cwd, env, hold, ports, ready, renew, answers = {} }) {
     Object.assign(this, { name, argv, cwd, env, hold, ports, ready, renew, answers, family: new Family() });
@@ -49,27 +49,27 @@ export class Service {
     return this.ports[this.name];
   }
 
-  /** Called when it got another port. */
+  /** Called when its port has changed. */
   moved = () => {};
 
-  /** Ends the process that runs; `run` starts another. */
+  /** Ends the running process; `run` starts another. */
   restart() {
     return this.family.end(GRACE_MS);
   }
 
-  /** Keeps it running until `stop`. */
+  /** Runs it, and restarts it until `stop`. */
   async run() {
-    this.#look = setInterval(() => this.family.members(), LOOK_MS).unref();
+    this.#scan = setInterval(() => this.family.members(), SCAN_MS).unref();
     for (let again = false; !this.#stopping; again = true) {
       const began = performance.now();
-      const why = await this.#life(again);
+      const failure = await this.#life(again);
       if (this.#stopping) return;
       const now = performance.now();
       if (now - began > CALM_MS) this.#deaths = [];
       this.#deaths.push(now);
       const wait = backoff(this.#deaths, now);
-      this.state = { phase: "failed", code: why.code, message: why.message };
-      complain(`${this.name}: ${why.message} Its last lines:`);
+      this.state = { phase: "failed", code: failure.code, message: failure.message };
+      complain(`${this.name}: ${failure.message} Its last lines:`);
       for (const line of this.#lines) complain(`${this.name} | ${line}`);
       await this.family.end(GRACE_MS);
       say(`Starting ${this.name} again in ${wait / 1000} s`);
@@ -77,15 +77,15 @@ export class Service {
     }
   }
 
-  /** Ends it and all that it started. */
+  /** Ends it and all processes that it started. */
   async stop() {
     this.#stopping = true;
     this.#wake.abort();
-    clearInterval(this.#look);
+    clearInterval(this.#scan);
     await this.family.end(GRACE_MS);
   }
 
-  /** From one start to the death that it returns; what keeps it from starting counts as one. */
+  /** One start until its end, returned as a Failure; a failed start counts as an end. */
   async #life(again) {
     this.#lines = [];
     try {
@@ -108,7 +108,7 @@ export class Service {
     const child = this.#spawn();
     const ended = new Promise((resolve) => {
       child.once("error", (error) => resolve(this.#notStarted(error)));
-      // "close", not "exit": its last lines have been read by then. Children that hold its pipes must not delay that for ever.
+      // "close" comes after its last lines; "exit" is for child processes that keep its pipes open.
       child.once("close", (code, signal) => resolve(this.#death(code, signal)));
       child.once("exit", (code, signal) => setTimeout(() => resolve(this.#death(code, signal)), 500).unref());
     });
@@ -128,10 +128,10 @@ export class Service {
     const child = spawn(program, args, {
       cwd: this.cwd,
       env: this.env(),
-      detached: true, // a session of its own, so that everything it leaves behind can be told
+      detached: true, // a session of its own identifies the processes that it leaves behind
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
-    if (!child.pid) return child; // it has no pipes, or nobody writes to them
+    if (!child.pid) return child; // not started: no pipes
     this.family.leads(child.pid);
     const sinks = [[child.stdout, process.stdout], [child.stderr, process.stderr]];
     for (const [stream, sink] of sinks) {
@@ -164,10 +164,10 @@ export class Service {
     return new Failure(this.name, `${this.name}_died`, `The ${this.name} ${how}.`);
   }
 
-  /** True when it answers; a Failure when it lives on without listening, as upstream does when its start fails. */
+  /** True when it answers; a Failure when it runs without listening, as upstream does after a failed start. */
   async #answers(child, since) {
-    let told = false; // it says when it listens; asked now and then as well, for one that cannot say it
-    const listening = new Promise((resolve) => child.once("listening", () => resolve((told = true))));
+    let reported = false; // it reports when it listens, and is probed as well in case it cannot
+    const listening = new Promise((resolve) => child.once("listening", () => resolve((reported = true))));
     while (child.pid && child.exitCode === null && child.signalCode === null && !this.#stopping) {
       const status = await probe(this.port, this.ready);
       if (status && status < 500) return true;
@@ -176,16 +176,16 @@ export class Service {
         const message = `The ${this.name} did not answer within ${READY_MS / 1000} s.`;
         return new Failure(this.name, `${this.name}_silent`, message);
       }
-      await Promise.race(told ? [sleep(PROBE_MS)] : [listening, sleep(PROBE_MS)]);
+      await Promise.race(reported ? [sleep(PROBE_MS)] : [listening, sleep(PROBE_MS)]);
     }
-    return never(); // it ended: that promise wins
+    return never(); // it ended: the other promise settles
   }
 
-  /** Lets it drop the secrets from its environment before the first request of a client reaches it. */
+  /** Makes it remove the secrets from its environment before the first client's request reaches it. */
   async #forget(child) {
     if (!this.answers.secret) return;
     const forgotten = new Promise((resolve) => child.once("forgotten", resolve));
-    tell(child, { event: "ready" });
+    sendMessage(child, { event: "ready" });
     const late = Symbol("late");
     if ((await Promise.race([forgotten, sleep(FORGET_MS, late, { ref: false })])) === late) {
       complain(`${this.name} did not confirm that its environment is without secrets`);
