@@ -3,6 +3,7 @@
 import ast
 import graphlib
 import re
+from collections import Counter
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -171,3 +172,13 @@ def test_a_stage_depends_on_all_the_sources_that_shape_its_output(stage: str) ->
         if file.is_file() and file.suffix != ".py"
     }
     assert not {p for p in data if not any(p == s or p.startswith(f"{s}/") for s in sources)}
+
+
+ROOM = 25
+"""Files of code that one folder may hold: more is a corridor, and some of them belong together."""
+
+
+def test_no_folder_is_crowded() -> None:
+    files = (p for p in SOURCE.rglob("*") if p.suffix in (".py", ".mjs") and "sample" not in p.parts)
+    crowded = {p: n for p, n in Counter(p.parent for p in files).items() if n > ROOM}
+    assert not crowded
