@@ -20,7 +20,7 @@ import pytest
 
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.workspace import poll
-from metamcp_deploy.workspace.api import Api
+from metamcp_deploy.workspace.transport import Transport
 
 FOLDER = Path(__file__).parent / "golden"
 _WAIT = "(wait) "
@@ -96,14 +96,14 @@ def _masked(text: str, project: Project, user: str) -> str:
 def recorded() -> Iterator[Requests]:
     """The requests of the block; the lock's own renewals are not among them, as they depend on time."""
     found = Requests()
-    send = Api._sent
+    send = Transport._sent
 
-    def noted(self: Api, method: str, path: str, request: Mapping[str, Any], *more: Any) -> Any:
+    def noted(self: Transport, method: str, path: str, request: Mapping[str, Any], *more: Any) -> Any:
         found.add(method, path, request)
         return send(self, method, path, request, *more)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Api, "_sent", noted)
+        patch.setattr(Transport, "_sent", noted)
         yield found
 
 

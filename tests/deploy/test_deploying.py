@@ -264,7 +264,7 @@ def test_a_crash_ends_with_the_apps_last_words(project: Project, deployed: Deplo
 def test_a_stopped_app_is_started(project: Project, deployed: Deploy) -> None:
     first = deployed(project)
     workspace = session.connect(project)
-    workspace._api.call("POST", f"/api/2.0/apps/{first['app']}/stop", body={})
+    workspace._transport.do("POST", f"/api/2.0/apps/{first['app']}/stop", body={})
     for _ in range(200):
         if workspace.apps.get(first["app"]).compute == "STOPPED":
             break
@@ -330,7 +330,7 @@ def test_an_app_of_several_instances_is_refused(project: Project, bundled: Deplo
 
 def test_an_app_that_is_being_deleted_is_waited_for(project: Project, deployed: Deploy, seen: Seen) -> None:
     first = deployed(project)
-    session.connect(project)._api.call("DELETE", f"/api/2.0/apps/{first['app']}")
+    session.connect(project)._transport.do("DELETE", f"/api/2.0/apps/{first['app']}")
     seen.clear()
     second = deployed(project)
     assert ("created", "app") in changed(seen)

@@ -284,7 +284,7 @@ def test_a_lost_answer_does_not_delete_the_lock_of_the_next(
     mine, other = session.connect(project), session.connect(project)
     held = lock.held(mine.files, ROOT, "a@example.com", tmp_path / "lock")
     with injecting("lost", "POST */workspace/delete", calls="1") as struck:
-        mine.files._api.clock = replace(mine.files.clock, sleep=lambda _: official(other))
+        mine.files._transport.clock = replace(mine.files.clock, sleep=lambda _: official(other))
         with held:
             pass
         assert struck() == 1

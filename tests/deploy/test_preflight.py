@@ -112,7 +112,9 @@ def test_for_a_new_app_only_the_attempt_tells(
 def test_a_project_of_somebody_else(project: Project, running: local.Running, ada: dict[str, str]) -> None:
     workspace = session.connect(project)
     name = project.settings.app.name
-    workspace._api.call("POST", "/api/2.0/postgres/projects", query={"project_id": name}, body={"spec": {}})
+    workspace._transport.do(
+        "POST", "/api/2.0/postgres/projects", query={"project_id": name}, body={"spec": {}}
+    )
     there = elsewhere(project, running.url)
     until = by_id(preflight.look(there))["database"]
     while "would be made" in until.detail:

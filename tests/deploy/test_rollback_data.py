@@ -30,7 +30,7 @@ Deploy = Callable[..., pipeline.Facts]
 def execute(site: Site, branch: str, statement: str) -> list[Any]:
     """Runs SQL as the user, in the target's database of a branch."""
     body = {"endpoint": f"{branch}/endpoints/primary"}
-    token = site.workspace._api.call("POST", "/api/2.0/postgres/credentials", body=body)["token"]
+    token = site.workspace._transport.do("POST", "/api/2.0/postgres/credentials", body=body)["token"]
     at = local.status(site.project)["postgres"]
     where = {"host": at["host"], "port": at["port"], "dbname": "metamcp_app"}
     with psycopg.connect(**where, user="developer@example.com", password=token) as connected:

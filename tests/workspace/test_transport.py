@@ -12,7 +12,7 @@ import requests
 
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.workspace import ApiError, api
+from metamcp_deploy.workspace import ApiError, transport
 from tests.workspace.fake_host import Answer, Connect, FakeClock, FakeHost
 
 APP = "/api/2.0/apps/x"
@@ -149,7 +149,7 @@ def test_a_deploy_call_whose_answer_was_lost_is_not_repeated(host: FakeHost, con
 def test_nothing_listens(host: FakeHost, connect: Connect, time: FakeClock) -> None:
     workspace = connect()
     with socket.create_server(("127.0.0.1", 0)) as free:
-        workspace._api.host = f"http://127.0.0.1:{free.getsockname()[1]}"
+        workspace._transport.host = f"http://127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(DeployError) as caught:
         workspace.apps.get("x")
     assert caught.value.code is Code.WORKSPACE_UNREACHABLE
@@ -197,7 +197,7 @@ def test_a_large_file_goes_through_a_slow_line(
     connect: Connect, host: FakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The time to connect is also what the sending of a body may take."""
-    monkeypatch.setattr(api, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(transport, "CONNECT_SECONDS", 0.2)
     content = b"x" * 8_000_000
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = bytearray()
@@ -212,7 +212,7 @@ def test_a_large_file_goes_through_a_slow_line(
 
         thread = threading.Thread(target=slowly, daemon=True)
         thread.start()
-        made = api.Api(f"http://127.0.0.1:{server.getsockname()[1]}", requests.Session, dict)
-        assert made.call("POST", "/upload", form={"path": "/x"}, content=content) == {}
+        made = transport.Transport(f"http://127.0.0.1:{server.getsockname()[1]}", requests.Session, dict)
+        assert made.do("POST", "/upload", data={"path": "/x"}, files={"content": content}) == {}
         thread.join(10)
     assert content in taken

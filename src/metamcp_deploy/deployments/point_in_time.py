@@ -131,7 +131,7 @@ def make(site: Site, restored: RestoredBranch) -> None:
     endpoint = f"{restored.branch}/endpoints/{databases.of(site.project.settings).endpoint_name}"
     if not workspace.lakebase.children(restored.branch, "endpoints"):
         workspace.lakebase.ensure_endpoint(endpoint, within)
-    names = [str(one["name"]) for one in workspace.lakebase.children(restored.branch, "databases")]
+    names = workspace.lakebase.children(restored.branch, "databases")
     if restored.database not in names:
         raise DeployError(
             Code.WORKSPACE_ANSWER,

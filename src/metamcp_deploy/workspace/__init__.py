@@ -3,6 +3,6 @@
 from metamcp_deploy.workspace.client import Workspace
 from metamcp_deploy.workspace.clock import Clock, poll
 from metamcp_deploy.workspace.refusals import ApiError
-from metamcp_deploy.workspace.tries import UNSURE
+from metamcp_deploy.workspace.retries import UNSURE
 
 __all__ = ["UNSURE", "ApiError", "Clock", "Workspace", "poll"]

@@ -1,14 +1,24 @@
-"""Databricks Apps: reading, making, changing, starting, deploying. States stay plain text, so that new ones pass."""
+"""Databricks Apps: reading, creating, changing, starting, deploying.
+
+Answers stay as they came: the SDK's enums know unknown states as None, and an app's resources are sent back with
+fields that are newer than the SDK. Waiting is `clock.poll`'s, not the SDK's `Wait`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.workspace.api import Api
+from metamcp_deploy.workspace import services
+from metamcp_deploy.workspace.services import content, optional
+from metamcp_deploy.workspace.transport import Transport
+
+if TYPE_CHECKING:
+    from databricks.sdk.service.apps import AppsAPI
 
 NO_PROCESS = frozenset({"STOPPED", "DELETING", "ERROR"})
 DEPLOYMENT_ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
@@ -17,7 +27,7 @@ _PAGE = 100  # deployments in one answer
 
 @dataclass(frozen=True)
 class Deployment:
-    """One deployment as the workspace tells it (without values of its environment)."""
+    """One deployment as the workspace reports it (without values of its environment)."""
 
     raw: Mapping[str, Any]
 
@@ -43,7 +53,7 @@ class Deployment:
 
     @property
     def creator(self) -> str:
-        """Who began it."""
+        """Who started it."""
         return str(self.raw.get("creator") or "")
 
     @property
@@ -57,7 +67,7 @@ class Deployment:
 
 @dataclass(frozen=True)
 class App:
-    """An app as the workspace tells it."""
+    """An app as the workspace reports it."""
 
     raw: Mapping[str, Any]
 
@@ -94,19 +104,17 @@ class App:
     @property
     def active(self) -> Deployment | None:
         """The deployment that runs."""
-        found = self.raw.get("active_deployment")
-        return Deployment(found) if found else None
+        return _deployment(self.raw.get("active_deployment"))
 
     @property
     def deployed(self) -> bool:
-        """Whether anything was ever deployed to it, as far as it tells."""
+        """Whether anything was ever deployed to it, as far as the workspace reports."""
         return bool(self.active or self.raw.get("default_source_code_path"))
 
     @property
     def pending(self) -> Deployment | None:
         """The deployment under way."""
-        found = self.raw.get("pending_deployment")
-        return Deployment(found) if found else None
+        return _deployment(self.raw.get("pending_deployment"))
 
     @property
     def resources(self) -> list[dict[str, Any]]:
@@ -117,25 +125,27 @@ class App:
 class Apps:
     """Apps of a workspace."""
 
-    def __init__(self, api: Api) -> None:
-        self._api = api
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    @property
+    def _service(self) -> AppsAPI:
+        return services.apps(self._transport)
 
     def find(self, name: str) -> App | None:
         """The app, None when there is none of that name."""
-        try:
-            found = self._api.call("GET", f"/api/2.0/apps/{name}")
-        except DeployError as e:
-            if e.code is Code.NOT_FOUND:
-                return None
-            raise
-        if found.get("name") != name:
+        raw = optional(lambda: self._transport.answer(lambda: self._service.get(name)))
+        if raw is None:
+            return None
+        if raw.get("name") != name:
             raise DeployError(
                 Code.WORKSPACE_ANSWER,
-                f"{self._api.host} was asked for the app {name} and answered with something that is not that app.",
+                f"{self._transport.host} was asked for the app {name} and answered with something that is not that "
+                "app.",
                 hint="Check workspace.host (or the profile's host): it is the origin of a workspace.",
-                detail=str(found)[:300],
+                detail=str(raw)[:300],
             )
-        return App(found)
+        return App(raw)
 
     def get(self, name: str) -> App:
         """The app.
@@ -143,93 +153,85 @@ class Apps:
         Raises:
             DeployError: NOT_FOUND.
         """
-        found = self.find(name)
-        if found is None:
+        app = self.find(name)
+        if app is None:
             raise DeployError(
                 Code.NOT_FOUND,
-                f"There is no app {name} in {self._api.host}.",
+                f"There is no app {name} in {self._transport.host}.",
                 hint="Make it with `metamcp-deploy deploy`, or name another target with -t (or --app).",
             )
-        return found
+        return app
 
     def names(self) -> list[str]:
         """Names of the apps that this login may see."""
-        found: list[str] = []
-        token = ""
-        while True:
-            query = {"page_size": _PAGE, **({"page_token": token} if token else {})}
-            answer = self._api.call("GET", "/api/2.0/apps", query=query)
-            found += [str(one["name"]) for one in answer.get("apps") or []]
-            token = answer.get("next_page_token") or ""
-            if not token:
-                return found
+        return [str(app.name) for app in self._service.list(page_size=_PAGE)]
 
-    def create(self, name: str, body: Mapping[str, Any]) -> App:
-        """Makes an app without compute: it gets its URL and principal, and costs nothing yet."""
-        return App(
-            self._api.call("POST", "/api/2.0/apps", query={"no_compute": "true"}, body={"name": name, **body})
-        )
+    def create(self, name: str, fields: Mapping[str, Any]) -> App:
+        """Creates an app without compute: it gets its URL and principal, and costs nothing yet."""
+        wanted = content("apps", "App", {"name": name, **fields})
+        return App(self._transport.answer(lambda: self._service.create(wanted, no_compute=True)))
 
     def update(self, name: str, changes: Mapping[str, Any]) -> None:
-        """Begins to change fields of an app and nothing else; `update_state` tells when it is done."""
-        body = {"app": {"name": name, **changes}, "update_mask": ",".join(sorted(changes))}
-        self._api.call("POST", f"/api/2.0/apps/{name}/update", body=body)
+        """Begins to change fields of an app and nothing else; `update_state` reports when it is done."""
+        mask, wanted = ",".join(sorted(changes)), content("apps", "App", {"name": name, **changes})
+        self._transport.answer(lambda: self._service.create_update(name, mask, app=wanted))
 
     def update_state(self, name: str) -> tuple[str, str]:
         """State (SUCCEEDED, FAILED, IN_PROGRESS, NOT_UPDATED) and message of the last change."""
-        status = self._api.call("GET", f"/api/2.0/apps/{name}/update").get("status") or {}
+        status = self._transport.answer(lambda: self._service.get_update(name)).get("status") or {}
         return str(status.get("state", "")), str(status.get("message", ""))
 
     def start(self, name: str) -> None:
         """Begins to start the compute, and with it the last deployment. One that is started is fine."""
-        try:
-            self._api.call("POST", f"/api/2.0/apps/{name}/start", body={})
-        except DeployError as e:
-            refused = e.code in (Code.REQUEST_REFUSED, Code.ALREADY_EXISTS)
-            if not refused or self.get(name).compute not in ("ACTIVE", "STARTING", "UPDATING"):
-                raise
+        self._switch(name, lambda: self._service.start(name), "ACTIVE", "STARTING", "UPDATING")
 
     def stop(self, name: str) -> None:
         """Begins to stop the compute. One that is stopped is fine."""
+        self._switch(name, lambda: self._service.stop(name), "STOPPED", "STOPPING")
+
+    def _switch(self, name: str, call: Callable[[], object], *reached: str) -> None:
+        """Makes a call; a refusal counts for nothing where the compute is in one of these states already."""
         try:
-            self._api.call("POST", f"/api/2.0/apps/{name}/stop", body={})
+            self._transport.answer(call)
         except DeployError as e:
             refused = e.code in (Code.REQUEST_REFUSED, Code.ALREADY_EXISTS)
-            if not refused or self.get(name).compute not in ("STOPPED", "STOPPING"):
+            if not refused or self.get(name).compute not in reached:
                 raise
 
     def delete(self, name: str) -> None:
         """Begins to delete an app, which takes up to 20 minutes. One that is gone or being deleted is fine."""
         try:
-            self._api.call("DELETE", f"/api/2.0/apps/{name}")
+            optional(lambda: self._service.delete(name))
         except DeployError as e:
-            if e.code is Code.NOT_FOUND:
-                return
-            found = self.find(name) if e.code is Code.REQUEST_REFUSED else None
-            if found is None or found.compute != "DELETING":
+            app = self.find(name) if e.code is Code.REQUEST_REFUSED else None
+            if app is None or app.compute != "DELETING":
                 raise
 
     def deploy(self, name: str, source_code_path: str, env: Iterable[Mapping[str, str]]) -> Deployment:
         """Begins a deployment of a snapshot of the path, with this environment in place of app.yaml's."""
-        body = {"mode": "SNAPSHOT", "source_code_path": source_code_path, "env_vars": [dict(e) for e in env]}
-        return Deployment(
-            self._api.call("POST", f"/api/2.0/apps/{name}/deployments", body=body, repeatable=False)
-        )
+        fields = {
+            "mode": "SNAPSHOT",
+            "source_code_path": source_code_path,
+            "env_vars": [dict(e) for e in env],
+        }
+        wanted = content("apps", "AppDeployment", fields)
+        once = services.apps(self._transport.once())
+        return Deployment(self._transport.answer(lambda: once.deploy(name, wanted)))
 
     def deployment(self, name: str, deployment_id: str) -> Deployment:
         """One deployment."""
-        return Deployment(self._api.call("GET", f"/api/2.0/apps/{name}/deployments/{deployment_id}"))
+        return Deployment(self._transport.answer(lambda: self._service.get_deployment(name, deployment_id)))
 
     def deployments(self, name: str, count: int | None = None) -> list[Deployment]:
         """Deployments of an app, newest first; all that the workspace knows, or so many."""
-        found: list[Deployment] = []
-        token = ""
-        while count is None or len(found) < count:
-            query = {"page_size": min(count or _PAGE, _PAGE), **({"page_token": token} if token else {})}
-            answer = self._api.call("GET", f"/api/2.0/apps/{name}/deployments", query=query)
-            found += [Deployment(one) for one in answer.get("app_deployments") or []]
-            token = answer.get("next_page_token") or ""
-            if not token:
-                break
-        found.sort(key=lambda one: one.create_time or 0.0, reverse=True)
-        return found[:count]
+        size = min(count or _PAGE, _PAGE)
+        pages = self._transport.answers(
+            lambda: list(islice(self._service.list_deployments(name, page_size=size), count))
+        )
+        listed = [Deployment(raw) for page in pages for raw in page.get("app_deployments") or []]
+        listed.sort(key=lambda one: one.create_time or 0.0, reverse=True)
+        return listed[:count]
+
+
+def _deployment(raw: Mapping[str, Any] | None) -> Deployment | None:
+    return Deployment(raw) if raw else None

@@ -1,4 +1,4 @@
-"""The one narrow door to a workspace."""
+"""A workspace as one user: what other parts use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy.config.model import Settings, Waits
 from metamcp_deploy.config.secret import Secret
-from metamcp_deploy.workspace.api import Api
+from metamcp_deploy.workspace import services
 from metamcp_deploy.workspace.apps import Apps
 from metamcp_deploy.workspace.clock import Clock
 from metamcp_deploy.workspace.files import Files
@@ -18,6 +18,7 @@ from metamcp_deploy.workspace.lakebase import Lakebase
 from metamcp_deploy.workspace.login import Login, log_in
 from metamcp_deploy.workspace.permissions import Permissions
 from metamcp_deploy.workspace.secrets import Secrets
+from metamcp_deploy.workspace.transport import Transport
 
 if TYPE_CHECKING:
     from metamcp_deploy.network import Network
@@ -52,21 +53,22 @@ class Workspace:
         self._log_in = log_in
         self._login = log_in()
         self.host = self._login.host
-        # Through a lambda, so that `renew` counts from the next call on.
-        self._api = Api(
+        # Through lambdas, so that `renew` counts from the next call on.
+        self._transport = Transport(
             self.host,
             network.requests_session,
             lambda: self._login.headers(),
             self.clock,
             self.waits,
             self.renew,
+            lambda: self._login.config,
         )
-        self.files = Files(self._api)
-        self.apps = Apps(self._api)
-        self.lakebase = Lakebase(self._api)
-        self.instances = Instances(self._api)
-        self.secrets = Secrets(self._api)
-        self.permissions = Permissions(self._api)
+        self.files = Files(self._transport)
+        self.apps = Apps(self._transport)
+        self.lakebase = Lakebase(self._transport)
+        self.instances = Instances(self._transport)
+        self.secrets = Secrets(self._transport)
+        self.permissions = Permissions(self._transport)
 
     @classmethod
     def connect(
@@ -116,9 +118,8 @@ class Workspace:
 
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
-        """Who the login is, as SCIM tells it: `userName`, `groups`, ..."""
-        found: dict[str, Any] = self._api.call("GET", "/api/2.0/preview/scim/v2/Me")
-        return found
+        """Who the login is, in SCIM's words: `userName`, `groups`, ..."""
+        return self._transport.answer(services.current_user(self._transport).me)
 
     @property
     def me(self) -> str:

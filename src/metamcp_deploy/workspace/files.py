@@ -8,11 +8,17 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.workspace.api import Api, Guard
+from metamcp_deploy.workspace import sdk_import, services
 from metamcp_deploy.workspace.clock import Clock
+from metamcp_deploy.workspace.services import optional
+from metamcp_deploy.workspace.transport import Guard, Transport
+
+if TYPE_CHECKING:
+    from databricks.sdk.mixins.workspace import WorkspaceExt
+    from databricks.sdk.service.workspace import ObjectInfo
 
 # The official command line keeps 20 in flight; each of ours may be 10 MB, and imports are limited to about 30 a second.
 UPLOADS_AT_ONCE = 8
@@ -31,49 +37,46 @@ class Entry:
 class Files:
     """Reads and writes workspace files."""
 
-    def __init__(self, api: Api) -> None:
-        self._api = api
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    @property
+    def _service(self) -> WorkspaceExt:
+        return services.files(self._transport)
 
     @property
     def clock(self) -> Clock:
         """Of all waits."""
-        return self._api.clock
+        return self._transport.clock
 
     def time(self) -> float | None:
-        """Seconds since the epoch on the workspace's clock; None while no answer told it."""
-        return self._api.time()
+        """Seconds since the epoch on the workspace's clock; None before its first answer."""
+        return self._transport.time()
 
     def unguarded(self) -> Files:
         """The same files, without `guarded`."""
-        return Files(self._api.unguarded())
+        return Files(self._transport.unguarded())
 
     @contextmanager
     def guarded(self, guard: Guard) -> Iterator[None]:
         """For the time of the block, `guard` is called before each request to this workspace, and may refuse it."""
-        before = self._api.guard
-        self._api.guard = guard
+        before = self._transport.guard
+        self._transport.guard = guard
         try:
             yield
         finally:
-            self._api.guard = before
+            self._transport.guard = before
 
     def make_folder(self, path: str) -> None:
-        """Makes a folder and those above it; one that is there is fine."""
-        self._api.call("POST", "/api/2.0/workspace/mkdirs", body={"path": path})
+        """Creates a folder and those above it; one that exists is fine."""
+        self._service.mkdirs(path)
 
     def entries(self, path: str) -> dict[str, Entry]:
         """What is in a folder, by name; nothing when there is no such folder."""
-        try:
-            answer = self._api.call("GET", "/api/2.0/workspace/list", query={"path": path})
-        except DeployError as e:
-            if e.code is Code.NOT_FOUND:
-                return {}
-            raise
-        found = (
-            Entry(o["path"].rsplit("/", 1)[-1], o.get("object_type") == "DIRECTORY", o.get("size"))
-            for o in answer.get("objects", [])
-        )
-        return {e.name: e for e in found}
+        directory = sdk_import.module("service.workspace").ObjectType.DIRECTORY
+        listed = optional(lambda: list(self._service.list(path))) or []
+        entries = (Entry(str(o.path).rsplit("/", 1)[-1], o.object_type is directory, o.size) for o in listed)
+        return {entry.name: entry for entry in entries}
 
     def sizes(self, path: str, prefix: str = "") -> dict[str, int]:
         """Relative path → bytes of every file below a folder. Where the workspace does not say, the file is read."""
@@ -90,18 +93,13 @@ class Files:
     def read(self, path: str) -> bytes | None:
         """A file's content, None when there is no such file.
 
-        A .json that cannot be parsed is read again: it may have been cut on its way, which nothing else tells.
+        A .json that cannot be parsed is read again: it may have been cut on its way, which nothing else shows.
         """
-        query = {"path": path, "format": "AUTO", "direct_download": "true"}
-        content: bytes = b""
+        auto = sdk_import.module("service.workspace").ExportFormat.AUTO
+        content: bytes | None = b""
         for _ in range(2):
-            try:
-                content = self._api.call("GET", "/api/2.0/workspace/export", query=query, raw=True)
-            except DeployError as e:
-                if e.code is Code.NOT_FOUND:
-                    return None
-                raise
-            if not path.endswith(".json") or _parses(content):
+            content = optional(lambda: self._service.download(path, format=auto).read())
+            if content is None or not path.endswith(".json") or _parses(content):
                 break
         return content
 
@@ -116,7 +114,7 @@ class Files:
         self._import(path, content, overwrite=True)
 
     def create(self, path: str, content: bytes) -> bool:
-        """Writes a file unless it is there; False when it is."""
+        """Writes a file unless it exists; False when it does."""
         try:
             self._import(path, content, overwrite=False)
         except DeployError as e:
@@ -127,8 +125,8 @@ class Files:
 
     def modified(self, path: str) -> float | None:
         """When a file was last written, in seconds since the epoch on the workspace's clock; None without one."""
-        at = self._status(path).get("modified_at")
-        return at / 1000 if isinstance(at, int | float) else None
+        status = self._status(path)
+        return status.modified_at / 1000 if status and status.modified_at is not None else None
 
     def object_id(self, path: str) -> str | None:
         """The id by which permissions call a file or folder; None where there is none.
@@ -136,35 +134,22 @@ class Files:
         Raises:
             ApiError: PERMISSION_DENIED.
         """
-        found = self._status(path).get("object_id")
-        return None if found is None else str(found)
+        status = self._status(path)
+        return str(status.object_id) if status and status.object_id is not None else None
 
-    def _status(self, path: str) -> dict[str, Any]:
-        """What the workspace says of a path; nothing where there is nothing."""
-        try:
-            answer: dict[str, Any] = self._api.call(
-                "GET", "/api/2.0/workspace/get-status", query={"path": path}
-            )
-        except DeployError as e:
-            if e.code is Code.NOT_FOUND:
-                return {}
-            raise
-        return answer
+    def _status(self, path: str) -> ObjectInfo | None:
+        return optional(lambda: self._service.get_status(path))
 
     def delete(self, path: str, *, repeatable: bool = True, recursive: bool = False) -> None:
-        """Deletes a file, or an empty folder; one that is not there is fine.
+        """Deletes a file, or an empty folder; one that does not exist is fine.
 
         Args:
             path: of it.
             repeatable: False when a lost answer is not to be tried again.
             recursive: also a folder with all that is in it.
         """
-        body = {"path": path, "recursive": recursive}
-        try:
-            self._api.call("POST", "/api/2.0/workspace/delete", body=body, repeatable=repeatable)
-        except DeployError as e:
-            if e.code is not Code.NOT_FOUND:
-                raise
+        service = self._service if repeatable else services.files(self._transport.once())
+        optional(lambda: service.delete(path, recursive=recursive))
 
     def send(
         self,
@@ -202,8 +187,8 @@ class Files:
 
     def _import(self, path: str, content: bytes, *, overwrite: bool) -> None:
         # AUTO keeps a file a file; SOURCE, the default, makes notebooks of .py and .sql.
-        form = {"path": path, "format": "AUTO", "overwrite": "true" if overwrite else "false"}
-        self._api.call("POST", "/api/2.0/workspace/import", form=form, content=content)
+        auto = sdk_import.module("service.workspace").ImportFormat.AUTO
+        self._service.upload(path, content, format=auto, overwrite=overwrite)
 
 
 def _parses(content: bytes) -> bool:

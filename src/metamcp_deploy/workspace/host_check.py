@@ -1,4 +1,4 @@
-"""Before and after a login: whether the host is the one that was meant, answers, and lets this network in."""
+"""Checks of a login's host: it is the target's, it answers, and it lets this network in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from metamcp_deploy.config.model import Waits
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.workspace import api, profiles, refusals
+from metamcp_deploy.workspace import profiles, refusals, transport
 from metamcp_deploy.workspace.clock import Clock
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Visit:
-    """One login to one host.
+class HostCheck:
+    """The checks of one login's host.
 
     Attributes:
         wanted: what the login's host must be; None takes any.
@@ -24,8 +24,8 @@ class Visit:
         network: how the host is reached.
         clock: of the pauses between tries.
         waits: the user's.
-        host: that was met; empty before.
-        strange: what is unusual about its answer, which alone is no failure.
+        host: origin that was checked; empty before.
+        oddity: what is unusual about its answer; no failure by itself.
     """
 
     wanted: str | None
@@ -34,10 +34,10 @@ class Visit:
     clock: Clock
     waits: Waits
     host: str = ""
-    strange: str | None = None
+    oddity: str | None = None
 
-    def meet(self, address: str | None) -> str:
-        """Compares the host and asks it what every workspace tells, once; gives its origin.
+    def origin(self, address: str | None) -> str:
+        """Gives a host's origin after it was compared with `wanted` and has answered, once.
 
         Raises:
             DeployError: AUTH_FAILED without a host; HOST_MISMATCH; WORKSPACE_UNREACHABLE, after well under 30 s;
@@ -60,30 +60,31 @@ class Visit:
                 "then -p NAME",
             )
         if host != self.host:
-            self.host, self.strange = host, self._odd(host, "/.well-known/databricks-config")
+            self.host, self.oddity = host, self._oddity(host, "/.well-known/databricks-config")
         return host
 
     def explained(self, error: DeployError) -> DeployError:
-        """A failed login, with what else is known of the host: the SDK does not tell why a token was refused."""
+        """A failed login's error, with what else is known of the host: the SDK does not say why a token was refused."""
         if error.code is not Code.AUTH_FAILED or not self.host:
             return error
         try:
-            self._odd(
+            self._oddity(
                 self.host, "/api/2.0/preview/scim/v2/Me"
             )  # refused for its address before its credential
         except DeployError as e:
             return e if e.code is Code.ADDRESS_REFUSED else error
-        if not self.strange:
+        if not self.oddity:
             return error
-        text = f"{self.host} did not answer as a workspace does ({self.strange}): is the host right?"
+        text = f"{self.host} did not answer as a workspace does ({self.oddity}): is the host right?"
         return DeployError(error.code, f"{error.message} {text}", hint=error.hint, detail=error.detail)
 
-    def _odd(self, host: str, path: str) -> str | None:
-        # Half of the patience: a host that is silent is told of well before the whole is over.
+    def _oddity(self, host: str, path: str) -> str | None:
+        # Half of the patience: a silent host is reported well before the whole is over.
         waits = self.waits.model_copy(update={"answer": self.waits.answer / 2})
-        call = api.Api(host, self.network.requests_session, dict, self.clock, waits)
+        # By hand, both paths: without a login there is no client of the SDK's.
+        asked = transport.Transport(host, self.network.requests_session, dict, self.clock, waits)
         try:
-            call.call("GET", path)
+            asked.do("GET", path)
         except refusals.ApiError as e:
             if e.code is Code.ADDRESS_REFUSED:
                 raise

@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.workspace.api import Api
+from metamcp_deploy.workspace import services
 from metamcp_deploy.workspace.clock import poll
+from metamcp_deploy.workspace.services import content, optional
+from metamcp_deploy.workspace.transport import Transport
 
-_ROOT = "/api/2.0/database/instances"
+if TYPE_CHECKING:
+    from databricks.sdk.service.database import DatabaseAPI
+
+_LONGEST_PAUSE = 10.0  # between two looks: an instance takes minutes
 
 
 class Instances:
-    """Database instances of a workspace, by name."""
+    """Database instances of a workspace, by name. What is read stays as it came: states may be newer than the SDK."""
 
-    def __init__(self, api: Api) -> None:
-        self._api = api
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    @property
+    def _service(self) -> DatabaseAPI:
+        return services.database(self._transport)
 
     def find(self, name: str) -> dict[str, Any] | None:
-        """What the workspace says of an instance; None when there is none."""
-        return self._api.find(f"{_ROOT}/{name}")
+        """What the workspace reports of an instance; None when there is none."""
+        return optional(lambda: self._get(name))
+
+    def _get(self, name: str) -> dict[str, Any]:
+        return self._transport.answer(lambda: self._service.get_database_instance(name))
 
     def create(self, name: str, capacity: str) -> bool:
-        """Begins to make an instance; False when it was there."""
+        """Begins to create an instance; False when it existed."""
+        wanted = content("database", "DatabaseInstance", {"name": name, "capacity": capacity})
         try:
-            self._api.call("POST", _ROOT, body={"name": name, "capacity": capacity})
+            self._transport.answer(lambda: self._service.create_database_instance(wanted))
         except DeployError as e:
             if e.code is Code.ALREADY_EXISTS:  # somebody was faster, or an earlier answer was lost
                 return False
@@ -34,28 +47,24 @@ class Instances:
 
     def change(self, name: str, fields: Mapping[str, Any]) -> None:
         """Begins to change these fields of an instance (`capacity`, `stopped`) and no others."""
-        query = {"update_mask": ",".join(sorted(fields))}
-        self._api.call("PATCH", f"{_ROOT}/{name}", query=query, body={"name": name, **fields})
+        wanted = content("database", "DatabaseInstance", {"name": name, **fields})
+        mask = ",".join(sorted(fields))
+        self._transport.answer(lambda: self._service.update_database_instance(name, wanted, mask))
 
     def delete(self, name: str, within: float) -> None:
-        """Deletes an instance with its data, and waits until it is gone; one that is not there is fine.
+        """Deletes an instance with its data, and waits until it is gone; one that does not exist is fine.
 
         Raises:
             DeployError: REQUEST_REFUSED, DEADLINE.
         """
-        try:
-            self._api.call("DELETE", f"{_ROOT}/{name}", query={"purge": "true"})
-        except DeployError as e:
-            if e.code is not Code.NOT_FOUND:
-                raise
-            return
+        optional(lambda: self._service.delete_database_instance(name, purge=True))
         poll(
             lambda: True if self.find(name) is None else None,
             what=f"the database instance {name} to be gone",
             within=within,
             hint="Run the same command again; or wait longer: --set waits.database=SECONDS",
-            clock=self._api.clock,
-            longest=10.0,
+            clock=self._transport.clock,
+            longest=_LONGEST_PAUSE,
         )
 
     def available(self, name: str, within: float, starting: bool = False) -> None:
@@ -71,7 +80,7 @@ class Instances:
         """
 
         def look() -> bool | None:
-            state = str(self._api.call("GET", f"{_ROOT}/{name}").get("state"))
+            state = str(self._get(name).get("state"))
             if state == "DELETING" or (state == "STOPPED" and not starting):
                 raise DeployError(
                     Code.REQUEST_REFUSED,
@@ -85,6 +94,6 @@ class Instances:
             what=f"the database instance {name} to be AVAILABLE",
             within=within,
             hint="Run the same command again: it goes on waiting; or wait longer: --set waits.database=SECONDS",
-            clock=self._api.clock,
-            longest=10.0,
+            clock=self._transport.clock,
+            longest=_LONGEST_PAUSE,
         )

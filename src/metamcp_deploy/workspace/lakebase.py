@@ -1,41 +1,56 @@
-"""Lakebase autoscaling: project, branch, endpoint, database. What changes something is an operation that takes time."""
+"""Lakebase autoscaling: project, branch, endpoint, database, role.
+
+What changes something is an operation that takes time. `clock.poll` waits for it, not the SDK's operations.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.workspace.api import Api
+from metamcp_deploy.workspace import sdk_import, services
 from metamcp_deploy.workspace.clock import poll
+from metamcp_deploy.workspace.services import content, optional
+from metamcp_deploy.workspace.transport import Transport
 
-_ROOT = "/api/2.0/postgres"
+if TYPE_CHECKING:
+    from databricks.sdk.service.postgres import PostgresAPI
+
 _WITHIN_SECONDS = 1200.0
 _OWNER = "metamcp-owner"
-_ID_OF = {
-    "projects": "project_id",
-    "branches": "branch_id",
-    "endpoints": "endpoint_id",
-    "databases": "database_id",
-    "roles": "role_id",
+# Collection in a name → the word in the SDK's methods and classes (`get_branch`, `Branch`).
+_KINDS = {
+    "projects": "project",
+    "branches": "branch",
+    "endpoints": "endpoint",
+    "databases": "database",
+    "roles": "role",
 }
-
-
 _HINT = "Run the same command again: it goes on from there; or wait longer: --set waits.database=SECONDS"
 
 
 class Lakebase:
     """Databases of a workspace; names are whole paths (`projects/P/branches/B`)."""
 
-    def __init__(self, api: Api) -> None:
-        self._api = api
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    @property
+    def _service(self) -> PostgresAPI:
+        return services.postgres(self._transport)
+
+    def _answer(self, verb: str, name: str, *more: Any, **fields: Any) -> dict[str, Any]:
+        """Calls the SDK's method for a thing's kind; what is read stays as it came, states and fields included."""
+        method = getattr(self._service, f"{verb}_{_kind(name)}")
+        return self._transport.answer(lambda: method(*more, **fields))
 
     def find(self, name: str) -> dict[str, Any] | None:
-        """What the workspace says of a project, branch, endpoint or database; None when there is none."""
-        return self._api.find(f"{_ROOT}/{name}")
+        """What the workspace reports of a project, branch, endpoint, database or role; None when there is none."""
+        return optional(lambda: self._answer("get", name, name))
 
     def create(self, name: str, spec: Mapping[str, Any], within: float = _WITHIN_SECONDS) -> bool:
-        """Makes a thing and waits until it is there.
+        """Creates a thing and waits until it exists.
 
         A project comes with its branch `production` and that branch's endpoint `primary`.
 
@@ -45,21 +60,19 @@ class Lakebase:
             within: seconds to wait.
 
         Returns:
-            False when it was there, or somebody else is making it.
+            False when it existed, or somebody else is creating it.
 
         Raises:
             DeployError: REQUEST_REFUSED, DEADLINE.
         """
-        collection, wanted_id = name.rsplit("/", 1)
-        query = {_ID_OF[collection.rsplit("/", 1)[-1]]: wanted_id}
+        kind, wanted_id = _kind(name), name.rsplit("/", 1)[-1]
+        fields = {kind: _content(name, spec), f"{kind}_id": wanted_id}
         try:
-            operation = self._api.call(
-                "POST", f"{_ROOT}/{collection}", query=query, body={"spec": dict(spec)}
-            )
+            operation = self._answer("create", name, *_parents(name), **fields)
         except DeployError as e:
-            # Databases and roles that are there are refused with 400 instead of 409.
-            there = e.code is Code.ALREADY_EXISTS
-            if there or (e.code is Code.REQUEST_REFUSED and self.find(name) is not None):
+            # Databases and roles that exist are refused with 400 instead of 409.
+            existed = e.code is Code.ALREADY_EXISTS
+            if existed or (e.code is Code.REQUEST_REFUSED and self.find(name) is not None):
                 self._visible(name, within)
                 return False
             raise
@@ -72,28 +85,29 @@ class Lakebase:
         Raises:
             DeployError: REQUEST_REFUSED, DEADLINE.
         """
-        query = {"update_mask": ",".join(f"spec.{field}" for field in sorted(spec))}
-        operation = self._api.call("PATCH", f"{_ROOT}/{name}", query=query, body={"spec": dict(spec)})
+        masks = sdk_import.module("common.types.fieldmask")
+        mask = masks.FieldMask([f"spec.{field}" for field in sorted(spec)])
+        operation = self._answer("update", name, name, _content(name, spec), mask)
         self._finished(operation, f"change {name}", within)
 
     def create_database(
         self, name: str, postgres_name: str, user: str, within: float = _WITHIN_SECONDS
     ) -> bool:
-        """Makes a database; False when it was there.
+        """Creates a database; False when it existed.
 
         Args:
             name: whole path.
             postgres_name: what Postgres calls it.
-            user: whose role owns it. Where the branch has none for them, one is made that nobody logs in as: the
+            user: whose role owns it. Where the branch has none for them, one is created that nobody logs in as: the
                 platform wants an owner named.
             within: seconds to wait.
         """
-        branch = _parent(name)
+        branch = name.rsplit("/", 2)[0]
         role = self.role(branch, user) or self._owner(branch, within)
         return self.create(name, {"postgres_database": postgres_name, "role": role}, within)
 
     def branch_at(self, name: str, source: str, at: str, within: float = _WITHIN_SECONDS) -> bool:
-        """Makes a branch with the data that another had at a moment (RFC 3339); True when it was made.
+        """Creates a branch with the data that another had at a moment (RFC 3339); True when it was created.
 
         It needs CAN MANAGE on the project, and takes with it databases and roles; its endpoint may come by itself.
         """
@@ -101,55 +115,36 @@ class Lakebase:
         return self._ensure(name, spec, within)
 
     def delete(self, name: str, within: float = _WITHIN_SECONDS) -> None:
-        """Deletes a thing with all that is in it, and waits until it is gone; one that is not there is fine.
+        """Deletes a thing with all that is in it, and waits until it is gone; one that does not exist is fine.
 
         Raises:
             DeployError: REQUEST_REFUSED, DEADLINE.
         """
-        try:
-            self._api.call("DELETE", f"{_ROOT}/{name}")
-        except DeployError as e:
-            if e.code is not Code.NOT_FOUND:
-                raise
+        if optional(lambda: self._answer("delete", name, name)) is None:
             return
         poll(
             lambda: True if self.find(name) is None else None,
             what=f"{name} to be gone",
             within=within,
             hint="Run the same command again; or wait longer: --set waits.database=SECONDS",
-            clock=self._api.clock,
+            clock=self._transport.clock,
         )
 
-    def children(self, parent: str, kind: str) -> list[dict[str, Any]]:
-        """All `branches` of a project, or `endpoints`, `databases`, `roles` of a branch."""
-        found: list[dict[str, Any]] = []
-        query: dict[str, str] = {}
-        while True:
-            answer = self._api.call("GET", f"{_ROOT}/{parent}/{kind}", query=query)
-            found += answer.get(kind) or []
-            if not (token := answer.get("next_page_token")):
-                return found
-            query = {"page_token": token}
+    def children(self, parent: str, collection: str) -> list[str]:
+        """Names of all `branches` of a project, or `endpoints`, `databases`, `roles` of a branch."""
+        return [str(one.name) for one in getattr(self._service, f"list_{collection}")(parent)]
 
     def ensure_endpoint(self, name: str, within: float = _WITHIN_SECONDS) -> bool:
-        """Makes a read-write endpoint; True when it was made."""
+        """Creates a read-write endpoint; True when it was created."""
         return self._ensure(name, {"endpoint_type": "ENDPOINT_TYPE_READ_WRITE"}, within)
 
     def role(self, branch: str, user: str) -> str | None:
         """The name of the branch's role of a user or client id; None when there is none that can be seen."""
-        try:
-            answer = self._api.call("GET", f"{_ROOT}/{branch}/roles")
-        except DeployError as e:
-            if e.code in (Code.NOT_FOUND, Code.PERMISSION_DENIED):
-                return None
-            raise
-        for role in answer.get("roles", []):
-            if (role.get("status") or {}).get("postgres_role") == user:
-                return str(role["name"])
-        return None
+        roles = optional(lambda: list(self._service.list_roles(branch)), Code.PERMISSION_DENIED)
+        return next((str(r.name) for r in roles or [] if r.status and r.status.postgres_role == user), None)
 
     def _owner(self, branch: str, within: float) -> str:
-        """A role that owns databases and nothing else, as databricks.yml has it; made when it is missing."""
+        """A role that owns databases and nothing else, as databricks.yml has it; created when it is missing."""
         name = f"{branch}/roles/{_OWNER}"
         self.create(name, {"postgres_role": _OWNER.replace("-", "_"), "auth_method": "NO_LOGIN"}, within)
         return name
@@ -158,7 +153,7 @@ class Lakebase:
         return self.find(name) is None and self.create(name, spec, within)
 
     def appears(self, name: str, within: float) -> bool:
-        """Whether a thing that another brings with it is there within so many seconds."""
+        """Whether a thing that another brings with it exists within so many seconds."""
         try:
             self._visible(name, within)
         except DeployError as e:
@@ -168,23 +163,23 @@ class Lakebase:
         return True
 
     def _visible(self, name: str, within: float) -> None:
-        """Waits for a thing that somebody is making, or made a moment ago."""
+        """Waits for a thing that somebody is creating, or created a moment ago."""
         poll(
             lambda: self.find(name),
             what=f"{name} to be there",
             within=within,
             hint=_HINT,
-            clock=self._api.clock,
+            clock=self._transport.clock,
         )
 
     def _finished(self, operation: dict[str, Any], what: str, within: float) -> None:
         def look() -> dict[str, Any] | None:
-            state: dict[str, Any] = (
-                operation if operation.get("done") else self._api.call("GET", f"{_ROOT}/{operation['name']}")
-            )
+            state = operation
+            if not operation.get("done"):
+                state = self._transport.answer(lambda: self._service.get_operation(str(operation["name"])))
             return state if state.get("done") else None
 
-        ended = poll(look, what=f"Lakebase to {what}", within=within, hint=_HINT, clock=self._api.clock)
+        ended = poll(look, what=f"Lakebase to {what}", within=within, hint=_HINT, clock=self._transport.clock)
         if error := ended.get("error"):
             raise DeployError(
                 Code.REQUEST_REFUSED,
@@ -194,5 +189,14 @@ class Lakebase:
             )
 
 
-def _parent(name: str) -> str:
-    return name.rsplit("/", 2)[0]
+def _kind(name: str) -> str:
+    return _KINDS[name.rsplit("/", 2)[-2]]
+
+
+def _parents(name: str) -> list[str]:
+    """What a thing lies inside: nothing for a project."""
+    return name.rsplit("/", 2)[:-2]
+
+
+def _content(name: str, spec: Mapping[str, Any]) -> Any:
+    return content("postgres", _kind(name).capitalize(), {"spec": dict(spec)})

@@ -18,7 +18,7 @@ from typing import IO
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.workspace.files import Files
-from metamcp_deploy.workspace.holder import Holder, age
+from metamcp_deploy.workspace.lock_file import LockHolder, age
 
 RENEW_SECONDS = 60.0
 STALE_RENEWALS = 5  # so many missed renewals, and the holder is taken for dead
@@ -114,9 +114,9 @@ def _remember(mine: IO[str], *lock_ids: str) -> None:
     mine.flush()
 
 
-def _look(files: Files, path: str) -> Holder | None:
+def _look(files: Files, path: str) -> LockHolder | None:
     content = files.read(path)
-    return None if content is None else Holder.read(content, files.modified(path))
+    return None if content is None else LockHolder.read(content, files.modified(path))
 
 
 class _Lock:
@@ -132,7 +132,7 @@ class _Lock:
         renew_seconds: float,
     ) -> None:
         self.files, self.path, self.force, self.wall = files, path, force, wall
-        self.me = Holder(str(uuid.uuid4()), user, files.time() or wall(), None, renew_seconds)
+        self.me = LockHolder(str(uuid.uuid4()), user, files.time() or wall(), None, renew_seconds)
         self.content = self.me.written(force)
         self.taken = False
         self.seen = 0.0  # when the lock was last seen to be ours, by `wall`
@@ -152,7 +152,7 @@ class _Lock:
             break
         found = _look_at_id(self.files, self.path)
         if found is None or found.id != self.me.id:
-            raise self._held(found or Holder(""))
+            raise self._held(found or LockHolder(""))
         self.seen, self.taken = self.wall(), True
 
     def _created(self) -> bool:
@@ -164,7 +164,7 @@ class _Lock:
         self.files.make_folder(self.path.rsplit("/", 1)[0])
         return self.files.create(self.path, self.content)
 
-    def _wrest(self, found: Holder, before: frozenset[str]) -> None:
+    def _wrest(self, found: LockHolder, before: frozenset[str]) -> None:
         """Takes the lock from a holder that is dead, or by force."""
         now, every = self.files.time(), found.renewed_every or 0
         silent = found.silent(now)
@@ -182,7 +182,7 @@ class _Lock:
         self.files.clock.sleep(_SETTLE_SECONDS)
         events.emit(events.Warned(text))
 
-    def _held(self, found: Holder) -> DeployError:
+    def _held(self, found: LockHolder) -> DeployError:
         hint = (
             "Wait for that run to end. If it is dead, take the lock: run the command again with --force-lock"
         )
@@ -265,12 +265,12 @@ class _Lock:
         return False
 
 
-def _look_at_id(files: Files, path: str) -> Holder | None:
+def _look_at_id(files: Files, path: str) -> LockHolder | None:
     """As `_look`, without the file's date. What cannot be read may have been cut on the way: it is read again."""
-    found: Holder | None = None
+    found: LockHolder | None = None
     for _ in range(2):
         content = files.read(path)
-        found = None if content is None else Holder.read(content)
+        found = None if content is None else LockHolder.read(content)
         if found is None or found.id:
             break
     return found

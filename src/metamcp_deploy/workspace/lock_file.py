@@ -16,7 +16,7 @@ RENEWED_EVERY = "RenewedEverySeconds"
 
 
 @dataclass(frozen=True)
-class Holder:
+class LockHolder:
     """Who holds a lock.
 
     Attributes:
@@ -34,7 +34,7 @@ class Holder:
     renewed_every: float | None = None
 
     @classmethod
-    def read(cls, content: bytes, renewed: float | None = None) -> Holder:
+    def read(cls, content: bytes, renewed: float | None = None) -> LockHolder:
         """From the file's content; whatever it is, somebody wrote it."""
         try:
             found: Any = json.loads(content)

@@ -1,7 +1,4 @@
-"""Who this tool is in a workspace: the SDK's authentication chain, with its waits cut short and its errors in words.
-
-The only module that imports `databricks.sdk` (0.75 s).
-"""
+"""Who this tool is in a workspace: the SDK's authentication chain, with its waits cut short and its errors in words."""
 
 from __future__ import annotations
 
@@ -17,9 +14,9 @@ from metamcp_deploy import __version__, events
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.workspace import profiles, sdk_calls
+from metamcp_deploy.workspace import login_calls, profiles, sdk_import
 from metamcp_deploy.workspace.clock import Clock
-from metamcp_deploy.workspace.visiting import Visit
+from metamcp_deploy.workspace.host_check import HostCheck
 
 if TYPE_CHECKING:
     from metamcp_deploy.network import Network
@@ -30,19 +27,21 @@ logging.getLogger("databricks.sdk").addHandler(logging.NullHandler())
 
 @dataclass
 class Login:
-    """A login that works: whose tokens are fresh whenever `headers` is called.
+    """A login that works; its tokens are fresh whenever `headers` is called.
 
     Attributes:
         host: origin of the workspace.
         auth_type: the SDK's name for how (`pat`, `oauth-m2m`, `databricks-cli`, ...).
         user_agent: what requests call themselves.
         source: where it came from, for people.
+        config: the SDK's `Config`, which its services read the workspace's id from.
     """
 
     host: str
     auth_type: str
     user_agent: str
     source: str
+    config: Any = field(repr=False)
     _authenticate: Callable[[], dict[str, str]] = field(repr=False)
 
     @property
@@ -110,8 +109,8 @@ def log_in(
     network.configure_sdk()
     wanted = profiles.origin(host or settings.workspace.host)
 
-    def visit(source: str) -> Visit:
-        return Visit(wanted, source, network, clock or Clock(), settings.waits)
+    def check(source: str) -> HostCheck:
+        return HostCheck(wanted, source, network, clock or Clock(), settings.waits)
 
     if client_id and client_secret:
         given = {
@@ -121,7 +120,7 @@ def log_in(
             "auth_type": "oauth-m2m",
         }
         with _without_login_variables():
-            return _configured(given, visit("the given service principal"))
+            return _configured(given, check("the given service principal"))
     profile = settings.workspace.profile or os.environ.get("DATABRICKS_CONFIG_PROFILE")
     stated = os.environ.get("DATABRICKS_HOST")
     if not profile and wanted and not stated:
@@ -129,40 +128,39 @@ def log_in(
     if profile:
         # The host in its plain form: what is copied from a browser (`/?o=123`) breaks the SDK's URLs.
         place = profiles.origin(profiles.hosts_of_profiles().get(profile))
-        return _configured({"profile": profile, "host": place}, visit(f"Profile {profile}"))
-    return _configured({"host": profiles.origin(stated) or wanted}, visit("The environment's login"))
+        return _configured({"profile": profile, "host": place}, check(f"Profile {profile}"))
+    return _configured({"host": profiles.origin(stated) or wanted}, check("The environment's login"))
 
 
-def _configured(given: dict[str, Any], visit: Visit) -> Login:
-    events.emit(events.Progress(f"logging in to {visit.wanted or visit.source}"))
+def _configured(given: dict[str, Any], check: HostCheck) -> Login:
+    events.emit(events.Progress(f"logging in to {check.wanted or check.source}"))
     if given["host"]:
-        visit.meet(given["host"])  # before the SDK, which is less quick to give up
-    return sdk_calls.twice(lambda: _tried(given, visit), visit.clock, visit.waits)
+        check.origin(given["host"])  # before the SDK, which gives up later
+    return login_calls.twice(lambda: _tried(given, check), check.clock, check.waits)
 
 
-def _tried(given: dict[str, Any], visit: Visit) -> Login:
-    from databricks.sdk.config import Config
-
+def _tried(given: dict[str, Any], check: HostCheck) -> Login:
     version = re.match(r"\d+\.\d+\.\d+", __version__)
     try:
-        config = Config(
+        config = sdk_import.module("config").Config(
             **given,
             product="metamcp-deploy",
             product_version=version.group() if version else "0.0.0",
-            credentials_strategy=_Strategy(visit),  # type: ignore[arg-type]
+            credentials_strategy=_Strategy(check),
             retry_timeout_seconds=1,
             # Of its first question to the host, which it may leave unanswered.
-            http_timeout_seconds=visit.waits.answer / 4,
+            http_timeout_seconds=check.waits.answer / 4,
         )
     except ValueError as e:  # the SDK's word for whatever is wrong with a login
-        raise sdk_calls.not_logged_in(visit.wanted or visit.host, visit.source, str(e)) from e
+        raise login_calls.not_logged_in(check.wanted or check.host, check.source, str(e)) from e
     return Login(
         host=profiles.origin(config.host) or "",
         auth_type=str(config.auth_type),
         user_agent=config.user_agent,
-        source=visit.source,
-        _authenticate=lambda: sdk_calls.twice(
-            lambda: _asked(config.authenticate, visit), visit.clock, visit.waits
+        source=check.source,
+        config=config,
+        _authenticate=lambda: login_calls.twice(
+            lambda: _asked(config.authenticate, check), check.clock, check.waits
         ),
     )
 
@@ -170,25 +168,23 @@ def _tried(given: dict[str, Any], visit: Visit) -> Login:
 class _Strategy:
     """The SDK's own chain, entered only after the host was compared and has answered."""
 
-    def __init__(self, visit: Visit) -> None:
-        from databricks.sdk.credentials_provider import DefaultCredentials
-
-        self._default = DefaultCredentials()
-        self._visit = visit
+    def __init__(self, check: HostCheck) -> None:
+        self._default = sdk_import.module("credentials_provider").DefaultCredentials()
+        self._check = check
 
     def auth_type(self) -> str:
-        return self._default.auth_type()
+        return str(self._default.auth_type())
 
     def __call__(self, config: Any) -> Any:
-        config.host = self._visit.meet(config.host)  # without the `?o=…` that people copy from the browser
-        return _asked(lambda: self._default(config), self._visit)
+        config.host = self._check.origin(config.host)  # without the `?o=…` that people copy from the browser
+        return _asked(lambda: self._default(config), self._check)
 
 
-def _asked(call: Callable[[], Any], visit: Visit) -> Any:
+def _asked(call: Callable[[], Any], check: HostCheck) -> Any:
     try:
-        return sdk_calls.bounded(call, visit.host, visit.source, visit.waits)
+        return login_calls.bounded(call, check.host, check.source, check.waits)
     except DeployError as e:
-        raise visit.explained(e) from e
+        raise check.explained(e) from e
 
 
 @contextmanager

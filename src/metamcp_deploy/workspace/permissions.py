@@ -7,9 +7,10 @@ id of a workspace folder).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from metamcp_deploy.workspace.api import Api
+from metamcp_deploy.workspace import services
+from metamcp_deploy.workspace.services import content
+from metamcp_deploy.workspace.transport import Transport
 
 HOLDERS = ("user_name", "group_name", "service_principal_name")
 
@@ -20,22 +21,23 @@ Granted = dict[tuple[str, str], set[str]]
 class Permissions:
     """`/api/2.0/permissions/...`."""
 
-    def __init__(self, api: Api) -> None:
-        self._api = api
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
 
     def granted(self, kind: str, name: str) -> Granted:
-        """Who may do what with a thing.
+        """Who may do what with a thing; levels as text, as a kind may have some that the SDK does not know.
 
         Raises:
             ApiError: NOT_FOUND; PERMISSION_DENIED to those who may not see it.
         """
-        answer = self._api.call("GET", f"/api/2.0/permissions/{kind}/{name}")
-        found: Granted = {}
-        for entry in answer.get("access_control_list", []):
+        service = services.permissions(self._transport)
+        granted: Granted = {}
+        for entry in self._transport.answer(lambda: service.get(kind, name)).get("access_control_list", []):
+            levels = {str(p.get("permission_level")) for p in entry.get("all_permissions", [])}
             for holder in HOLDERS:
                 if who := entry.get(holder):
-                    found.setdefault((holder, who), set()).update(_levels(entry))
-        return found
+                    granted.setdefault((holder, who), set()).update(levels)
+        return granted
 
     def grant(self, kind: str, name: str, entries: Sequence[Mapping[str, str]]) -> None:
         """Adds grants and leaves all others (PUT would replace them).
@@ -45,9 +47,5 @@ class Permissions:
             name: its id.
             entries: each with `permission_level` and one of HOLDERS.
         """
-        body = {"access_control_list": [dict(e) for e in entries]}
-        self._api.call("PATCH", f"/api/2.0/permissions/{kind}/{name}", body=body)
-
-
-def _levels(entry: Mapping[str, Any]) -> set[str]:
-    return {str(p.get("permission_level")) for p in entry.get("all_permissions", [])}
+        wanted = [content("iam", "AccessControlRequest", e) for e in entries]
+        services.permissions(self._transport).update(kind, name, access_control_list=wanted)

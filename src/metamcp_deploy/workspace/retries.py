@@ -17,7 +17,7 @@ _LONGEST_PAUSE = 4.0
 _LONGEST_ASKED = 60.0
 
 
-class Tries:
+class Retries:
     """The tries of one call, which end within `waits.answer`, or `waits.throttled` where the workspace asks for it.
 
     Args:
