@@ -34,15 +34,15 @@ def run(code: str, path: Path | None = None) -> str:
 
 
 def test_only_the_parts_in_use_are_loaded() -> None:
-    found = run(USED + "import json; print(json.dumps(sorted(n for n in sys.modules if n.startswith("databricks.sdk.service."))))")
-    assert json.loads(found) == [
+    loaded = (
+        "import json; print(json.dumps([n for n in sys.modules if n.startswith('databricks.sdk.service.')]))"
+    )
+    assert sorted(json.loads(run(USED + loaded))) == [
         f"databricks.sdk.service.{name}"
         for name in ("_internal", "apps", "database", "iam", "postgres", "provisioning", "workspace")
     ]
-    assert (
-        run(USED + "print('WorkspaceClient' in vars(package), 'cryptography' in sys.modules)")
-        == "False False"
-    )
+    whole = "print('WorkspaceClient' in vars(package), 'cryptography' in sys.modules)"
+    assert run(USED + whole) == "False False"
 
 
 def test_the_whole_package_is_there_for_those_who_ask() -> None:

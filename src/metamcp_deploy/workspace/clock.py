@@ -1,6 +1,6 @@
 """Waiting with a deadline, on a clock that tests can replace. The SDK's own waiters are not used.
 
-Why: they end never on CANCELLED, raise on states that pass, and know unknown states as None.
+Why: they never end on CANCELLED, raise on states that pass, and know unknown states as None.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Clock:
     Attributes:
         now: seconds.
         sleep: for so many.
-        patience: seconds for which `poll` bears a workspace that fails.
+        patience: seconds for which `poll` tolerates a workspace that fails.
         ended: set when a run gives up, so that what its other threads wait for ends.
     """
 
@@ -58,7 +58,7 @@ def poll(
     clock: Clock | None = None,
     longest: float = 3.0,
 ) -> T:
-    """Looks again and again until there is something.
+    """Looks repeatedly until there is a result.
 
     Args:
         look: gives the result, or None to go on; raises to give up.
@@ -69,7 +69,7 @@ def poll(
         longest: seconds between two looks at most; the first ones follow faster.
 
     Raises:
-        DeployError: DEADLINE; what `look` raises, except that a workspace which does not answer is borne for the
+        DeployError: DEADLINE; what `look` raises, except that a workspace which does not answer is tolerated for the
             clock's patience.
     """
     clock = clock or Clock()
@@ -91,3 +91,19 @@ def poll(
             raise DeployError(Code.DEADLINE, f"Waited {within:g} s for {what}.", hint=hint)
         clock.pause(pause)
         pause = min(pause * 1.5, longest)
+
+
+def gone(find: Callable[[], object], what: str, within: float, clock: Clock, longest: float = 3.0) -> None:
+    """Waits until `find` gives None.
+
+    Raises:
+        DeployError: DEADLINE; what `find` raises.
+    """
+    poll(
+        lambda: True if find() is None else None,
+        what=f"{what} to be gone",
+        within=within,
+        hint="Run the same command again; or wait longer: --set waits.database=SECONDS",
+        clock=clock,
+        longest=longest,
+    )

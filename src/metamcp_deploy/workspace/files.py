@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.workspace import sdk_import, services
 from metamcp_deploy.workspace.clock import Clock
-from metamcp_deploy.workspace.services import optional
+from metamcp_deploy.workspace.services import created, optional
 from metamcp_deploy.workspace.transport import Guard, Transport
 
 if TYPE_CHECKING:
@@ -115,13 +114,7 @@ class Files:
 
     def create(self, path: str, content: bytes) -> bool:
         """Writes a file unless it exists; False when it does."""
-        try:
-            self._import(path, content, overwrite=False)
-        except DeployError as e:
-            if e.code is Code.ALREADY_EXISTS:
-                return False
-            raise
-        return True
+        return created(lambda: self._import(path, content, overwrite=False))
 
     def modified(self, path: str) -> float | None:
         """When a file was last written, in seconds since the epoch on the workspace's clock; None without one."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.workspace import services
-from metamcp_deploy.workspace.clock import poll
-from metamcp_deploy.workspace.services import content, optional
+from metamcp_deploy.workspace.clock import gone, poll
+from metamcp_deploy.workspace.services import content, created, optional
 from metamcp_deploy.workspace.transport import Transport
 
 if TYPE_CHECKING:
@@ -37,13 +37,7 @@ class Instances:
     def create(self, name: str, capacity: str) -> bool:
         """Begins to create an instance; False when it existed."""
         wanted = content("database", "DatabaseInstance", {"name": name, "capacity": capacity})
-        try:
-            self._transport.answer(lambda: self._service.create_database_instance(wanted))
-        except DeployError as e:
-            if e.code is Code.ALREADY_EXISTS:  # somebody was faster, or an earlier answer was lost
-                return False
-            raise
-        return True
+        return created(lambda: self._transport.answer(lambda: self._service.create_database_instance(wanted)))
 
     def change(self, name: str, fields: Mapping[str, Any]) -> None:
         """Begins to change these fields of an instance (`capacity`, `stopped`) and no others."""
@@ -58,13 +52,12 @@ class Instances:
             DeployError: REQUEST_REFUSED, DEADLINE.
         """
         optional(lambda: self._service.delete_database_instance(name, purge=True))
-        poll(
-            lambda: True if self.find(name) is None else None,
-            what=f"the database instance {name} to be gone",
-            within=within,
-            hint="Run the same command again; or wait longer: --set waits.database=SECONDS",
-            clock=self._transport.clock,
-            longest=_LONGEST_PAUSE,
+        gone(
+            lambda: self.find(name),
+            f"the database instance {name}",
+            within,
+            self._transport.clock,
+            _LONGEST_PAUSE,
         )
 
     def available(self, name: str, within: float, starting: bool = False) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.workspace import sdk_import, services
-from metamcp_deploy.workspace.clock import poll
+from metamcp_deploy.workspace.clock import gone, poll
 from metamcp_deploy.workspace.services import content, optional
 from metamcp_deploy.workspace.transport import Transport
 
@@ -120,15 +120,8 @@ class Lakebase:
         Raises:
             DeployError: REQUEST_REFUSED, DEADLINE.
         """
-        if optional(lambda: self._answer("delete", name, name)) is None:
-            return
-        poll(
-            lambda: True if self.find(name) is None else None,
-            what=f"{name} to be gone",
-            within=within,
-            hint="Run the same command again; or wait longer: --set waits.database=SECONDS",
-            clock=self._transport.clock,
-        )
+        if optional(lambda: self._answer("delete", name, name)) is not None:
+            gone(lambda: self.find(name), name, within, self._transport.clock)
 
     def children(self, parent: str, collection: str) -> list[str]:
         """Names of all `branches` of a project, or `endpoints`, `databases`, `roles` of a branch."""

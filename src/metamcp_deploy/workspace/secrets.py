@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from metamcp_deploy.config.secret import Secret
-from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.errors import Code
 from metamcp_deploy.workspace import sdk_import, services
-from metamcp_deploy.workspace.services import optional
+from metamcp_deploy.workspace.services import created, optional
 from metamcp_deploy.workspace.transport import Transport
 
 if TYPE_CHECKING:
@@ -47,13 +47,7 @@ class Secrets:
 
     def create_scope(self, name: str) -> bool:
         """Creates a scope that its creator manages; False when it existed."""
-        try:
-            self._service.create_scope(name)
-        except DeployError as e:
-            if e.code is Code.ALREADY_EXISTS:
-                return False
-            raise
-        return True
+        return created(lambda: self._service.create_scope(name))
 
     def written(self, scope: str) -> dict[str, int] | None:
         """Name → when it was last written, in milliseconds since the epoch; None without such a scope."""

@@ -93,3 +93,14 @@ def optional(call: Callable[[], T], *more: Code) -> T | None:
         if e.code is not Code.NOT_FOUND and e.code not in more:
             raise
         return None
+
+
+def created(call: Callable[[], object]) -> bool:
+    """Makes a call that creates something; False where that existed: somebody was faster, or an answer was lost."""
+    try:
+        call()
+    except DeployError as e:
+        if e.code is Code.ALREADY_EXISTS:
+            return False
+        raise
+    return True
