@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable
 
 import pytest
-from fake_host import Answer, Connect, FakeHost
 
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.workspace import Workspace
+from tests.workspace.fake_host import Answer, Connect, FakeHost
 
 CALLS: dict[str, Callable[[Workspace], object]] = {
     "apps": lambda w: w.apps.get("x"),
