@@ -1,29 +1,33 @@
 """The requests of an act, as its golden file lists them: method and path with names and ids masked.
 
-Requests of several threads at once are listed in alphabetical order. What is asked again and again while something is
-waited for stands there once, after `(wait)`, and does not count; the app's log is not among them. Written anew with
-UPDATE_GOLDEN=1 in the environment.
+They are read from the embedded workspace's record. Requests of several threads at once are listed in alphabetical
+order. What is asked repeatedly while something is waited for stands there once, after `(wait)`, and does not count; the
+app's log and the lock's renewals are not among them, as they depend on time. Each request names its workspace.
+UPDATE_GOLDEN=1 in the environment writes the files anew.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import re
-import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
+import requests
 
 from metamcp_deploy.config.project import Project
-from metamcp_deploy.workspace import poll
-from metamcp_deploy.workspace.transport import Transport
 
 FOLDER = Path(__file__).parent / "golden"
 _WAIT = "(wait) "
+_FIRST = "GET /.well-known/databricks-config"
 # What runs beside an act and asks at times that nobody can foresee: the app's log, the lock's renewal.
 _ASIDE = ("app-log", "lock")
 _IDS = (
@@ -34,50 +38,80 @@ _IDS = (
 )
 
 
-class Requests:
-    """What was asked of the workspace's API, in order."""
+class Notes(logging.Handler):
+    """Notes in each HTTP request's id which thread sends it, and whether that thread waits for something."""
 
     def __init__(self) -> None:
-        self.seen: list[tuple[str, str]] = []  # (thread, line)
+        super().__init__(logging.DEBUG)
+        self.act = uuid.uuid4().hex
+        self.waiting: set[int] = set()
 
-    def add(self, method: str, path: str, request: Mapping[str, Any]) -> None:
-        """Notes one request, with the workspace path that its query or form names."""
-        named = (request.get("params") or {}).get("path") or (request.get("data") or {}).get("path")
-        body = request.get("json") or {}
-        named = named or (body.get("path") if isinstance(body, dict) else None)
-        line = f"{method} {path}" + (f" {named}" if named else "")
-        self.seen.append((threading.current_thread().name, _WAIT + line if _polls() else line))
+    def emit(self, record: logging.LogRecord) -> None:
+        """Follows the log of `poll`."""
+        if record.msg == "waiting for %s":
+            self.waiting.add(threading.get_ident())
+        elif record.msg == "no longer waiting for %s":
+            self.waiting.discard(threading.get_ident())
 
-    def lines(self, project: Project, user: str) -> list[str]:
-        """As in a golden file."""
-        found: list[str] = []
-        beside: list[str] = []
-        for thread, text in self.seen:
-            if thread.startswith(_ASIDE):
-                continue
-            line = _masked(text, project, user)
-            if thread != "MainThread":
-                beside.append(line)
-                continue
-            found += _sorted(beside)
-            beside = []
-            if not (found and found[-1] == line and line.startswith(_WAIT)):
-                found.append(line)
-        return found + _sorted(beside)
+    def id(self) -> str:
+        """Of the next request of this thread."""
+        waiting = _WAIT if threading.get_ident() in self.waiting else ""
+        return f"{self.act}/{threading.current_thread().name}/{waiting}"
+
+
+@contextmanager
+def noted() -> Iterator[Notes]:
+    """The HTTP requests of the block carry notes."""
+    notes, send = Notes(), requests.Session.send
+    log = logging.getLogger("metamcp_deploy.workspace")
+
+    def sent(self: requests.Session, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        request.headers["X-Request-Id"] = notes.id()
+        return send(self, request, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(requests.Session, "send", sent)
+        patch.setattr(log, "level", logging.DEBUG)
+        log.addHandler(notes)
+        yield notes
+        log.removeHandler(notes)
+
+
+def lines(notes: Notes, project: Project, user: str) -> list[str]:
+    """As in a golden file, from the embedded workspace's record."""
+    found: list[str] = []
+    beside: list[str] = []
+    for request in _recorded(project.local, notes.act):
+        _, thread, waiting = request["id"].split("/")
+        if thread.startswith(_ASIDE) or request["path"].startswith("/oidc/"):
+            continue
+        named = f" {request['file']}" if "file" in request else ""
+        line = _masked(f"{waiting}{request['method']} {unquote(request['path'])}{named}", project, user)
+        if line == _FIRST and _FIRST in found:
+            continue  # the SDK's login asks again
+        if thread != "MainThread":
+            beside.append(line)
+            continue
+        found += _sorted(beside)
+        beside = []
+        if not (found and found[-1] == line and line.startswith(_WAIT)):
+            found.append(line)
+    return found + _sorted(beside)
+
+
+def _recorded(folder: Path, act: str) -> list[dict[str, Any]]:
+    files = [folder / name for name in ("requests.old.jsonl", "requests.jsonl")]
+    text = "".join(path.read_text() for path in files if path.exists())
+    found = [json.loads(line) for line in text.splitlines() if act in line]
+    for request in found:
+        if request["path"].startswith("/api/"):
+            assert request.get("workspace"), f"{request['path']} names no workspace"
+    return found
 
 
 def counted(lines: list[str]) -> int:
     """How many requests they are, waiting aside."""
     return sum(not line.startswith(_WAIT) for line in lines)
-
-
-def _polls() -> bool:
-    """Whether `workspace.clock.poll` asks."""
-    frame = sys._getframe()
-    while frame := frame.f_back:  # type: ignore[assignment]
-        if frame.f_code is poll.__code__:
-            return True
-    return False
 
 
 def _sorted(beside: list[str]) -> list[str]:
@@ -90,21 +124,6 @@ def _masked(text: str, project: Project, user: str) -> str:
         text = pattern.sub(name, text)
     text = text.replace(user, "{me}")
     return re.sub(rf"\b{re.escape(project.settings.app.name)}\b", "{app}", text)
-
-
-@contextmanager
-def recorded() -> Iterator[Requests]:
-    """The requests of the block; the lock's own renewals are not among them, as they depend on time."""
-    found = Requests()
-    send = Transport._sent
-
-    def noted(self: Transport, method: str, path: str, request: Mapping[str, Any], *more: Any) -> Any:
-        found.add(method, path, request)
-        return send(self, method, path, request, *more)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Transport, "_sent", noted)
-        yield found
 
 
 def check(name: str, lines: list[str]) -> None:
@@ -122,8 +141,8 @@ Act = Callable[[], object]
 
 def listed(name: str, project: Project, user: str, act: Act) -> list[str]:
     """Carries an act out, compares its requests with their golden file, and gives them."""
-    with recorded() as found:
+    with noted() as notes:
         act()
-    lines = found.lines(project, user)
-    check(name, lines)
-    return lines
+    found = lines(notes, project, user)
+    check(name, found)
+    return found

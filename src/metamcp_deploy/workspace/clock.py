@@ -5,6 +5,7 @@ Why: they never end on CANCELLED, raise on states that pass, and know unknown st
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from metamcp_deploy.errors import Code, DeployError
 
 T = TypeVar("T")
 
+_log = logging.getLogger("metamcp_deploy.workspace")
 # What may pass by itself while something long is waited for: a workspace that does not answer for a moment.
 _PASSING = frozenset({Code.WORKSPACE_UNREACHABLE, Code.WORKSPACE_ANSWER, Code.RATE_LIMITED})
 
@@ -73,6 +75,16 @@ def poll(
             clock's patience.
     """
     clock = clock or Clock()
+    _log.debug("waiting for %s", what)
+    try:
+        return _polled(look, what, within, hint, clock, longest)
+    finally:
+        _log.debug("no longer waiting for %s", what)
+
+
+def _polled(
+    look: Callable[[], T | None], what: str, within: float, hint: str, clock: Clock, longest: float
+) -> T:
     started = clock.now()
     silent_since: float | None = None
     pause = 0.1

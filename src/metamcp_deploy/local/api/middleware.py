@@ -23,6 +23,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _log = logging.getLogger(__name__)
 _PUBLIC = ("/.well-known/", "/oidc/")
 _RECORD_BYTES = 5_000_000
+_NOTED = {"workspace": "X-Databricks-Workspace-Id", "id": "X-Request-Id"}
 
 # What an app's principal can do without further grants: read its own app, ask for a database credential, read secrets
 # that it was given. A launcher that leans on more would fail on the platform.
@@ -40,7 +41,11 @@ def layers(identity: Identity, record: Path, faults: Faults, rights: Rights, pac
 
 
 def recorder(path: Path) -> Any:
-    """Appends method, path, status, who asked and an injected fault to `requests.jsonl`; no secrets: no bodies."""
+    """Appends each request to `requests.jsonl`; no secrets: no bodies.
+
+    A line has method, path, status, who asked; and if there are any: the file that the request names, the workspace and
+    the id in its headers, an injected fault.
+    """
 
     @web.middleware
     async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -54,8 +59,10 @@ def recorder(path: Path) -> Any:
             if principal
             else None,
         }
-        if "fault" in request:
-            line["fault"] = request["fault"]
+        line |= {name: request[name] for name in ("file", "fault") if name in request}
+        line |= {
+            name: request.headers[header] for name, header in _NOTED.items() if header in request.headers
+        }
         _append(path, json.dumps(line) + "\n")
         return response
 

@@ -64,7 +64,7 @@ class FilesApi:
                 if request.content_type == "multipart/form-data"
                 else await _json(request, incoming)
             )
-            path = text(fields, "path")
+            path = _named(request, fields)
             # Here and not with the other calls: only now is a multipart form read.
             self.rights.demand(request["principal"], PATHS, path, "CAN_MANAGE")
             await asyncio.to_thread(
@@ -81,28 +81,30 @@ class FilesApi:
 
     async def mkdirs(self, request: web.Request) -> web.Response:
         """Makes a folder and its parents."""
-        await asyncio.to_thread(self.files.mkdirs, text(await body(request), "path"))
+        await asyncio.to_thread(self.files.mkdirs, _named(request, await body(request)))
         return answer({})
 
     async def delete(self, request: web.Request) -> web.Response:
         """Deletes a file, or a folder (`recursive` when it is not empty)."""
         data = await body(request)
-        await asyncio.to_thread(self.files.delete, text(data, "path"), recursive=flag(data.get("recursive")))
+        await asyncio.to_thread(
+            self.files.delete, _named(request, data), recursive=flag(data.get("recursive"))
+        )
         return answer({})
 
     async def get_status(self, request: web.Request) -> web.Response:
         """What is at a path."""
-        path = text(dict(request.query), "path")
+        path = _named(request, dict(request.query))
         return answer(await asyncio.to_thread(lambda: self.files.status(self.files.existing(path))))
 
     async def list(self, request: web.Request) -> web.Response:
         """What is in a folder; `objects` is left out when there is nothing, as the platform does."""
-        found = await asyncio.to_thread(self.files.listing, text(dict(request.query), "path"))
+        found = await asyncio.to_thread(self.files.listing, _named(request, dict(request.query)))
         return answer({"objects": found} if found else {})
 
     async def export(self, request: web.Request) -> web.StreamResponse:
         """A file's content: raw with `direct_download`, else base64 in JSON up to 10 MB."""
-        path = text(dict(request.query), "path")
+        path = _named(request, dict(request.query))
         place = await asyncio.to_thread(self.files.existing, path)
         facts = await asyncio.to_thread(self.files.status, place)
         if facts["object_type"] == "DIRECTORY":
@@ -114,6 +116,13 @@ class FilesApi:
             raise _too_large(facts["size"])
         content = await asyncio.to_thread(place.read_bytes)
         return answer({"content": base64.b64encode(content).decode(), "file_type": place.suffix.lstrip(".")})
+
+
+def _named(request: web.Request, fields: dict[str, Any]) -> str:
+    """The path that a request names; the record of requests shows it."""
+    path: str = text(fields, "path")
+    request["file"] = path
+    return path
 
 
 async def _save(content: Any, place: Path) -> None:
