@@ -55,7 +55,7 @@ class Notes(logging.Handler):
 
     def id(self) -> str:
         """Of the next request of this thread."""
-        waiting = _WAIT if threading.get_ident() in self.waiting else ""
+        waiting = "waiting" if threading.get_ident() in self.waiting else ""
         return f"{self.act}/{threading.current_thread().name}/{waiting}"
 
 
@@ -71,10 +71,14 @@ def noted() -> Iterator[Notes]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(requests.Session, "send", sent)
-        patch.setattr(log, "level", logging.DEBUG)
+        before = log.level
+        log.setLevel(logging.DEBUG)
         log.addHandler(notes)
-        yield notes
-        log.removeHandler(notes)
+        try:
+            yield notes
+        finally:
+            log.removeHandler(notes)
+            log.setLevel(before)
 
 
 def lines(notes: Notes, project: Project, user: str) -> list[str]:
@@ -86,7 +90,9 @@ def lines(notes: Notes, project: Project, user: str) -> list[str]:
         if thread.startswith(_ASIDE) or request["path"].startswith("/oidc/"):
             continue
         named = f" {request['file']}" if "file" in request else ""
-        line = _masked(f"{waiting}{request['method']} {unquote(request['path'])}{named}", project, user)
+        line = _masked(
+            f"{_WAIT if waiting else ''}{request['method']} {unquote(request['path'])}{named}", project, user
+        )
         if line == _FIRST and _FIRST in found:
             continue  # the SDK's login asks again
         if thread != "MainThread":
