@@ -80,7 +80,7 @@ def test_a_change_since_is_named(make: Make, name: str) -> None:
 
 
 def test_without_git_nothing_is_committed(make: Make) -> None:
-    assert "git cannot tell whether" in refused(make(commit=False)).message
+    assert "git does not say whether" in refused(make(commit=False)).message
 
 
 def test_a_branch_as_pin_is_refused(make: Make) -> None:

@@ -172,8 +172,8 @@ def test_moments_that_are_out_of_reach(project: Project, bundled: Deploy) -> Non
     }
     target = record(1, resources=[{"name": "database", "postgres": there}])
     assert "days of history" in refused(site, target, record(2, migrations_at="2020-01-01T00:00:00.000Z"))
-    assert "tells the moment" in refused(site, target, record(2))
-    assert "tells the moment" in refused(site, target, None)
+    assert "recorded the moment" in refused(site, target, record(2))
+    assert "recorded the moment" in refused(site, target, None)
     instance = record(
         1, resources=[{"name": "database", "database": {"instance_name": "i", "database_name": "d"}}]
     )

@@ -1,1 +1,1 @@
-"""What a target has in its workspace, compared with what it should have, and made so."""
+"""Compares what a target has in its workspace with what it should have, and makes it so."""

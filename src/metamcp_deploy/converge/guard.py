@@ -20,7 +20,7 @@ def hold(
 
     Args:
         workspace: logged in.
-        root: of the target, whose ledger names such branches; read only where the database differs.
+        root: of the target; its ledger, which names such branches, is read only where the database differs.
         app: as it is.
         resources: as they would be.
         target: its name.

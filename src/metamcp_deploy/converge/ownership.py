@@ -15,7 +15,7 @@ def recognised(workspace: Workspace, ledger: Ledger) -> Ledger:
     """The ledger once what was intended is decided; no request where nothing was intended.
 
     A thing counts as made where the login that intended it created it, or where it lies in something the target made.
-    One that somebody else created is claimed no more. What does not exist, or whose creator is not known, stays
+    One that somebody else created is claimed no more. A thing that does not exist, or has no known creator, stays
     intended.
     """
     for kind in (kind for part in PARTS for kind in part.kinds):

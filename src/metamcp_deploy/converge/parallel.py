@@ -1,4 +1,4 @@
-"""Several things at once, in threads: the first failure is told when all have ended, and Ctrl-C ends all of them."""
+"""Runs jobs at once, in threads: the first failure is raised when all have ended, and Ctrl-C ends all of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def run(jobs: Sequence[Callable[[], None]], clock: Clock) -> None:
 
     Args:
         jobs: of which none waits for another.
-        clock: whose waits end when this thread is interrupted.
+        clock: its waits end when this thread is interrupted.
 
     Raises:
         Exception: of the first job, in their order, that failed.

@@ -163,6 +163,12 @@ class Part(ABC):
         """Notes what is made, for the ledger; from any thread."""
         self.context.made.extend((what, name) for name in names)
 
+    def claim_created(self, kind: Kind, name: str, created: bool) -> None:
+        """Claims a thing that was missing: also one that exists by now, where this login made it in a lost call."""
+        workspace = self.context.workspace
+        if created or kind.creator(workspace, name) == workspace.me:
+            self.claim(kind.name, [name])
+
     @abstractmethod
     def apply(self) -> None:
         """Carries the changes out, also after an earlier run got half way, and emits `Changed` for each thing."""

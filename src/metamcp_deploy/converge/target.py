@@ -1,4 +1,4 @@
-"""A target as a whole: looked at, planned, and made so in the order in which things need each other."""
+"""Looks at a target as a whole, plans its changes, and makes them in the order in which things need each other."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Target:
         return Plan(tuple(change for part in self.parts for change in part.changes()))
 
     def apply(self) -> None:
-        """Carries the plan out, group after group; the ledger tells before what is to be made, and after what was."""
+        """Carries the plan out, group after group; the ledger records before what is to be made, and after what was."""
         wanted = self.context.ledger
         for part in self.parts:
             wanted = wanted.intending(part.makes(), self.context.workspace.me)
@@ -131,7 +131,7 @@ class Target:
             self.context.kept = new
 
     def keep(self) -> None:
-        """Tells that everything is as it should be."""
+        """Reports that everything is as it should be."""
         _keep(self.plan().changes)
 
     def _state(self) -> None:
@@ -174,7 +174,7 @@ def _manages(content: bytes, app: str) -> bool:
     try:
         return app in _texts(json.loads(content))
     except ValueError:
-        return True  # cannot be told apart
+        return True  # unreadable, so it may
 
 
 def _texts(value: Any) -> set[str]:

@@ -1,8 +1,7 @@
-"""A deployment that is asked for, kept in the workspace before it is, so that it is known when the answer is lost.
+"""The deploy intent, `<root>/state/deploying.json`: by it, a deployment is recognised after its answer was lost.
 
-The deploy call takes no id of ours and answers nothing twice: a second call makes a second deployment. So the record is
-drafted in `<root>/state/deploying.json` first, with the newest deployment of that moment. The next one of that source
-is the one.
+The deploy call takes no id of ours, and a second call makes a second deployment. So the record is drafted before the
+call, with the newest deployment of that moment: the next one from the same source is the one that was begun.
 """
 
 from __future__ import annotations
@@ -38,11 +37,11 @@ class DeployIntent:
 
 
 def keep(site: Site, app: App, draft: Mapping[str, Any]) -> DeployIntent:
-    """Writes the draft of a record; gives what tells its deployment from earlier ones."""
+    """Writes the draft of a record; gives the moment by which its deployment is recognised."""
     known = site.workspace.apps.deployments(app.name, _LATEST) if app.deployed else []
     since = DeployIntent(site.workspace.files.time() or 0.0, known[0].id if known else "")
     content = {"format": 1, "since": since.since, "after": since.after, "record": draft}
-    # The lock is in the same folder, so that it is there.
+    # The folder exists: the lock is in it.
     site.workspace.files.write(f"{site.root}/state/{NAME}", json.dumps(content, indent=1).encode())
     return since
 
@@ -50,7 +49,7 @@ def keep(site: Site, app: App, draft: Mapping[str, Any]) -> DeployIntent:
 def deployment(
     workspace: Workspace, app: str, source_code_path: str, intent: DeployIntent
 ) -> Deployment | None:
-    """The first deployment of a source since it was asked for; None when there is none (yet)."""
+    """The first deployment of a source since the intent; None when there is none (yet)."""
     # The workspace's clock is known to the second, and several deployments may begin in one.
     newer = takewhile(lambda d: d.id != intent.after, workspace.apps.deployments(app, _LATEST))
     found = [

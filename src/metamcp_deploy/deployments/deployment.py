@@ -39,7 +39,7 @@ def deploy(
     """Makes the app run what is wanted, unless it does; goes on with such a deployment that is under way.
 
     Args:
-        site: whose lock is held.
+        site: of the target; its lock is held.
         app: as just looked at.
         wanted: release, environment and resources.
         message: kept in the record.
@@ -64,18 +64,7 @@ def deploy(
     about = releases.about(workspace, site.root, wanted.release)
     if kind == "deploy" and app.deployed:  # a rollback has reported it
         migrations.report(site, wanted, about)
-    draft = records.new(
-        site.project,
-        workspace.me,
-        workspace.host,
-        "",
-        wanted,
-        message,
-        at=records.now(workspace),
-        kind=kind,
-        about=about,
-        more=more,
-    )
+    draft = records.draft(site.project, workspace, wanted, about, kind=kind, message=message, more=more)
     deployment = rollout.begin(workspace, app.name, wanted, deploy_intent.keep(site, app, draft))
     _answers_for(deployment.id)
     events.emit(events.Changed("created", "deployment", deployment.id))

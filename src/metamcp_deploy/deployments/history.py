@@ -131,6 +131,6 @@ def _by_hand(known: Deployment, running: str | None) -> Entry:
 
 
 def _began(known: Deployment | None) -> str:
-    """When a deployment began, on the workspace's clock; empty where that does not tell."""
+    """When a deployment began, on the workspace's clock; empty where that is not known."""
     began = known.create_time if known else None
     return "" if began is None else records.stamp(began)

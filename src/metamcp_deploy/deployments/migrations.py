@@ -1,4 +1,4 @@
-"""What a deployment does to the database's schema, told before it begins: what it brings, and the way back from it."""
+"""Reports, before a deployment begins, which migrations it brings and how they can be taken back."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _way_back(site: Site, names: str, database: Database) -> None:
         return
     kept = point_in_time.kept_seconds(database.find(site.workspace))
     if not kept:
-        text = f"This release brings the migrations {names}, and {project} tells no history to go back to."
+        text = f"This release brings the migrations {names}, and {project} states no history to go back to."
         events.emit(
             events.Warned(text, "database.history_days sets how far back `rollback --to-database` reaches.")
         )

@@ -30,11 +30,11 @@ class RestoredBranch:
     """A branch to be made, or made by a run that was interrupted.
 
     Attributes:
-        source: the branch whose past it is (`projects/P/branches/B`).
+        source: the branch that it comes from (`projects/P/branches/B`).
         branch: its name.
         at: the moment (RFC 3339), on the workspace's clock.
         database: of the app's resource on the branch.
-        there: whether it is there already.
+        there: whether it exists already.
     """
 
     source: str
@@ -63,7 +63,7 @@ def find(site: Site, target: Record, changes: SchemaChanges, records: Sequence[R
 
     Args:
         site: of the target.
-        target: the deployment that is gone back to.
+        target: the deployment to return to.
         changes: what happened to its database since.
         records: all of the target: a branch that a rollback used has moved on, and is not taken for the moment.
 
@@ -81,7 +81,7 @@ def find(site: Site, target: Record, changes: SchemaChanges, records: Sequence[R
     at = changes.first.raw.get("migrations_at") if changes.first else None
     if not at:
         raise _impossible(
-            f"No deployment after {target.deployment} tells the moment before its migrations ran.",
+            f"No deployment after {target.deployment} recorded the moment before its migrations ran.",
             "Go back with --keep-database, or make a branch by hand and name it as database.branch.",
         )
     _reaches(workspace, database, at)
@@ -121,7 +121,7 @@ def kept_seconds(project: dict[str, Any] | None) -> float | None:
 
 
 def make(site: Site, restored: RestoredBranch) -> None:
-    """Makes the branch with an endpoint, which the ledger claims; what is there is kept."""
+    """Makes the branch with an endpoint, which the ledger claims; what exists is kept."""
     workspace, within = site.workspace, site.project.settings.waits.database
     ours = not restored.there or ledger.read(workspace.files, site.root).intends("branches", restored.branch)
     with ledger.claiming(site, {"branches": [restored.branch] if ours else []}):

@@ -29,7 +29,7 @@ def configuration(project: Project) -> dict[str, Any] | None:
 
 
 def pipeline_url(environment: Mapping[str, str]) -> str | None:
-    """The address of the CI run that this is, on the systems that tell it."""
+    """The address of the CI run that this is, on systems that name it."""
     server, repository, run = (environment.get(f"GITHUB_{n}") for n in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
     if server and repository and run:
         return f"{server}/{repository}/actions/runs/{run}"

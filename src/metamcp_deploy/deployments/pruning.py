@@ -101,7 +101,7 @@ def needed(kept: Sequence[Record], app: App | None) -> dict[str, str]:
     with contextlib.suppress(DeployError):  # there is nothing to go back to
         found[rollback_target.choose(since, running, None, "").release] = "what a rollback goes back to"
     if newest := next((record for record in since if record.outcome == rollback_target.SUCCEEDED), None):
-        found[newest.release] = "deployed last"  # a stopped app does not tell what runs
+        found[newest.release] = "deployed last"  # a stopped app does not say what ran
     for deployment, why in ((app.pending, "under way"), (app.active, "runs")) if app else ():
         if deployment is not None:
             found[deployment.source_code_path.rstrip("/").rsplit("/", 1)[-1]] = why
@@ -152,7 +152,7 @@ def _delete(site: Site, release: str) -> None:
 def after_deployment(site: Site) -> None:
     """Prunes once there are more releases than the settings keep: one request where there are not.
 
-    A failure is told and stops nothing: the deployment has succeeded.
+    A failure is a warning: the deployment has succeeded.
     """
     try:
         there = site.workspace.files.entries(f"{site.root}/releases")
@@ -165,7 +165,7 @@ def after_deployment(site: Site) -> None:
 
 
 def pins(site: Site, stored: Sequence[Stored]) -> dict[str, str]:
-    """Release → upstream's ref that it was built from, where its release.json tells."""
+    """Release → upstream's ref that it was built from, where its release.json says so."""
     paths = {f"{releases.path_of(site.root, one.id)}/release.json": one.id for one in stored}
     found = {}
     for path, content in site.workspace.files.contents(paths).items():

@@ -32,7 +32,7 @@ class Wanted:
         release: id.
         source_code_path: where the release is.
         env: the complete environment; secrets stand in it as the names of resources only.
-        resources: the app's resources, whose values the platform injects when a process starts.
+        resources: the app's resources; the platform injects their values when a process starts.
         secrets: key of the scope → when its value was last written, in milliseconds since the epoch.
     """
 
@@ -45,7 +45,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Record:
-    """A record as it is kept; what an older one does not tell is empty or None.
+    """A record as it is kept; what an older one lacks is empty or None.
 
     Attributes:
         path: of the file in the workspace.
@@ -116,51 +116,33 @@ def matches(record: Mapping[str, Any] | None, wanted: Wanted) -> bool:
     return record is not None and all(record.get(k) == v for k, v in asdict(wanted).items())
 
 
-def new(
+def draft(
     project: Project,
-    user: str,
-    host: str,
-    deployment: str,
+    workspace: Workspace,
     wanted: Wanted,
-    message: str | None,
+    about: Mapping[str, Any],
     *,
-    at: float,
     kind: str = "deploy",
-    about: Mapping[str, Any] | None = None,
-    begun: float | None = None,
+    message: str | None = None,
     more: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The record of a deployment that has just begun.
+    """The record of a deployment that is about to begin; `of` completes it.
 
     Args:
-        project: whose configuration it is.
-        user: who deploys.
-        host: of the workspace.
-        deployment: id.
+        project: with the target's settings.
+        workspace: logged in.
         wanted: what it runs.
-        message: of the user.
-        at: seconds since the epoch, see `now`.
+        about: release.json of the release, with its pin and its migrations.
         kind: `deploy` or `rollback`.
-        about: release.json of the release, which tells its pin and its migrations.
-        begun: when the platform took the deployment on, in seconds on the workspace's clock: no migration of it ran
-            before, so that a copy of the database as of then is without them.
+        message: of the user.
         more: further fields, such as `of` (the deployment that a rollback repeats).
     """
-    about = about or {}
     return {
-        "format": 1,
-        "kind": kind,
-        "deployment": deployment,
-        "at": stamp(at),
-        "by": user,
-        "tool": __version__,
-        "host": host,
-        "target": project.settings.target,
-        "app": project.settings.app.name,
+        **heading(project, workspace, kind),
         **asdict(wanted),
         "upstream": about.get("upstream"),
         "migrations": journal(about),
-        "migrations_at": None if begun is None else stamp(begun),
+        "migrations_at": None,
         "configuration": provenance.configuration(project),
         "pipeline": provenance.pipeline_url(os.environ),
         "message": message,
@@ -169,8 +151,23 @@ def new(
     }
 
 
+def heading(project: Project, workspace: Workspace, kind: str, deployment: str = "") -> dict[str, Any]:
+    """What every record begins with: what was done when, by whom and where."""
+    return {
+        "format": 1,
+        "kind": kind,
+        "deployment": deployment,
+        "at": stamp(now(workspace)),
+        "by": workspace.me,
+        "tool": __version__,
+        "host": workspace.host,
+        "target": project.settings.target,
+        "app": project.settings.app.name,
+    }
+
+
 def journal(about: Mapping[str, Any]) -> list[str] | None:
-    """Names of a release's migrations, by its release.json; None where that does not tell."""
+    """Names of a release's migrations, by its release.json; None where that has none."""
     found: list[str] | None = about.get("parts", {}).get("migrations", {}).get("journal")
     return found
 
@@ -178,7 +175,7 @@ def journal(about: Mapping[str, Any]) -> list[str] | None:
 def now(workspace: Workspace) -> float:
     """Seconds since the epoch, on the clock that orders the records of several machines: the workspace's.
 
-    Its answers tell it to the second; this machine's is finer, and is taken where the two agree.
+    Its answers date themselves to the second; this machine's is finer, and is taken where the two agree.
     """
     ours, theirs = time.time(), workspace.files.time()
     return ours if theirs is None or abs(theirs - ours) <= _AGREE_SECONDS else theirs
@@ -190,7 +187,14 @@ def stamp(seconds: float) -> str:
 
 
 def of(draft: Mapping[str, Any], deployment: str, begun: float | None) -> dict[str, Any]:
-    """The record that was drafted before its deployment had an id; `begun` as for `new`."""
+    """A draft once its deployment has an id.
+
+    Args:
+        draft: of the record.
+        deployment: id.
+        begun: when the platform took the deployment on, in seconds on the workspace's clock: no migration of it ran
+            before, so a copy of the database as of then is without them.
+    """
     return {**draft, "deployment": deployment, "migrations_at": None if begun is None else stamp(begun)}
 
 
@@ -232,7 +236,7 @@ def find(workspace: Workspace, root: str, deployment: str) -> tuple[str, dict[st
 
 
 def newest(workspace: Workspace, root: str, count: int | None = None) -> list[Record]:
-    """The records of a target, newest first; all of them, or so many. One that cannot be read is told and left out."""
+    """The records of a target, newest first; all of them, or so many. An unreadable one is left out with a warning."""
     return _read(workspace, root, _names(workspace, root)[:count])
 
 

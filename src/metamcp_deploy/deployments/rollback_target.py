@@ -80,7 +80,7 @@ def _named(records: Sequence[Record], named: str, history: str) -> Record:
         raise DeployError(
             Code.NOT_FOUND,
             f"{what} of this target that metamcp-deploy recorded begins with {named!r}.",
-            hint=f"{history} shows them; name at least {_SHORTEST} digits, and enough to tell it from others.",
+            hint=f"{history} shows them; name at least {_SHORTEST} digits, and enough to distinguish it from others.",
         )
     if found[0].outcome != SUCCEEDED:
         raise DeployError(

@@ -95,13 +95,13 @@ def _busy(app: App) -> bool:
 def begin(workspace: Workspace, name: str, wanted: Wanted, since: deploy_intent.DeployIntent) -> Deployment:
     """Sends the deploy call. Refused because somebody else's deployment is under way, it waits and sends it again.
 
-    Where the answer is lost, the deployment is looked for, and asked for again only when there is none.
+    After a lost answer it looks for the deployment, and calls again only when there is none.
 
     Args:
-        workspace: of the app, whose lock is held.
+        workspace: of the app; the lock is held.
         name: of the app.
         wanted: what is deployed.
-        since: when it is asked for.
+        since: the moment before the call.
 
     Raises:
         DeployError: of the last of three calls.
@@ -135,7 +135,7 @@ def follow(workspace: Workspace, name: str, deployment: Deployment, target: str)
         ended = _ended(workspace, name, deployment)
         if ended.state == "SUCCEEDED" and _runs(workspace, name):
             return
-        workspace.clock.sleep(1.0)  # the lines that tell why arrive a moment after the state
+        workspace.clock.sleep(1.0)  # the lines that explain it arrive a moment after the state
     crashed = ended.state == "SUCCEEDED"
     what = "the app crashed after it" if crashed else f"{ended.state}: {ended.message}".rstrip(": ")
     raise DeployError(

@@ -1,4 +1,4 @@
-"""Whether the database moved on since a deployment, told from records alone: no database is asked.
+"""Decides from records alone, without a query, whether the database moved on since a deployment.
 
 A release's migrations run when its deployment starts. So the database has those of every deployment that was begun
 on it, also of one that failed: nobody else knows how far it came.

@@ -22,7 +22,7 @@ class Status:
 
     Attributes:
         target: its name in the configuration; None where only the app is known.
-        app: as the workspace tells it.
+        app: as the workspace describes it.
         host: of the workspace.
         root: where releases and records are.
         running: the deployment that runs; None without one.

@@ -1,4 +1,4 @@
-"""Deletes what a target made, with its releases and its lock; data and secrets only where that is asked for."""
+"""Deletes what a target made, with its releases and its lock; data and secrets only on request."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import uuid
 from typing import Any
 
-from metamcp_deploy import __version__, events
+from metamcp_deploy import events
 from metamcp_deploy.converge.kinds import PARTS
 from metamcp_deploy.deployments import deploy_intent, records
 from metamcp_deploy.destroy import selection
@@ -62,19 +62,9 @@ def run(site: Site, wishes: Wishes, force_lock: bool = False) -> Selection:
 
 
 def _begun(site: Site) -> dict[str, Any]:
-    """The record of the destruction, which a rollback does not look past."""
-    record = {
-        "format": 1,
-        "kind": "destroy",
-        "deployment": uuid.uuid4().hex,
-        "at": records.stamp(records.now(site.workspace)),
-        "by": site.workspace.me,
-        "tool": __version__,
-        "host": site.workspace.host,
-        "target": site.project.settings.target,
-        "app": site.project.settings.app.name,
-        "outcome": "IN_PROGRESS",
-    }
+    """The record of the destruction: a rollback considers no deployment before it."""
+    record = records.heading(site.project, site.workspace, "destroy", uuid.uuid4().hex)
+    record["outcome"] = "IN_PROGRESS"
     records.write(site.workspace, site.root, record)
     return record
 

@@ -152,7 +152,7 @@ def _not_ours(app: App) -> Change:
 
 
 def _unclear(made: Ledger, exists: Callable[[Kind, str], bool]) -> Iterator[Change]:
-    """What a run was about to make when it was killed, and whose creator is not known."""
+    """What a killed run was about to make, and nobody knows who made it."""
     for kind in (kind for part in PARTS for kind in part.kinds if kind.alone):
         for name in made.intended.get(kind.name, ()):
             if exists(kind, name):

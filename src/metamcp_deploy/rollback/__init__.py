@@ -1,1 +1,1 @@
-"""Going back to an earlier deployment, and its database with it only where that is asked for."""
+"""Returns to an earlier deployment, and on request to the data of that time."""

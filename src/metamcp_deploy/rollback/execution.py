@@ -1,4 +1,4 @@
-"""Carrying out a rollback: its database where that is asked for, the app, the deployment, and proof that it serves."""
+"""Carries out a rollback: on request its database, then the app, the deployment, and proof that it serves."""
 
 from __future__ import annotations
 
@@ -89,11 +89,11 @@ def run(
 
 
 def _repeats(found: Rollback) -> dict[str, Any]:
-    """What the record says beyond a deployment's: which one it repeats, whose target and configuration are its own."""
+    """What the record says beyond a deployment's: the one that it repeats, with its target and configuration."""
     repeated = {name: found.target.raw.get(name) for name in ("target", "configuration")}
     # What the settings stated of the database goes on: a rollback does not change its sizes.
     stated = (found.running.raw.get("desired") or {} if found.running else {}).get("database") or {}
-    kept = app_fields.fields(found.desired) | {"database": stated}
+    kept = app_fields.for_record(found.desired) | {"database": stated}
     return {"of": found.target.deployment, "desired": kept, **repeated}
 
 

@@ -1,4 +1,4 @@
-"""The way back to an earlier deployment: looked for, and what it takes told, before anything is changed."""
+"""Finds the deployment to return to and what that takes, before anything is changed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FORMAT = 1  # of records that are understood
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a rollback is asked for.
+    """What a rollback is to do.
 
     Attributes:
         deployment: id, or its first digits; None for the newest good one before what runs.
@@ -44,7 +44,7 @@ class Rollback:
     """What a rollback does.
 
     Attributes:
-        target: the deployment that is gone back to.
+        target: the deployment to return to.
         app: as it is now.
         wanted: what runs in the end.
         desired: the app as it was then.
@@ -138,7 +138,7 @@ def _written(site: Site, app: App, count: int | None) -> list[Record]:
 
 
 def _then(app: App, target: Record, resources: Sequence[dict[str, Any]]) -> desired.App:
-    """The app as it was; what the record does not tell, as it is."""
+    """The app as it was; what the record does not say, as it is."""
     recorded = target.raw.get("desired") or {}
     return desired.App(
         name=app.name,

@@ -26,7 +26,7 @@ class Key:
     """One key: the settings (or the app's resources) that use it, and when it was last written, if it is there.
 
     Attributes:
-        written: milliseconds since the epoch, 0 where the workspace does not tell; None for one that is missing.
+        written: milliseconds since the epoch, 0 where the workspace does not say; None for one that is missing.
     """
 
     name: str
@@ -80,7 +80,7 @@ def look(site: Site) -> Contents:
 
 
 def _place(site: Site) -> tuple[str, str, Mapping[str, list[str]]]:
-    """Scope, the key that signs sign-ins, and what uses which key; without a configuration the app's resources tell."""
+    """Scope, the key that signs sign-ins, and what uses which key; without a configuration by the app's resources."""
     settings = site.project.settings
     if not site.project.bare:
         return settings.secret_scope, settings.secrets.better_auth_secret, uses(settings)
@@ -91,7 +91,7 @@ def _place(site: Site) -> tuple[str, str, Mapping[str, list[str]]]:
     if auth is None:
         raise DeployError(
             Code.NOT_FOUND,
-            f"The app {settings.app.name} has no resource {AUTH_RESOURCE}, which would tell its secret scope.",
+            f"The app {settings.app.name} has no resource {AUTH_RESOURCE}, which would name its secret scope.",
             hint="Run the command in the folder of its metamcp.yaml, with -t TARGET instead of --app.",
         )
     used: dict[str, list[str]] = {}
@@ -156,7 +156,7 @@ def plan(site: Site, kept: Contents, name: str) -> Plan:
 
 
 def store(site: Site, name: str, value: Secret, *, force_lock: bool = False) -> None:
-    """Writes a key over what was there, and makes the scope where it is missing.
+    """Writes a key over its old value, and makes the scope where it is missing.
 
     Args:
         site: of the target.

@@ -114,7 +114,7 @@ def read(files: Files, root: str) -> Ledger:
         raise DeployError(
             Code.WORKSPACE_ANSWER,
             f"{path} is not what this tool wrote ({type(e).__name__}): nobody can say what this target made.",
-            hint=f"Look at it: databricks workspace export {path}. Deleted, all that is there counts as not ours.",
+            hint=f"Look at it: databricks workspace export {path}. Without it, no existing thing counts as ours.",
         ) from e
 
 
@@ -132,7 +132,7 @@ def _older(made: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """Format 1: one name of a kind, apps of before under `former`, keys without their scope."""
     lists = {k: tuple(map(str, v)) if isinstance(v, list) else (str(v),) for k, v in made.items() if v}
     apps = {*lists.pop("former", ()), *lists.get("app", ())}
-    # A key alone does not tell which scope of others it is in: it is left to them.
+    # A key alone does not name its scope, which belongs to others: it is left to them.
     keys = {f"{scope}/{key}" for scope in lists.get("scope", ()) for key in lists.pop("secrets", ())}
     lists.pop("secrets", None)
     found = {**lists, "app": tuple(sorted(apps)), "secrets": tuple(sorted(keys))}

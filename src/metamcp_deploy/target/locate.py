@@ -20,7 +20,7 @@ def site(project: Project) -> Site:
     """The target's place in its workspace; with `--app` alone, the place that the app's code was taken from.
 
     Raises:
-        DeployError: NOT_FOUND without such an app; NOT_DEPLOYED, when the app does not tell; those of the login.
+        DeployError: NOT_FOUND without such an app; NOT_DEPLOYED, when its code came from elsewhere; those of the login.
     """
     if not project.bare:
         return session.site(project)

@@ -1,4 +1,4 @@
-"""What is asked before the first write to a protected target: a pin that cannot move, and committed configuration."""
+"""What a protected target requires before the first write: a pin that cannot move, and committed configuration."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _locked(project: Project) -> None:
     try:
         about = json.loads((project.bundle / "app" / "release.json").read_text())
     except (OSError, ValueError):
-        return  # no release: that is told by who needs one
+        return  # no release: who needs one reports that
     if isinstance(about, dict) and isinstance(about.get("upstream"), dict):
         of_release(project, about)
 
@@ -91,14 +91,15 @@ def _committed(target: str, path: Path) -> None:
     except UNREADABLE as e:
         raise _refused(
             target,
-            f"git cannot tell whether {path} is committed: {getattr(e, 'complaint', None) or 'it is in no repository'}",
+            f"git does not say whether {path} is committed: "
+            f"{getattr(e, 'complaint', None) or 'it is in no repository'}",
             f"Keep the configuration in a git repository: git -C {path.parent} init, then add and commit it.",
         ) from None
     except DeployError as e:
         if e.code is not Code.TOOL_MISSING:
             raise
         raise _refused(
-            target, f"git is not on PATH to tell whether {path} is committed", "Install git."
+            target, f"git is not on PATH, so nobody knows whether {path} is committed", "Install git."
         ) from None
     changed = [line for line in lines if not line.rstrip().endswith(_COMPILED)]
     if changed:

@@ -1,4 +1,4 @@
-"""The workspace of a target: logged in once, compared with what the settings say, and locked while it is changed."""
+"""The workspace of a target: one login and one lock for all acts of a run."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class DeploymentPart(Part):
         self.release, self.redeploy, self.message = release, redeploy, message
 
     def look(self) -> None:
-        """One request, where nobody has asked for the secrets' dates yet."""
+        """One request, where the secrets' dates are not known yet."""
         if self.context.written is None and self.context.app is not None:
             self.context.written = self.context.workspace.secrets.written(self.context.desired.secrets.scope)
 
@@ -91,13 +91,13 @@ class DeploymentPart(Part):
 
     @property
     def app(self) -> App:
-        """The app, which is there."""
+        """The app, which exists."""
         if self.context.app is None:
             raise RuntimeError("a deployment before there is an app")
         return self.context.app
 
     def keep(self) -> None:
-        """Tells that what runs is what is wanted; `done` tells which that is."""
+        """Reports that what runs is what is wanted; `done` is that deployment."""
         active, record = self.app.active, self.context.record
         if active is None or record is None:
             raise RuntimeError("nothing runs that could be kept")
@@ -105,7 +105,7 @@ class DeploymentPart(Part):
         events.emit(events.Changed("kept", "deployment", active.id))
 
     def apply(self) -> None:
-        """Deploys, and follows it to its end; `done` tells which."""
+        """Deploys, and follows the deployment, `done`, to its end."""
         if (wanted := self.wanted) is None:
             raise RuntimeError("a deployment without a release")
         desired = self.context.desired
@@ -115,7 +115,7 @@ class DeploymentPart(Part):
             wanted,
             message=self.message,
             redeploy=self.redeploy,
-            more={"desired": fields.fields(desired.app) | {"database": desired.database.stated}},
+            more={"desired": fields.for_record(desired.app) | {"database": desired.database.stated}},
         )
 
 

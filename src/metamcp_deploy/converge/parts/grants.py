@@ -41,7 +41,7 @@ class Grant:
 
 
 class Grants(Part):
-    """All permissions that the settings name; nothing is asked for things without any."""
+    """All permissions that the settings name; things without any cost no request."""
 
     missing: tuple[Grant, ...] = ()
 

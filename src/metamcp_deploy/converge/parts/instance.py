@@ -116,10 +116,7 @@ class InstancePart(Part):
         if self.found is None:
             events.emit(events.Warned(f"The database instance {name} is {_LEGACY}."))
             done = "created" if instances.create(name, self.wanted.capacity) else "kept"
-            workspace = self.context.workspace
-            # One that was there suddenly is ours where an answer was lost.
-            if done == "created" or _creator(workspace, name) == workspace.me:
-                self.claim("instance", [name])
+            self.claim_created(self.kinds[0], name, done == "created")
         elif starting:
             instances.change(name, {"stopped": False})
         if change.differs:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # What a target has of it, in the order of making.
 _LABELS = {what: f"Lakebase {what}" for what in ("project", "branch", "endpoint", "role", "database")}
-_LATE_SECONDS = 60.0  # for what comes with a project that is there
+_LATE_SECONDS = 60.0  # for what comes with an existing project
 
 
 def _exists(workspace: Workspace, name: str) -> bool:
@@ -45,9 +45,8 @@ class LakebasePart(Part):
     """What is missing is made, and what the settings state is changed where it differs; nothing is ever deleted."""
 
     kinds = (
-        _kind(
-            "branches", "project", label="branch"
-        ),  # made by rollbacks; before the branch that they came from
+        # Made by rollbacks; each is deleted before the branch that it came from.
+        _kind("branches", "project", label="branch"),
         _kind("database", *_ON_BRANCH),
         _kind("role", *_ON_BRANCH),
         _kind("branch", "project"),
@@ -71,7 +70,7 @@ class LakebasePart(Part):
         self.ours = False  # the project, once `apply` has made it
 
     def look(self) -> None:
-        """One request where nothing is there, three where all is; one more for a principal's role."""
+        """One request where nothing exists, three where all does; one more for a principal's role."""
         lakebase = self.context.workspace.lakebase
         find = lakebase.find
         self.there = dict.fromkeys(self.names)
@@ -79,7 +78,7 @@ class LakebasePart(Part):
         if self.there["project"]:
             self.there["endpoint"] = find(self.wanted.endpoint)
             self.there["database"] = find(self.wanted.database)
-            # Either of them tells that the branch is there, too.
+            # Either of them proves that the branch exists, too.
             known = self.there["endpoint"] or self.there["database"]
             self.there["branch"] = {} if known else find(self.wanted.branch)
             if self.wanted.principal and (role := lakebase.role(self.wanted.branch, self.wanted.principal)):
@@ -102,7 +101,7 @@ class LakebasePart(Part):
             )
 
     def differences(self, what: str) -> tuple[Difference, ...]:
-        """The fields of a thing that is there and that the settings state otherwise."""
+        """The fields of an existing thing that the settings state otherwise."""
         wanted: dict[str, Any] = {}
         if self.wanted.managed and what == "endpoint":
             wanted = dict(self.wanted.endpoint_spec)
@@ -168,7 +167,7 @@ class LakebasePart(Part):
             events.emit(events.Changed(done, _LABELS[what], self.names[what]))
 
     def _is_ours(self, what: str, done: str) -> bool:
-        """Whether this run made what was missing: one that is there suddenly is ours, too, where an answer was lost."""
+        """Whether this run made what was missing, also where the answer was lost."""
         if what == "project":
             workspace = self.context.workspace
             self.ours = done == "created" or _owner(workspace, self.names[what]) == workspace.me
@@ -196,10 +195,10 @@ class LakebasePart(Part):
             }
             made = lakebase.create(name, specs[what], within)
         if what == "role" and self.there["database"] is not None:
-            self._told_to_grant()
+            self._ask_to_grant()
         return "created" if made else "kept"
 
-    def _told_to_grant(self) -> None:
+    def _ask_to_grant(self) -> None:
         """A role that comes after its database may do nothing in it, and no API gives it more."""
         database, role = self.wanted.postgres_name, self.wanted.principal
         text = f"The role of database.principal may not make anything in {database} yet, which was there before it."

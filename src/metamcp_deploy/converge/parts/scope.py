@@ -94,7 +94,7 @@ class Scope(Part):
     stored: Secret | None = None  # looked up only where a value is given
 
     def look(self) -> None:
-        """One request where all is there."""
+        """One request where all exists."""
         store, wanted = self.context.workspace.secrets, self.context.desired.secrets
         self.auth = self.context.settings.secrets.better_auth_secret
         self.given = self.context.site.project.secrets.get(AUTH_SECRET)
@@ -187,10 +187,7 @@ class Scope(Part):
         store, wanted = self.context.workspace.secrets, self.context.desired.secrets
         new = self.written is None and store.create_scope(wanted.scope)
         if self.written is None:
-            workspace = self.context.workspace
-            # One that was there suddenly is ours where an answer was lost.
-            if new or _manager(workspace, wanted.scope) == workspace.me:
-                self.claim("scope", [wanted.scope])
+            self.claim_created(_SCOPE, wanted.scope, new)
             events.emit(events.Changed("created", "secret scope", wanted.scope))
         # Asked again, and of the value itself: a list may lag behind, and nothing brings back what is written over.
         missing = self.auth not in (self.written or {})

@@ -41,12 +41,12 @@ class Database(ABC):
 
     @classmethod
     def of_resource(cls, resource: Mapping[str, Any]) -> Self | None:
-        """What an app's resource of this kind tells; None for any other resource."""
+        """As an app's resource of this kind names it; None for any other resource."""
         return None
 
     @property
     def identity(self) -> str:
-        """What tells it from others of its workspace; empty for one outside."""
+        """Its name, unique in the workspace; empty for one outside."""
         return ""
 
     @property

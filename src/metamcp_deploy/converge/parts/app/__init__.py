@@ -1,1 +1,1 @@
-"""The app: what it should be, whose it is, and what changing it takes."""
+"""The app: what it should be, who owns it, and what changing it takes."""

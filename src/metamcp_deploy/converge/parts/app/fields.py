@@ -35,7 +35,7 @@ def differences(found: App, wanted: Wanted, deployed: Mapping[str, Any]) -> tupl
     return tuple(d for d in made if d is not None)
 
 
-def fields(wanted: Wanted) -> dict[str, Any]:
+def for_record(wanted: Wanted) -> dict[str, Any]:
     """What a deployment record keeps of the app, for the next comparison."""
     return {
         "description": wanted.description,
@@ -45,7 +45,7 @@ def fields(wanted: Wanted) -> dict[str, Any]:
 
 
 def _difference(field: str, before: Any, after: Any, recorded: Mapping[str, Any]) -> Difference | None:
-    if before is None or before == after:  # what the platform does not tell cannot be compared
+    if before is None or before == after:  # a field that the platform leaves out cannot be compared
         return None
     return Difference(field, before, after, "hand" if recorded.get(field) == after else "settings")
 
@@ -116,7 +116,7 @@ def moved(changed: Iterable[Difference]) -> str:
 
 
 def holds(present: Any, wanted: Any) -> bool:
-    """Whether all that is wanted is there; the platform may say more."""
+    """Whether what is present includes all that is wanted; the platform may say more."""
     if isinstance(wanted, dict):
         return isinstance(present, dict) and all(holds(present.get(k), v) for k, v in wanted.items())
     return bool(present == wanted)
