@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from metamcp_deploy import events, local, pipeline
-from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.target import session
-from tests.deploy.tiny_app import changed, write_bundle
+from tests.deploy.tiny_app import changed, with_settings, write_bundle
 from tests.embedded_people import grant, grant_scope
 
 ADA, BEN = "ada@example.com", "ben@example.com"
@@ -21,9 +20,8 @@ Bundled = Callable[[Project], pipeline.Facts]
 
 
 def granting(project: Project, **sections: Any) -> Project:
-    dump = project.settings.model_dump(by_alias=True)
-    settings = Settings.model_validate({**dump, **{k: {**dump[k], **v} for k, v in sections.items()}})
-    made = replace(project, settings=settings, all_targets=(settings,))
+    made = with_settings(project, **sections)
+    made = replace(made, all_targets=(made.settings,))
     write_bundle(made)
     return made
 

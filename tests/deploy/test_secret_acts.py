@@ -205,7 +205,7 @@ def test_a_vault_is_read_and_never_written(project: Project, base: Project, depl
 
 def test_set_makes_scope_and_key_and_claims_them(project: Project, site: Site, seen: Seen) -> None:
     scope = project.settings.secret_scope
-    assert not keys.look(site).there
+    assert not keys.look(site).exists
     keys.store(site, "API_KEY", Secret("first"))
     assert value(project, "API_KEY") == "first"
     made = ledger.read(site.workspace.files, site.root)

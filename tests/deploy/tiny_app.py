@@ -84,8 +84,9 @@ def with_app(project: Project, **app: Any) -> Project:
 
 
 def with_settings(project: Project, **sections: Any) -> Project:
-    """The project with other settings; each section's keys are laid over what there is."""
+    """The project with other settings; each section's keys are laid over what there is, unless of another kind."""
     dump = project.settings.model_dump(by_alias=True)
     for name, keys in sections.items():
-        dump[name] = {**dump[name], **keys}
+        same = keys.get("kind") in (None, dump[name].get("kind"))
+        dump[name] = {**dump[name], **keys} if same else keys
     return replace(project, settings=Settings.model_validate(dump))
