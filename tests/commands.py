@@ -10,7 +10,7 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -21,10 +21,12 @@ from metamcp_deploy.cli import boundary, options
 from metamcp_deploy.config.project import Project
 
 
-def run(*words: str | Path, folder: Path, given: str = "") -> CompletedProcess[str]:
-    """Runs `metamcp-deploy WORDS` in a folder, with `given` on stdin; returns its exit code and output.
+def run(
+    *words: str | Path, folder: Path, given: str = "", env: Mapping[str, str] | None = None
+) -> CompletedProcess[str]:
+    """Runs `metamcp-deploy WORDS` in a folder, with `given` on stdin and, where named, this environment.
 
-    There is no terminal. What the command leaves in the environment is undone.
+    Returns its exit code and output. There is no terminal. What the command leaves in the environment is undone.
     """
     argv = [str(word) for word in words]
     out, err = io.StringIO(), io.StringIO()
@@ -33,20 +35,28 @@ def run(*words: str | Path, folder: Path, given: str = "") -> CompletedProcess[s
         return cli.app(argv, prog_name="metamcp-deploy", standalone_mode=False)
 
     shown = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
-    with _ordinary(given), contextlib.chdir(folder), shown[0], shown[1]:
+    with _ordinary(given, env), contextlib.chdir(folder), shown[0], shown[1]:
         code = boundary.guarded(command, argv)
     return CompletedProcess(argv, code, out.getvalue(), err.getvalue())
 
 
 @contextlib.contextmanager
-def _ordinary(given: str) -> Iterator[None]:
+def _ordinary(given: str, env: Mapping[str, str] | None) -> Iterator[None]:
     kept = dict(os.environ)
+    if env is not None:
+        _environment(env)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(options, "current", options.Run())
         patched.setattr(sys, "stdin", io.StringIO(given))
-        yield
+        try:
+            yield
+        finally:
+            _environment(kept)
+
+
+def _environment(wanted: Mapping[str, str]) -> None:
     os.environ.clear()
-    os.environ.update(kept)
+    os.environ.update(wanted)
 
 
 def write_target(project: Project, more: str = "") -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from metamcp_deploy.cli import boundary, options
 from metamcp_deploy.errors import Code, DeployError
+from tests import commands
 
 
 @pytest.fixture(autouse=True)
@@ -108,13 +109,7 @@ def test_the_machines_own_failures_are_expected(
 
 
 def command(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "metamcp_deploy", *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    return commands.run(*words, folder=folder)
 
 
 def test_usage_errors_exit_with_2_as_text_and_as_json(folder: Path) -> None:

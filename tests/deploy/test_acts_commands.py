@@ -1,4 +1,4 @@
-"""rollback, release and destroy as people and pipelines run them: other processes, a terminal, exit codes."""
+"""rollback, release and destroy as people and pipelines run them: output, a terminal, exit codes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from metamcp_deploy import pipeline
 from metamcp_deploy.config import load
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.target import session
+from tests import commands
 from tests.deploy.tiny_app import APP, write_bundle, write_databricks_yml
 
 Deploy = Callable[..., pipeline.Facts]
@@ -28,11 +29,10 @@ def argv(*words: str) -> list[str]:
 @pytest.fixture
 def run(project: Project) -> Run:
     """Runs a command in the project's folder, for its app, without a terminal."""
-    text = f"version: 1\ntargets:\n  local:\n    embedded: true\n    app: {{name: {project.settings.app.name}}}\n"
-    (project.folder / "metamcp.yaml").write_text(text)
+    commands.write_target(project)
 
     def done(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(argv(*words), cwd=project.folder, text=True, capture_output=True, timeout=90)
+        return commands.run(*words, "-t", "local", folder=project.folder)
 
     return done
 

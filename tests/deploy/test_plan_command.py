@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +10,7 @@ import pytest
 
 from metamcp_deploy import pipeline
 from metamcp_deploy.config.project import Project
+from tests import commands
 from tests.deploy.tiny_app import with_app, write_databricks_yml
 
 Command = Callable[..., tuple[int, str, str]]
@@ -23,13 +21,8 @@ def command(project: Project) -> Command:
     """Runs a command in the project's folder, for its app."""
 
     def run(*words: str, app: str = "") -> tuple[int, str, str]:
-        own = f"name: {project.settings.app.name}{app}"
-        text = f"version: 1\ntargets:\n  local:\n    embedded: true\n    app: {{{own}}}\n"
-        (project.folder / "metamcp.yaml").write_text(text)
-        argv = [sys.executable, "-m", "metamcp_deploy", *words, "-t", "local"]
-        done = subprocess.run(
-            argv, cwd=project.folder, env={**os.environ}, text=True, capture_output=True, timeout=120
-        )
+        commands.write_target(project, app)
+        done = commands.run(*words, "-t", "local", folder=project.folder)
         return done.returncode, done.stdout, done.stderr
 
     return run

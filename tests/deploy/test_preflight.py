@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +21,7 @@ from metamcp_deploy.preflight.scene import Scene, wanted
 from metamcp_deploy.target import session
 from metamcp_deploy.workspace.apps import App
 from metamcp_deploy.workspace.permissions import Granted
+from tests import commands
 from tests.deploy.others import elsewhere
 from tests.deploy.tiny_app import with_app, with_settings
 from tests.embedded_people import grant, grant_scope, machine, person
@@ -270,9 +269,8 @@ def test_access_lists(holders: Granted | None, state: State) -> None:
 
 
 def called(folder: Path, *words: str) -> tuple[int, str]:
-    """The command as a program."""
-    command = [sys.executable, "-m", "metamcp_deploy", "preflight", *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    """Exit code and output of the command."""
+    done = commands.run("preflight", *words, folder=folder)
     return done.returncode, done.stdout
 
 

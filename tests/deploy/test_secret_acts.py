@@ -26,6 +26,7 @@ from metamcp_deploy.local.faults import Fault, injected
 from metamcp_deploy.secrets import keys, rotation
 from metamcp_deploy.target import ledger, session
 from metamcp_deploy.target.site import Site
+from tests import commands
 from tests.deploy.tiny_app import changed, with_app, write_bundle
 
 Deploy = Callable[..., pipeline.Facts]
@@ -64,14 +65,10 @@ def site(project: Project) -> Site:
 @pytest.fixture
 def command(project: Project) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs a command for the project's app, without a terminal."""
-    text = f"version: 1\ntargets:\n  local:\n    embedded: true\n    app: {{name: {project.settings.app.name}}}\n"
-    (project.folder / "metamcp.yaml").write_text(text)
+    commands.write_target(project)
 
     def run(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
-        argv = [sys.executable, "-m", "metamcp_deploy", *words, "-t", "local"]
-        return subprocess.run(
-            argv, cwd=project.folder, input=given, text=True, capture_output=True, timeout=120
-        )
+        return commands.run(*words, "-t", "local", folder=project.folder, given=given)
 
     return run
 
@@ -286,10 +283,8 @@ def test_list_as_a_command_also_without_a_configuration(
     running = local.up(project)
     login = {"DATABRICKS_HOST": running.url, "DATABRICKS_CLIENT_ID": running.client_id}
     login |= {"DATABRICKS_CLIENT_SECRET": running.client_secret.reveal()}
-    argv = [sys.executable, "-m", "metamcp_deploy", "secrets", "list", "-o", "json", "--app"]
-    bare = subprocess.run(
-        [*argv, project.settings.app.name], cwd=tmp_path, env={**os.environ, **login}, capture_output=True
-    )
+    words = ("secrets", "list", "-o", "json", "--app", project.settings.app.name)
+    bare = commands.run(*words, folder=tmp_path, env={**os.environ, **login})
     document = json.loads(bare.stdout)
     assert document["scope"] == project.settings.secret_scope
     assert document["secrets"][0]["used_for"] == ["resource better-auth-secret"]

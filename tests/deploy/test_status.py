@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from metamcp_deploy.deployments import access, records, start_stop, status
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.health import Status
 from metamcp_deploy.target import session
+from tests import commands
 from tests.deploy.tiny_app import with_app
 
 Deploy = Callable[..., pipeline.Facts]
@@ -34,10 +33,7 @@ def on_call(project: Project, isolated: Path, folder: Path) -> CLIENT:
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         options = ["--app", project.settings.app.name, "-p", "oncall"]
-        argv = [sys.executable, "-m", "metamcp_deploy", *words, *options]
-        return subprocess.run(
-            argv, cwd=folder, env={**os.environ}, text=True, capture_output=True, timeout=60
-        )
+        return commands.run(*words, *options, folder=folder)
 
     return run
 

@@ -13,6 +13,8 @@ import psutil
 import requests
 import yaml
 
+from tests import commands
+
 TOOL = (sys.executable, "-m", "metamcp_deploy")
 OWNER = "developer@example.com"
 
@@ -24,8 +26,14 @@ class LiveApp:
         self.folder, self.env, self.upstream = folder, env, upstream
         self.url = ""
 
-    def tool(self, *words: str, **more: str) -> str:
-        """Standard output of a command; `more` are variables for it alone."""
+    def tool(self, *words: str) -> str:
+        """Standard output of a command."""
+        done = commands.run(*words, folder=self.folder, env=self.env)
+        assert done.returncode == 0, (words, done.stdout[-2000:], done.stderr[-4000:])
+        return done.stdout
+
+    def process(self, *words: str, **more: str) -> str:
+        """Standard output of a command in a process of its own; `more` are variables for it alone."""
         done = subprocess.run(
             [*TOOL, *words], cwd=self.folder, env=self.env | more, capture_output=True, text=True, timeout=290
         )
@@ -44,7 +52,7 @@ class LiveApp:
         self.tool("local", "up")
         for key, value in (secrets or {}).items():
             self.put(key, value)
-        self.tool("deploy", **more)
+        self.process("deploy", **more)
         self.url = json.loads(self.tool("local", "status", "-o", "json"))["apps"][0]["url"]
         return self
 

@@ -142,7 +142,7 @@ def test_every_line_says_whose_it_is(app: LiveApp) -> None:
 def test_nothing_outlives_the_launcher(
     app: LiveApp, client: Callable[[], Client], folder: Path, how: signal.Signals
 ) -> None:
-    app.tool("deploy", "--redeploy")
+    app.process("deploy", "--redeploy")
     client().converse("one")
     before = [*app.processes(), *servers_of(folder)]
     assert len(before) >= 5

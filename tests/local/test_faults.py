@@ -1,8 +1,6 @@
 """Failures on purpose: each kind, which calls it strikes, and whose."""
 
 import json
-import subprocess
-import sys
 import threading
 import time
 
@@ -17,6 +15,7 @@ from metamcp_deploy import local
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local import faults
 from metamcp_deploy.local.faults import HEADER, Fault, presets
+from tests import commands
 
 FOLDER = "/api/2.0/workspace/mkdirs"
 
@@ -216,8 +215,7 @@ def test_the_limit_of_apps_by_name(world):
 
 def test_commands(own):
     def run(*words):
-        words = [sys.executable, "-m", "metamcp_deploy", "local", "faults", *words, "-C", own.project.folder]
-        return subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+        return commands.run("local", "faults", *words, folder=own.project.folder)
 
     assert "503 at POST /oidc/v1/token" in run("add", "token-endpoint-down").stdout
     lost = run("add", "lost", "POST /api/2.0/apps", "--calls", "1", "-o", "json")

@@ -1,21 +1,19 @@
 """`metamcp-deploy local ...` as people type it."""
 
 import json
-import subprocess
-import sys
 
 import psycopg
 import pytest
 
 from metamcp_deploy import local
+from tests import commands
 from tests.local.embedded_world import project_in
 
 
 @pytest.fixture
 def run(tmp_path):
     def command(*words):
-        words = [sys.executable, "-m", "metamcp_deploy", "local", *words, "-C", tmp_path]
-        return subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
+        return commands.run("local", *words, "-C", tmp_path, folder=tmp_path)
 
     yield command
     local.down(project_in(tmp_path))

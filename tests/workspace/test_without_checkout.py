@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
+from tests import commands
 from tests.workspace.fake_host import Answer, FakeHost
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "metamcp_deploy", *words, "--app", "gateway", "-p", "oncall"]
-    return subprocess.run(argv, cwd=folder, env={**os.environ}, text=True, capture_output=True, timeout=60)
+    return commands.run(*words, "--app", "gateway", "-p", "oncall", folder=folder)
 
 
 def test_health_and_token(host: FakeHost, folder: Path, isolated: Path) -> None:
