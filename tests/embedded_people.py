@@ -29,7 +29,7 @@ def owner(running: local.Running) -> dict[str, str]:
 def person(running: local.Running, name: str, **fields: Any) -> dict[str, str]:
     """Adds somebody; gives client id and secret."""
     answer = requests.post(
-        f"{running.url}/local/people", json={"name": name, **fields}, headers=owner(running), timeout=5
+        f"{running.url}/local/people", json={"name": name, **fields}, headers=owner(running), timeout=120
     )
     assert answer.status_code == 200, answer.text
     made: dict[str, str] = answer.json()
@@ -45,14 +45,14 @@ def grant(running: local.Running, kind: str, name: str, level: str, **who: str) 
     """As the workspace's admin would."""
     body = {"access_control_list": [{**who, "permission_level": level}]}
     url = f"{running.url}/api/2.0/permissions/{kind}/{name}"
-    answer = requests.patch(url, json=body, headers=owner(running), timeout=5)
+    answer = requests.patch(url, json=body, headers=owner(running), timeout=120)
     assert answer.status_code == 200, answer.text
 
 
 def grant_scope(running: local.Running, scope: str, level: str, who: str) -> None:
     url = f"{running.url}/api/2.0/secrets/acls/put"
     body = {"scope": scope, "principal": who, "permission": level}
-    answer = requests.post(url, json=body, headers=owner(running), timeout=5)
+    answer = requests.post(url, json=body, headers=owner(running), timeout=120)
     assert answer.status_code == 200, answer.text
 
 

@@ -70,7 +70,7 @@ def base() -> dict[str, str]:
 
 def told(workspace: local.Running, path: str) -> Any:
     """What the workspace answers its owner."""
-    answer = requests.get(f"{workspace.url}/api/2.0/apps/{path}", headers=owner(workspace), timeout=10)
+    answer = requests.get(f"{workspace.url}/api/2.0/apps/{path}", headers=owner(workspace), timeout=120)
     return answer.json()
 
 

@@ -194,7 +194,7 @@ def world(built_work: Project, tmp_path: Path, shared_cache: Path, isolated: Pat
             cwd=folder,
             env=os.environ | {"METAMCP_CACHE_DIR": str(cache)},
             check=True,
-            timeout=60,
+            timeout=120,
         )
 
 

@@ -82,7 +82,7 @@ def statuses(program: Path, folder: Path, asked: Sequence[str]) -> dict[str, tup
         for path in asked:
             for mark, headers in (("", {}), ("RSC ", {"rsc": "1"})):
                 if not mark or "." not in path:
-                    answer = session.get(url + path, headers=headers, allow_redirects=False, timeout=30)
+                    answer = session.get(url + path, headers=headers, allow_redirects=False, timeout=120)
                     found[mark + path] = (answer.status_code, answer.headers.get("content-type", ""))
         return found
 
@@ -116,7 +116,7 @@ def _server(program: Path, folder: Path, backend: int) -> Iterator[str]:
             [program, folder / frontend.ENTRY], cwd=folder, env=env, stdout=sink, stderr=subprocess.STDOUT
         )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while True:
             try:
                 socket.create_connection(("127.0.0.1", port), 1).close()
@@ -130,4 +130,4 @@ def _server(program: Path, folder: Path, backend: int) -> Iterator[str]:
         assert "Cannot find module" not in log.read_text(), log.read_text()
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)

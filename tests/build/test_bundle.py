@@ -132,7 +132,7 @@ def test_the_server_starts_from_the_files_alone_and_serves_pages_and_assets(
     env = process.base_environment(APP_URL="http://127.0.0.1", NODE_ENV="production")
     program = node.find().program
     done = process.run(
-        [program, "--input-type=module", "-e", script, server], cwd=folder, env=env, timeout=60, check=False
+        [program, "--input-type=module", "-e", script, server], cwd=folder, env=env, timeout=120, check=False
     )
     assert "RESULT 200 200 404" in done.stdout, done.stdout + done.stderr
 

@@ -104,6 +104,6 @@ def test_nothing_of_a_caller_goes_outside(app: App, outside: Outside) -> None:
     # Without the launcher they would have gone there.
     own = next(line for line in app.log.splitlines() if "Local:" in line).rpartition(":")[2]
     for path in closed:
-        requests.get(f"http://127.0.0.1:{own}{path}", headers=cookie, timeout=10, allow_redirects=False)
+        requests.get(f"http://127.0.0.1:{own}{path}", headers=cookie, timeout=120, allow_redirects=False)
     assert {cookie for _, cookie in outside.asked} == {"session=marked"}
     assert [path for path, _ in outside.asked] == ["/", "/search?query=x", "/x"]

@@ -111,7 +111,7 @@ def running(mapped: Project, tmp_path: Path) -> Iterator[Container]:
         throwaway.database() as variables,
         Container(mapped.bundle / "app", tmp_path / "app", runner.program, {**given, **variables}) as app,
     ):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while "MetaMCP is up" not in app.log.read_text():
             assert app.running, app.last_lines()
             assert time.monotonic() < deadline, app.last_lines()

@@ -144,7 +144,7 @@ def interrupted(folder: Path, *words: str) -> tuple[int, str, str]:
         held, _ = silent.accept()
         with held:
             os.killpg(child.pid, signal.SIGINT)
-            out, err = child.communicate(timeout=60)
+            out, err = child.communicate(timeout=120)
     return child.returncode, out, err
 
 
@@ -165,7 +165,7 @@ def test_ctrl_c_is_told_to_people_and_to_programs(folder: Path) -> None:
 def test_a_reader_that_has_gone_is_no_failure(folder: Path, words: tuple[str, ...], redirection: str) -> None:
     line = shlex.join([sys.executable, "-m", "metamcp_deploy", *words])
     script = f"set -o pipefail; {line} {redirection}"
-    done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -213,7 +213,7 @@ def test_help_loads_nothing_heavy(folder: Path, words: list[str], heavy: tuple[s
         f"finally: print('LOADED', [m for m in {heavy!r} if m in sys.modules], file=sys.stderr)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=folder, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=folder, timeout=120
     )
     assert done.returncode == 0
     assert "LOADED []" in done.stderr

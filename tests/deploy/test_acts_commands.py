@@ -50,7 +50,7 @@ def typed(project: Project, answer: str, *words: str) -> tuple[int, str]:
     )
     os.close(theirs)
     os.write(ours, f"{answer}\n".encode())
-    out, _ = child.communicate(timeout=90)
+    out, _ = child.communicate(timeout=120)
     os.close(ours)
     return child.returncode, out
 

@@ -73,7 +73,7 @@ def test_following_ends_with_ctrl_c(project: Project, deployed: Deploy, signum: 
     while "tiny app listens" not in child.stdout.readline():
         assert child.poll() is None
     child.send_signal(signum)
-    _, err = child.communicate(timeout=60)
+    _, err = child.communicate(timeout=120)
     assert child.returncode == 130
     assert "Traceback" not in err
 
@@ -85,7 +85,7 @@ def test_token(project: Project, deployed: Deploy, command: Command) -> None:
     import requests
 
     answer = requests.get(
-        facts["url"] + "/metamcp", headers={"Authorization": f"Bearer {out.strip()}"}, timeout=5
+        facts["url"] + "/metamcp", headers={"Authorization": f"Bearer {out.strip()}"}, timeout=120
     )
     assert answer.status_code == 200
 

@@ -180,7 +180,7 @@ def test_waits_are_as_long_as_the_settings_say(project: Project, deployed: Deplo
         deployed(hasty)
     assert caught.value.code is Code.DEADLINE
     assert "waits.deletion" in caught.value.hint
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
 
 
 def test_the_first_failure_of_several_is_told_when_all_have_ended() -> None:
@@ -216,5 +216,5 @@ def test_ctrl_c_ends_what_the_other_threads_wait_for(monkeypatch: pytest.MonkeyP
     with pytest.raises(KeyboardInterrupt):
         parallel.run([waits, waits], clock)
     assert ended == [Code.INTERRUPTED, Code.INTERRUPTED]
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
     assert not clock.ended.is_set()

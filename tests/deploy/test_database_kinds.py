@@ -29,7 +29,7 @@ def with_database(project: Project, **database: Any) -> Project:
 def environment(project: Project, facts: pipeline.Facts) -> dict[str, str]:
     workspace = session.connect(project)
     http, headers = workspace.network.requests_session(), workspace.app_headers()
-    found: dict[str, str] = http.get(facts["url"] + "/env", headers=headers, timeout=10).json()
+    found: dict[str, str] = http.get(facts["url"] + "/env", headers=headers, timeout=120).json()
     return found
 
 

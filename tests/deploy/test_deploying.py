@@ -34,7 +34,7 @@ Seen = list[events.Event]
 def ask(project: Project, facts: pipeline.Facts, path: str) -> Any:
     workspace = session.connect(project)
     response = workspace.network.requests_session().get(
-        facts["url"] + path, headers=workspace.app_headers(), timeout=10
+        facts["url"] + path, headers=workspace.app_headers(), timeout=120
     )
     return response.json()
 
@@ -363,7 +363,7 @@ def test_logs_and_token(project: Project, deployed: Deploy) -> None:
     assert {"listens" in line.message for line in access.logs(project, grep="listens")} == {True}
     workspace = session.connect(project)
     headers = {"Authorization": f"Bearer {access.token(project)}"}
-    answer = workspace.network.requests_session().get(facts["url"] + "/metamcp", headers=headers, timeout=5)
+    answer = workspace.network.requests_session().get(facts["url"] + "/metamcp", headers=headers, timeout=120)
     assert answer.status_code == 200
 
 

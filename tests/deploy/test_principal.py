@@ -42,7 +42,7 @@ def wanting(project: Project, robot: dict[str, str]) -> Project:
 
 def environment(project: Project, facts: pipeline.Facts) -> dict[str, str]:
     headers = session.connect(project).app_headers()
-    found: dict[str, str] = requests.get(facts["url"] + "/env", headers=headers, timeout=10).json()
+    found: dict[str, str] = requests.get(facts["url"] + "/env", headers=headers, timeout=120).json()
     return found
 
 
@@ -51,12 +51,14 @@ def as_the_launcher(env: dict[str, str]) -> psycopg.Connection[Any]:
     client = env["METAMCP_DATABASE_CLIENT_ID"], env["METAMCP_DATABASE_CLIENT_SECRET"]
     asked = {"grant_type": "client_credentials", "scope": "all-apis"}
     host = env["DATABRICKS_HOST"]
-    token = requests.post(f"{host}/oidc/v1/token", data=asked, auth=client, timeout=5).json()["access_token"]
+    token = requests.post(f"{host}/oidc/v1/token", data=asked, auth=client, timeout=120).json()[
+        "access_token"
+    ]
     answer = requests.post(
         f"{host}/api/2.0/postgres/credentials",
         json={"endpoint": env["LAKEBASE_ENDPOINT"]},
         headers={"Authorization": f"Bearer {token}"},
-        timeout=5,
+        timeout=120,
     )
     return psycopg.connect(
         host=env["PGHOST"],

@@ -28,7 +28,7 @@ def env(site: Site) -> dict[str, str]:
     app = site.workspace.apps.get(site.project.settings.app.name)
     http = site.workspace.network.requests_session()
     answer: dict[str, str] = http.get(
-        app.url + "/env", headers=site.workspace.app_headers(), timeout=10
+        app.url + "/env", headers=site.workspace.app_headers(), timeout=120
     ).json()
     return answer
 

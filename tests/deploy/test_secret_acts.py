@@ -46,7 +46,7 @@ def with_secrets(project: Project, **fields: Any) -> Project:
 
 def environment(project: Project, facts: pipeline.Facts) -> dict[str, str]:
     headers = session.connect(project).app_headers()
-    found: dict[str, str] = requests.get(facts["url"] + "/env", headers=headers, timeout=10).json()
+    found: dict[str, str] = requests.get(facts["url"] + "/env", headers=headers, timeout=120).json()
     return found
 
 
@@ -177,7 +177,7 @@ def test_a_vault_is_read_and_never_written(project: Project, base: Project, depl
 
     def post(path: str, document: dict[str, Any]) -> None:
         headers = {"Authorization": f"Bearer {running.token.reveal()}"}
-        answer = requests.post(running.url + path, json=document, headers=headers, timeout=5)
+        answer = requests.post(running.url + path, json=document, headers=headers, timeout=120)
         assert answer.status_code == 200, answer.text
 
     post("/api/2.0/secrets/scopes/create", body)
@@ -244,7 +244,7 @@ def test_the_prompt_does_not_echo(project: Project, command: Any) -> None:
             shown += os.read(main, 4096)
         time.sleep(0.1)  # the echo is switched off after the prompt is shown
         os.write(main, b"typed-by-a-person\n")
-    assert child.wait(60) == 0
+    assert child.wait(120) == 0
     try:
         while more := os.read(main, 4096):
             shown += more

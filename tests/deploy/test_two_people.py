@@ -227,7 +227,7 @@ def test_one_that_is_ended_while_it_holds_the_lock(
         first = start(ADA, hers, "bundle-deploy")
         until_held(base, root, first)
         first.send_signal(signum)
-        first.communicate(timeout=30)
+        first.communicate(timeout=120)
     again = copy("elsewhere")
     code, document = ended(start(ADA, again, "bundle-deploy"))
     if signum is signal.SIGKILL:

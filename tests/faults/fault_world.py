@@ -81,7 +81,7 @@ class World:
         """One request of an onlooker; None for what is not there."""
         headers = {"Authorization": f"Bearer {self.running.token.reveal()}"}
         url = f"{self.running.url}/api/2.0/{path}"
-        answer = requests.request(method, url, headers=headers, params=query, json=body, timeout=30)
+        answer = requests.request(method, url, headers=headers, params=query, json=body, timeout=120)
         if answer.status_code == 404:
             return None
         if not answer.ok:
@@ -92,7 +92,7 @@ class World:
         """What opens an app."""
         form = {"grant_type": "client_credentials", "scope": "all-apis"}
         who = (self.running.client_id, self.running.client_secret.reveal())
-        answer = requests.post(f"{self.running.url}/oidc/v1/token", data=form, auth=who, timeout=30)
+        answer = requests.post(f"{self.running.url}/oidc/v1/token", data=form, auth=who, timeout=120)
         return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
     def files(self, path: str) -> dict[str, bytes]:
@@ -137,8 +137,8 @@ class World:
         secret = ""
         if (app.get("app_status") or {}).get("state") == "RUNNING":
             headers = self.headers()
-            serves = requests.get(f"{app['url']}/metamcp/health", headers=headers, timeout=10).status_code
-            given = requests.get(f"{app['url']}/env", headers=headers, timeout=10).json()
+            serves = requests.get(f"{app['url']}/metamcp/health", headers=headers, timeout=120).status_code
+            given = requests.get(f"{app['url']}/env", headers=headers, timeout=120).json()
             env, secret = sorted(given), _digest(given.get("BETTER_AUTH_SECRET", ""))
         granted = self.ask("GET", f"permissions/apps/{name}")["access_control_list"]
         return {

@@ -170,9 +170,9 @@ class App:
     def get(self, path: str, **options: Any) -> requests.Response:
         session = requests.Session()
         session.trust_env = False
-        return session.get(self.url + path, timeout=20, allow_redirects=False, **options)
+        return session.get(self.url + path, timeout=120, allow_redirects=False, **options)
 
-    def until(self, holds: Callable[[], Any], seconds: float = 15) -> Any:
+    def until(self, holds: Callable[[], Any], seconds: float = 120) -> Any:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             try:

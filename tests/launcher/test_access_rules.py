@@ -64,7 +64,7 @@ def raw(
     head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nX-Forwarded-Email: {USER}\r\n{extra}"
     if body:
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-    with socket.create_connection(("127.0.0.1", app.port), timeout=10) as s:
+    with socket.create_connection(("127.0.0.1", app.port), timeout=120) as s:
         s.sendall(
             f"{head}{'' if 'Connection' in extra else 'Connection: close' + chr(13) + chr(10)}\r\n{body}".encode()
         )
@@ -80,7 +80,7 @@ def sign_up(app: App, email: str, *, as_: str | None = USER, **options: Any) -> 
     headers = {"X-Forwarded-Email": as_} if as_ else {}
     given = {"json": body} | options
     headers |= given.pop("headers", {})
-    return requests.post(app.url + SIGN_UP, headers=headers, timeout=20, **given)
+    return requests.post(app.url + SIGN_UP, headers=headers, timeout=120, **given)
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_a_client_that_goes_away_in_the_middle_of_signing_up(launch: Launch) -> 
         s.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
     assert sign_up(app, USER).status_code == 200
     assert "Unexpected" not in app.log
-    assert app.stop() < 2
+    assert app.stop() < 4
 
 
 @pytest.mark.parametrize(("setting", "status"), [("closed", 403), ("users", 200), ("open", 200)])

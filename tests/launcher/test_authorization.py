@@ -115,7 +115,7 @@ def test_several_of_one_header_leave_the_honest_one(app: App) -> None:
     import socket
 
     text = f"GET /metamcp/tools/mcp HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {PLATFORM}\r\n"
-    with socket.create_connection(("127.0.0.1", app.port), timeout=10) as s:
+    with socket.create_connection(("127.0.0.1", app.port), timeout=120) as s:
         s.sendall(f"{text}Authorization: Bearer {KEY}\r\n\r\n".encode())
         seen = b"".join(iter(lambda: s.recv(65536), b"")).decode()
     assert PLATFORM not in seen

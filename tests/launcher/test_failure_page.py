@@ -168,7 +168,7 @@ def test_a_service_that_is_away_is_named(launch: Launch) -> None:
 def test_heads_and_upgrades_are_refused_alike(failed: App) -> None:
     import socket
 
-    with socket.create_connection(("127.0.0.1", failed.port), timeout=10) as s:
+    with socket.create_connection(("127.0.0.1", failed.port), timeout=120) as s:
         s.sendall(b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         seen = b"".join(iter(lambda: s.recv(65536), b""))
     head, _, body = seen.partition(b"\r\n\r\n")

@@ -25,7 +25,7 @@ def app(launch: Launch) -> App:
 
 def raw(app: App, text: str, *, until: bytes = b"") -> bytes:
     """Sends bytes as they are; reads to the end, or until something was seen."""
-    with socket.create_connection(("127.0.0.1", app.port), timeout=10) as s:
+    with socket.create_connection(("127.0.0.1", app.port), timeout=120) as s:
         s.sendall(text.replace("\n", "\r\n").encode())
         seen = b""
         while chunk := s.recv(65536):
@@ -124,7 +124,7 @@ def test_an_answer_before_the_body_ended(app: App) -> None:
 
 
 def test_continue_is_asked_of_the_service(app: App) -> None:
-    with socket.create_connection(("127.0.0.1", app.port), timeout=10) as s:
+    with socket.create_connection(("127.0.0.1", app.port), timeout=120) as s:
         s.sendall(b"POST /api/x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
         assert s.recv(100).startswith(b"HTTP/1.1 100 Continue")
         s.sendall(b"body")
@@ -157,7 +157,7 @@ def test_websockets_in_both_directions(app: App) -> None:
     with connect(f"ws://127.0.0.1:{app.port}/api/socket", proxy=None) as ws:
         for text in ("one", "two"):
             ws.send(text)
-            assert ws.recv(timeout=5) == text
+            assert ws.recv(timeout=120) == text
 
 
 HANDSHAKE = """Connection: Upgrade
@@ -206,7 +206,7 @@ def test_a_service_that_is_away_refuses_upgrades_in_json(app: App) -> None:
 
 
 def test_a_connection_that_was_used_before_is_told_of_a_refused_upgrade_too(app: App) -> None:
-    with socket.create_connection(("127.0.0.1", app.port), timeout=10) as s:
+    with socket.create_connection(("127.0.0.1", app.port), timeout=120) as s:
         s.sendall(b"GET /api/x HTTP/1.1\r\nHost: x\r\n\r\n")
         seen = s.recv(65536)
         assert seen.startswith(b"HTTP/1.1 200")
@@ -219,7 +219,7 @@ def test_a_connection_that_was_used_before_is_told_of_a_refused_upgrade_too(app:
 
 def test_what_waits_behind_another_answer_ends_with_its_connection(app: App) -> None:
     request = b"GET /api/sse HTTP/1.1\r\nHost: x\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", app.port), timeout=10) as s:
+    with socket.create_connection(("127.0.0.1", app.port), timeout=120) as s:
         s.sendall(request * 12)
         assert s.recv(65536).startswith(b"HTTP/1.1 200")
         time.sleep(0.3)
@@ -244,7 +244,7 @@ def test_connections_that_say_nothing_are_closed(node: Path) -> None:
         told = json.loads(process.stdout.readline())
         assert told["usual"] == [60_000, 0]
         for said in (b"", b"GET / HTTP/1.1\r\nHost: x\r\n"):
-            with socket.create_connection(("127.0.0.1", told["port"]), timeout=5) as s:
+            with socket.create_connection(("127.0.0.1", told["port"]), timeout=120) as s:
                 s.sendall(said)
                 assert s.recv(100).startswith(b"HTTP/1.1 408")
                 assert s.recv(100) == b""

@@ -324,7 +324,7 @@ def test_a_migrator_that_never_ends_is_ended(node: Path, tmp_path: Path) -> None
     clearInterval(held);
     """
     argv = [node, "--input-type=module", "-e", code]
-    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=20)
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=120)
     assert json.loads(done.stdout.splitlines()[-1]) == ["migrate", "migrate_silent", True]
 
 
@@ -436,7 +436,7 @@ def test_answers_503_while_it_starts(launch: Launch) -> None:
     answer = app.get("/trpc/x", headers={"X-Request-Id": "given-by-the-platform"})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
     assert answer.json()["request_id"] == "given-by-the-platform"
-    assert app.stop() < 3
+    assert app.stop() < 4
 
 
 # A sandbox where a program may not write its own memory.
@@ -508,7 +508,7 @@ def test_credentials_are_renewed_before_they_end(launch: Launch, workspace: Fake
     workspace.ttl = 2
     app = launch().up()
     first = app.get("/api/ask?want=database-password").json()["value"]
-    app.until(lambda: app.get("/api/ask?want=database-password").json()["value"] != first, 5)
+    app.until(lambda: app.get("/api/ask?want=database-password").json()["value"] != first, 60)
     assert len([r for r in workspace.requests if r[1] == TOKEN]) == 1
 
 
@@ -527,11 +527,11 @@ def test_an_ended_credential_is_never_offered(launch: Launch, workspace: FakeWor
     workspace.ttl = 1
     app = launch().up()
     workspace.answers[CREDENTIAL] = (503, "away")
-    error = app.until(lambda: app.get("/api/ask?want=database-password").json().get("error"), 5)
+    error = app.until(lambda: app.get("/api/ask?want=database-password").json().get("error"), 60)
     assert "HTTP 503" in error
     app.logged("was not renewed")
     del workspace.answers[CREDENTIAL]
-    app.until(lambda: "value" in app.get("/api/ask?want=database-password").json(), 10)
+    app.until(lambda: "value" in app.get("/api/ask?want=database-password").json(), 60)
 
 
 def test_several_instances_are_refused_unless_asked_for(launch: Launch, workspace: FakeWorkspace) -> None:
@@ -584,7 +584,7 @@ def test_heaps_fit_the_container(
 def test_cannot_bind(launch: Launch) -> None:
     first = launch().up()
     second = launch(env={"DATABRICKS_APP_PORT": str(first.port)})
-    assert second.process.wait(10) == 1
+    assert second.process.wait(60) == 1
     assert "EADDRINUSE" in second.log
 
 

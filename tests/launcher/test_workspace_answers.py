@@ -59,4 +59,4 @@ def test_a_workspace_that_does_not_answer_holds_up_no_start_that_can_do_without(
 ) -> None:
     workspace.silent = 8
     app = launch(env={"PGPASSWORD": "fixed-password-marked"})
-    app.until(lambda: app.get("/health").status_code == 200, 6)
+    app.until(lambda: app.get("/health").status_code == 200, 60)

@@ -47,21 +47,21 @@ class Gateway:
         answer = self.session.post(
             f"{self.url}/api/auth/sign-up/email",
             json={"email": email, "password": "correct horse battery", "name": "Person"},
-            timeout=30,
+            timeout=120,
         )
         assert answer.status_code == 200, (answer.status_code, answer.text)
 
     def enter(self, email: str = "developer@example.com") -> None:
         """Signs in with the account that an earlier run has made, or makes it."""
         body = {"email": email, "password": "correct horse battery"}
-        answer = self.session.post(f"{self.url}/api/auth/sign-in/email", json=body, timeout=30)
+        answer = self.session.post(f"{self.url}/api/auth/sign-in/email", json=body, timeout=120)
         if answer.status_code == 401:
             return self.sign_up(email)
         assert answer.status_code == 200, (answer.status_code, answer.text)
         return None
 
     def trpc(self, procedure: str, **given: Any) -> dict[str, Any]:
-        answer = self.session.post(f"{self.url}/trpc/frontend.{procedure}", json=given, timeout=60)
+        answer = self.session.post(f"{self.url}/trpc/frontend.{procedure}", json=given, timeout=120)
         assert answer.status_code == 200, (procedure, answer.status_code, answer.text)
         data: dict[str, Any] = answer.json()["result"]["data"]
         return data
@@ -111,7 +111,7 @@ class Client:
             "Accept": "application/json, text/event-stream",
             **({"mcp-session-id": self.session_id} if self.session_id else {}),
         }
-        answer = self.session.post(self.url, json=message, headers=headers, timeout=60)
+        answer = self.session.post(self.url, json=message, headers=headers, timeout=120)
         assert answer.status_code in (200, 202), (method, answer.status_code, answer.text)
         self.session_id = answer.headers.get("mcp-session-id", self.session_id)
         if notify:

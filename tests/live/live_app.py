@@ -83,7 +83,7 @@ class LiveApp:
 
     def get(self, path: str, **options: Any) -> requests.Response:
         headers = {"Authorization": f"Bearer {self.workspace_token()}"} | options.pop("headers", {})
-        return requests.get(f"{self.url}{path}", headers=headers, timeout=30, **options)
+        return requests.get(f"{self.url}{path}", headers=headers, timeout=120, **options)
 
     def launcher(self) -> psutil.Process:
         """The app's first process."""

@@ -158,7 +158,7 @@ def test_the_inspector_hands_out_nothing_either(app: LiveApp, user: Gateway, tmp
         "env": json.dumps(asked()),
     }
     with user.session.get(
-        f"{app.url}/mcp-proxy/server/stdio", params=query, stream=True, timeout=60
+        f"{app.url}/mcp-proxy/server/stdio", params=query, stream=True, timeout=120
     ) as stream:
         assert stream.status_code == 200, stream.text
         lines = stream.iter_lines()
@@ -172,7 +172,7 @@ def test_the_inspector_hands_out_nothing_either(app: LiveApp, user: Gateway, tmp
             (("initialize", hello), ("tools/call", {"name": "report"}))
         ):
             message = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
-            sent = user.session.post(f"{app.url}{path}", json=message, timeout=30)
+            sent = user.session.post(f"{app.url}{path}", json=message, timeout=120)
             assert sent.status_code == 202, sent.text
         answers = (json.loads(line[6:]) for line in lines if line.startswith(b"data: {"))
         report = next(a for a in answers if a.get("id") == 1)
@@ -188,8 +188,8 @@ def test_the_log_tells_nothing(app: LiveApp) -> None:
 def test_only_operators_inspect_and_only_oneself_signs_up(app: LiveApp, user: Gateway) -> None:
     forged = {"X-Forwarded-Email": "other@example.com"}
     body = {"email": "other@example.com", "password": "correct horse battery", "name": "Other"}
-    answer = user.session.post(f"{app.url}/api/auth/sign-up/email", json=body, headers=forged, timeout=30)
+    answer = user.session.post(f"{app.url}/api/auth/sign-up/email", json=body, headers=forged, timeout=120)
     assert (answer.status_code, answer.json()["code"]) == (403, "sign_up_other")
     assert OWNER in answer.json()["message"]
-    nobody = requests.get(f"{app.url}/mcp-proxy/server/stdio", allow_redirects=False, timeout=30)
+    nobody = requests.get(f"{app.url}/mcp-proxy/server/stdio", allow_redirects=False, timeout=120)
     assert nobody.status_code in (302, 401)

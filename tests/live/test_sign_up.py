@@ -30,7 +30,7 @@ def app(live: Callable[[], LiveApp]) -> LiveApp:
 
 def refused(app: LiveApp) -> None:
     user = Gateway(app.url, app.workspace_token())
-    answer = user.session.post(f"{app.url}/api/auth/sign-up/email", json=BODY, timeout=30)
+    answer = user.session.post(f"{app.url}/api/auth/sign-up/email", json=BODY, timeout=120)
     assert (answer.status_code, answer.json()["code"]) == (403, "sign_up_closed")
 
 
@@ -45,7 +45,7 @@ def closed_inside(app: LiveApp) -> bool:
         f"http://127.0.0.1:{ports(app)[-1]}/api/auth/sign-up/email",
         json={**BODY, "email": "inside@example.com"},
         headers={"Origin": app.url},
-        timeout=30,
+        timeout=120,
     )
     return answer.status_code != 200
 
@@ -61,7 +61,7 @@ def test_nor_after_another_start(app: LiveApp) -> None:
     before = len(ports(app))
     backend = next(p for p in app.launcher().children() if "index.mjs" in " ".join(p.cmdline()))
     backend.kill()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while len(ports(app)) == before or app.get("/health").status_code != 200:
         assert time.monotonic() < deadline, app.log()[-2000:]
         time.sleep(0.2)

@@ -97,10 +97,12 @@ class World:
 
     def get(self, app: App, path: str, **options: Any) -> requests.Response:
         headers = self.headers | options.pop("headers", {})
-        return requests.get(f"{app.url}{path}", headers=headers, timeout=20, allow_redirects=False, **options)
+        return requests.get(
+            f"{app.url}{path}", headers=headers, timeout=120, allow_redirects=False, **options
+        )
 
     @staticmethod
-    def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    def until(condition: Callable[[], bool], seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, "waited too long"

@@ -75,7 +75,7 @@ def door(make_door: MakeDoor) -> Door:
 
 @contextmanager
 def client(door: Door) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", door.port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", door.port), timeout=120) as sock:
         yield sock
 
 
@@ -95,7 +95,7 @@ def session(door: Door, **how: Any) -> psycopg.Connection[Any]:
 
 
 def eventually(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.01)

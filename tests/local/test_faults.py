@@ -22,7 +22,7 @@ FOLDER = "/api/2.0/workspace/mkdirs"
 
 def post(world, path, body, **headers):
     everything = world.headers | headers
-    return requests.post(f"{world.running.url}{path}", json=body, headers=everything, timeout=5)
+    return requests.post(f"{world.running.url}{path}", json=body, headers=everything, timeout=120)
 
 
 def there(world, path):
@@ -58,7 +58,7 @@ def test_reset_does_nothing_and_lost_does_it(world):
 def test_truncated_json_has_the_length_it_says(world):
     with injected(world, "truncated", "GET /api/2.0/preview/scim/v2/Me"):
         answer = requests.get(
-            f"{world.running.url}/api/2.0/preview/scim/v2/Me", headers=world.headers, timeout=5
+            f"{world.running.url}/api/2.0/preview/scim/v2/Me", headers=world.headers, timeout=120
         )
     assert answer.status_code == 200
     assert int(answer.headers["Content-Length"]) == len(answer.content) > 20
@@ -80,12 +80,12 @@ def test_uploads_fail_too(world, what, size):
     url = f"{world.running.url}/api/2.0/workspace-files/import-file/Shared%2F{name}"
     with injected(world, what, "POST /api/2.0/workspace-files/import-file/*", calls="1") as struck:
         try:
-            assert requests.post(url, data=b"x" * size, headers=world.headers, timeout=10).status_code == 503
+            assert requests.post(url, data=b"x" * size, headers=world.headers, timeout=120).status_code == 503
         except requests.ConnectionError:
             assert what != "503"
         assert struck() == 1
         assert there(world, f"/Shared/{name}") is (what == "lost")
-        again = requests.post(url, data=b"x" * size, headers=world.headers, timeout=10)
+        again = requests.post(url, data=b"x" * size, headers=world.headers, timeout=120)
         assert again.status_code == (409 if what == "lost" else 200)
 
 
@@ -93,7 +93,7 @@ def test_a_stall_holds_the_answer(world):
     with injected(world, "stall", f"POST {FOLDER}", seconds=0.5):
         started = time.monotonic()
         assert post(world, FOLDER, {"path": "/Shared/stalled"}).ok
-        assert 0.4 < time.monotonic() - started < 3
+        assert 0.4 < time.monotonic() - started < 60
 
 
 def test_an_endless_stall_ends_when_it_is_cleared(world):
@@ -105,7 +105,7 @@ def test_an_endless_stall_ends_when_it_is_cleared(world):
     assert there(world, "/Shared/waited")  # done, and not answered
     assert not got
     assert faults.clear(world.running, name) == 1
-    asking.join(5)
+    asking.join(60)
     assert got[0].ok
 
 
@@ -128,7 +128,7 @@ def test_faults_of_the_app_leave_its_operator_alone(own):
     }
 
     def ask(who):
-        return requests.post(f"{own.running.url}/oidc/v1/token", data=client, auth=by[who], timeout=5)
+        return requests.post(f"{own.running.url}/oidc/v1/token", data=client, auth=by[who], timeout=120)
 
     with injected(own, "503", "POST /oidc/v1/token", by="app"):
         assert ask("operator").ok

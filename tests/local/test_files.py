@@ -20,7 +20,7 @@ def folder(world):
 
 def import_file(world, path, content, **query):
     url = f"{world.running.url}/api/2.0/workspace-files/import-file/{quote(path.lstrip('/'), safe='')}"
-    return requests.post(url, params=query, data=content, headers=world.headers, timeout=10)
+    return requests.post(url, params=query, data=content, headers=world.headers, timeout=120)
 
 
 def test_a_file_goes_up_and_comes_back(world, folder):
@@ -114,7 +114,10 @@ def test_folders(world, folder):
 )
 def test_paths_that_lead_out_are_refused(world, path):
     answer = requests.post(
-        f"{world.running.url}/api/2.0/workspace/mkdirs", json={"path": path}, headers=world.headers, timeout=5
+        f"{world.running.url}/api/2.0/workspace/mkdirs",
+        json={"path": path},
+        headers=world.headers,
+        timeout=120,
     )
     assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
 
@@ -140,5 +143,5 @@ def test_an_interrupted_upload_leaves_nothing(world, folder):
 def test_bodies_that_are_no_json_objects(world):
     url = f"{world.running.url}/api/2.0/workspace/mkdirs"
     for body in (b"[1]", b"{", b"\xff"):
-        answer = requests.post(url, data=body, headers=world.headers, timeout=5)
+        answer = requests.post(url, data=body, headers=world.headers, timeout=120)
         assert (answer.status_code, answer.json()["error_code"]) == (400, "MALFORMED_REQUEST")

@@ -285,7 +285,7 @@ def test_a_long_query_is_cancelled_from_another_connection(shared: Shared) -> No
         async with await app.connect() as session:
             sleeping = asyncio.ensure_future(session.execute("SELECT pg_sleep(600)"))
             await asyncio.sleep(0.05)
-            await session.cancel_safe(timeout=10)
+            await session.cancel_safe(timeout=120)
             with pytest.raises(psycopg.errors.QueryCanceled):
                 await sleeping
             assert await value(session, "SELECT 1") == 1

@@ -168,6 +168,6 @@ def test_other_tokens_are_none(world, token, why):
         "subject_token": token,
         "client_id": robot["client_id"],
     }
-    answer = requests.post(f"{world.running.url}/oidc/v1/token", data=form, timeout=5)
+    answer = requests.post(f"{world.running.url}/oidc/v1/token", data=form, timeout=120)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
     assert why in answer.json()["error_description"]

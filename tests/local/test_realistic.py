@@ -139,7 +139,7 @@ def test_more_than_so_many_imports_a_second_are_too_many(slow: World) -> None:
     headers = slow.headers
 
     def send(_: int) -> requests.Response:
-        return requests.post(url, data=b"x", headers=headers, timeout=10)
+        return requests.post(url, data=b"x", headers=headers, timeout=120)
 
     began = time.monotonic()
     with ThreadPoolExecutor(12) as pool:
@@ -153,5 +153,5 @@ def test_more_than_so_many_imports_a_second_are_too_many(slow: World) -> None:
 def test_tokens_end_sooner_in_a_faster_world(slow: World) -> None:
     given = {"grant_type": "client_credentials", "scope": "all-apis"}
     login = (slow.running.client_id, slow.running.client_secret.reveal())
-    token = requests.post(f"{slow.running.url}/oidc/v1/token", data=given, auth=login, timeout=5).json()
+    token = requests.post(f"{slow.running.url}/oidc/v1/token", data=given, auth=login, timeout=120).json()
     assert token["expires_in"] == 72

@@ -103,9 +103,9 @@ def test_requests(network: Network, serve: Serve, company: Intercepting) -> None
     serve("one.example.com", Echo)
     serve("other.example.com", Echo)
     with network.requests_session() as session:
-        assert session.get("https://one.example.com/a", timeout=10).json()["path"] == "/a"
-        assert session.get("http://one.example.com/plain", timeout=10).json()["host"] == "one.example.com"
-        followed = session.get("https://one.example.com/redirect", timeout=10)
+        assert session.get("https://one.example.com/a", timeout=120).json()["path"] == "/a"
+        assert session.get("http://one.example.com/plain", timeout=120).json()["host"] == "one.example.com"
+        followed = session.get("https://one.example.com/redirect", timeout=120)
         assert followed.json() == {"path": "/there", "host": "other.example.com"}
     assert "CONNECT other.example.com:443" in company.seen
     assert "GET http://one.example.com/plain" in company.seen
@@ -116,10 +116,10 @@ def test_loopback_never_goes_through_the_proxy(network: Network, serve: Serve, c
     company.seen.clear()
     for host in ("127.0.0.1", "localhost"):
         with network.requests_session() as session:
-            assert session.get(f"http://{host}:{port}/a", timeout=10).ok
+            assert session.get(f"http://{host}:{port}/a", timeout=120).ok
     assert network.websocket_options(f"ws://127.0.0.1:{port}/")["proxy"] is None
     network.configure_sdk()
-    assert requests.get(f"http://127.0.0.1:{port}/a", timeout=10).ok
+    assert requests.get(f"http://127.0.0.1:{port}/a", timeout=120).ok
     assert company.seen == []
 
 
@@ -247,7 +247,7 @@ def test_a_registry_that_asks_for_credentials_of_the_users_npmrc(
         [*install_command(tool), tmp_path / "store"],
         cwd=tmp_path,
         env=environment,
-        timeout=60,
+        timeout=120,
     )
     assert (tmp_path / "node_modules" / "greeting" / "package.json").is_file()
     assert "CONNECT registry.example.com:443" in company.seen
@@ -267,7 +267,7 @@ def test_node_trusts_the_named_certificates(network: Network, company: Intercept
         done = process.run(
             [node_folder() / "bin" / "node", "-e", script],
             env={"PATH": os.defpath, **network.node_environment()},
-            timeout=30,
+            timeout=120,
         )
     finally:
         server.shutdown()
@@ -281,5 +281,5 @@ def test_a_wrong_password_shows_no_password(
     settings = model.Network(ca_bundle=ca_file, proxy=f"http://eve:hunter2@127.0.0.1:{company.port}")
     network = Network.of(settings)
     with pytest.raises(requests.exceptions.ProxyError) as caught, network.requests_session() as session:
-        session.get("https://one.example.com/", timeout=10)
+        session.get("https://one.example.com/", timeout=120)
     assert "hunter2" not in f"{caught.value!r} {network!r} {network.proxies}"

@@ -54,7 +54,7 @@ def processes_in(data: Path) -> list[psutil.Process]:
 
 
 def eventually(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -144,7 +144,7 @@ def test_stop_ends_a_server_that_is_busy(lasting: Cluster) -> None:
     connection.pgconn.send_query(b"SELECT pg_sleep(600)")
     started = time.monotonic()
     lasting.stop()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
     assert not processes_in(lasting.data)
     connection.close()
 

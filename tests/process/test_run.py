@@ -85,12 +85,12 @@ def test_an_interrupted_run_leaves_no_process(tmp_path: Path, signum: signal.Sig
         f"process.run([sys.executable, '-c', {parent!r}])"
     )
     tool = subprocess.Popen([sys.executable, "-c", runner], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while len(pids.read_text().split() if pids.exists() else []) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     tool.send_signal(signum)
-    tool.wait(20)
+    tool.wait(120)
     for pid in map(int, pids.read_text().split()):
         assert ended(pid), pid
 
@@ -99,7 +99,7 @@ def test_a_detached_program_writes_its_log_and_is_ended_as_a_group(tmp_path: Pat
     log = tmp_path / "daemon.log"
     code = "import time; print('up', flush=True); time.sleep(60)"
     pid = process.detach(python(code), cwd=tmp_path, env=process.base_environment(), log=log)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while "up" not in log.read_text():
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -211,4 +211,4 @@ def test_refusals(
     assert words in error.message
     assert f"GET /api/2.0/{path} on {host.url}" in error.message
     assert hint in error.hint
-    assert real_time.monotonic() - began < 5
+    assert real_time.monotonic() - began < 60

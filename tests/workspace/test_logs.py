@@ -233,7 +233,7 @@ def test_a_reader_can_be_stopped(stream: Stream, workspace: Workspace) -> None:
     thread.start()
     real_time.sleep(0.3)
     stop.set()
-    thread.join(5)
+    thread.join(60)
     assert not thread.is_alive()
     assert found == ["a"]
 
