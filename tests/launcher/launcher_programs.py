@@ -35,11 +35,11 @@ const json = (res, value) => {
 const routes = {
   "/health": (req, res) => json(res, { status: "ok" }),
   "/env": (req, res) => json(res, { secret: atStart.BETTER_AUTH_SECRET, now: process.env }),
-  "/sse": (req, res) => {
+  "/sse": (req, res, url) => {
     res.writeHead(200, { "content-type": "text/event-stream" });
     res.flushHeaders();
     let n = 0;
-    const timer = setInterval(() => res.write(`data: ${n++}\n\n`), 100);
+    const timer = setInterval(() => res.write(`data: ${n++}\n\n`), Number(url.searchParams.get("every") ?? 100));
     res.on("close", () => { clearInterval(timer); aborted++; });
   },
   "/aborted": (req, res) => json(res, aborted),
