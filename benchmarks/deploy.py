@@ -67,4 +67,5 @@ def main() -> None:
     print(f"again {again:.1f} s (at most {AGAIN} s)")
 
 
-main()
+if __name__ == "__main__":
+    main()

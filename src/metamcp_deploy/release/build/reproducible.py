@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.release.archive import Entry
-from metamcp_deploy.release.build import frontend
+from metamcp_deploy.release.build import checks, frontend
 
 SCRIPT = Path(__file__).with_name("reproducible.mjs")
 PLACE = "/metamcp"  # stands for the folder it was built in, which says who built it and where
@@ -106,7 +106,8 @@ class Canonical:
             for before, after in self.texts:
                 path = path.replace(before, after)
                 content = content.replace(before.encode(), after.encode())
-            yield replace(entry, path=path, content=ordered(path, content))
+            content = checks.without_switches(path, ordered(path, content))
+            yield replace(entry, path=path, content=content)
 
 
 def ordered(path: str, content: bytes) -> bytes:

@@ -18,7 +18,7 @@ from typing import Any
 
 from metamcp_deploy import atomic, events, fingerprint, resources
 from metamcp_deploy.config.project import Project
-from metamcp_deploy.release.build import frontend, programs, reproducible, upstream
+from metamcp_deploy.release.build import checks, frontend, programs, reproducible, upstream
 from metamcp_deploy.release.build.node import Node
 from metamcp_deploy.release.build.toolchain import Pnpm, make_bin, ready_pnpm
 
@@ -83,6 +83,7 @@ class Work:
         def make() -> None:
             mirror(patched, self.tree)
             reproducible.wrap(self.tree, source_maps)
+            checks.leave_out_declarations(self.tree)
             events.emit(events.Progress("Building"))
             upstream.build(self.tree, env, log)
             frontend.check_built(self.tree)
