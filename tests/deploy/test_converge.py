@@ -23,8 +23,9 @@ from metamcp_deploy.stages.deploy import Wishes
 from metamcp_deploy.target import desired, ledger, session
 from metamcp_deploy.target.ledger import Ledger
 from metamcp_deploy.workspace import Workspace
-from metamcp_deploy.workspace.apps import App, Apps
+from metamcp_deploy.workspace.apps import App
 from metamcp_deploy.workspace.clock import Clock, poll
+from tests import http_seam
 from tests.deploy.tiny_app import changed, with_app, with_settings
 
 Deploy = Callable[..., pipeline.Facts]
@@ -43,18 +44,11 @@ def settled(project: Project) -> bool:
     return not found.plan.differs
 
 
-def test_what_is_made_is_named_before_and_claimed_after(
-    project: Project, bundled: Deploy, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_made_is_named_before_and_claimed_after(project: Project, bundled: Deploy) -> None:
     workspace, root = reach(project)
-
-    def interrupted(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Apps, "create", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            bundled(project)
+    request = http_seam.around("POST /api/2.0/apps", before=http_seam.interrupt)
+    with pytest.raises(KeyboardInterrupt), request:
+        bundled(project)
     before = ledger.read(workspace.files, root)
     name = project.settings.app.name
     assert before.intends("app", name)

@@ -25,6 +25,7 @@ from metamcp_deploy.stages import app_deploy, bundle_deploy
 from metamcp_deploy.target import desired, session
 from metamcp_deploy.target.site import root as root_of
 from metamcp_deploy.workspace.apps import App
+from tests import http_seam
 from tests.deploy.tiny_app import APP, changed, with_app, write_bundle
 
 Deploy = Callable[..., pipeline.Facts]
@@ -397,18 +398,9 @@ def test_the_workspace_is_started_when_it_is_not_there(tmp_path: Any, project: P
         local.down(fresh)
 
 
-def test_uploads_use_several_connections(
-    project: Project, monkeypatch: pytest.MonkeyPatch, bundled: Deploy
-) -> None:
+def test_uploads_use_several_connections(project: Project, bundled: Deploy) -> None:
     threads: set[str] = set()
-    from metamcp_deploy.workspace.files import Files
-
-    write = Files.write
-
-    def noted(self: Files, path: str, content: bytes) -> None:
-        threads.add(threading.current_thread().name)
-        write(self, path, content)
-
-    monkeypatch.setattr(Files, "write", noted)
-    bundled(project)
+    request = "POST /api/2.0/workspace/import"
+    with http_seam.around(request, before=lambda: threads.add(threading.current_thread().name)):
+        bundled(project)
     assert len({t for t in threads if t.startswith("upload")}) > 1

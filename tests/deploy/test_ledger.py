@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -25,9 +24,7 @@ from metamcp_deploy.target import databases, desired, ledger, session
 from metamcp_deploy.target.ledger import Intent, Ledger
 from metamcp_deploy.target.site import Site
 from metamcp_deploy.workspace import Workspace
-from metamcp_deploy.workspace.apps import App, Apps
-from metamcp_deploy.workspace.lakebase import Lakebase
-from metamcp_deploy.workspace.secrets import Secrets
+from tests import http_seam
 from tests.deploy.others import elsewhere
 from tests.deploy.tiny_app import with_app, with_settings, write_databricks_yml
 from tests.embedded_people import grant, grant_scope, machine, person
@@ -64,24 +61,6 @@ def planned(project: Project, **wishes: Any) -> Plan:
 
 def going(site: Site) -> set[tuple[str, str]]:
     return {(thing.kind.name, thing.name) for thing in selection.look(site, ALL).deleted}
-
-
-@contextmanager
-def killed(*calls: tuple[type, str]) -> Iterator[None]:
-    """A run that ends as soon as one of these has done its work, and before anybody knows."""
-    with pytest.MonkeyPatch.context() as patch:
-        for owner, name in calls:
-            patch.setattr(owner, name, _ending(getattr(owner, name)))
-        with pytest.raises(KeyboardInterrupt):
-            yield
-
-
-def _ending(real: Callable[..., Any]) -> Callable[..., Any]:
-    def done(*given: Any, **named: Any) -> None:
-        real(*given, **named)
-        raise KeyboardInterrupt
-
-    return done
 
 
 def test_an_older_ledger_is_read(project: Project) -> None:
@@ -168,16 +147,14 @@ def test_what_an_administrator_makes_after_a_refusal_is_not_ours(
     assert workspace.apps.find(name)
 
 
-@pytest.mark.parametrize("call", [(Apps, "create"), (Lakebase, "create"), (Secrets, "create_scope")])
-def test_what_a_killed_run_made_is_ours(
-    project: Project, hers: Project, bundled: Deploy, call: tuple[type, str]
-) -> None:
-    with killed(call):
+@pytest.mark.parametrize("kind", ["app", "project", "scope"])
+def test_what_a_killed_run_made_is_ours(project: Project, hers: Project, bundled: Deploy, kind: str) -> None:
+    paths = {"app": "apps", "project": "postgres/projects", "scope": "secrets/scopes/create"}
+    request = f"POST /api/2.0/{paths[kind]}"
+    with pytest.raises(KeyboardInterrupt), http_seam.around(request, after=http_seam.interrupt):
         bundled(hers)
     name = project.settings.app.name
-    thing = {Apps: ("app", name), Lakebase: ("project", f"projects/{name}"), Secrets: ("scope", name)}[
-        call[0]
-    ]
+    thing = (kind, f"projects/{name}" if kind == "project" else name)
     before = kept(hers)
     assert before.intends(*thing)
     assert before.intended[thing[0]][thing[1]].by == ADA
@@ -204,18 +181,21 @@ def test_an_answer_that_was_lost(hers: Project, running: local.Running, bundled:
 
 
 def test_an_app_that_somebody_else_made_meanwhile(
-    project: Project, hers: Project, running: local.Running, bundled: Deploy, monkeypatch: pytest.MonkeyPatch
+    project: Project, hers: Project, running: local.Running, bundled: Deploy
 ) -> None:
-    name, real, theirs = project.settings.app.name, Apps.create, session.connect(project).apps
+    name, theirs = project.settings.app.name, session.connect(project).apps
+    faster: list[str] = []
 
-    def slower(self: Apps, *given: Any) -> App:
-        if self is not theirs:
+    def first() -> None:
+        if not faster:  # its own request comes here, too
+            faster.append(name)
             theirs.create(name, {"description": "faster"})
             grant(running, "apps", name, "CAN_MANAGE", user_name=ADA)
-        return real(self, *given)
 
-    monkeypatch.setattr(Apps, "create", slower)
-    with pytest.raises(DeployError, match=f"made by {DEVELOPER}") as caught:
+    with (
+        http_seam.around("POST /api/2.0/apps", before=first),
+        pytest.raises(DeployError, match=f"made by {DEVELOPER}") as caught,
+    ):
         bundled(hers)
     assert caught.value.code is Code.ALREADY_EXISTS
     assert not kept(hers).has("app", name)

@@ -22,6 +22,7 @@ from metamcp_deploy.local.faults import Fault, injected
 from metamcp_deploy.stages import deploy
 from metamcp_deploy.target import session
 from metamcp_deploy.workspace import Workspace, lock
+from tests import http_seam
 
 ROOT = "/Workspace/Users/developer@example.com/locks"
 PATH = f"{ROOT}/state/deploy.lock"
@@ -318,20 +319,19 @@ def test_a_deployment_that_changes_nothing_leaves_no_dead_lock(project: Project)
 
 
 def test_a_run_that_fails_before_it_has_the_lock_forgets_no_dead_one(
-    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hold: Hold
+    workspace: Workspace, tmp_path: Path, hold: Hold
 ) -> None:
     memory = tmp_path / "here" / "lock"
     memory.parent.mkdir()
     memory.write_text("killed")
     workspace.files.write(PATH, json.dumps({"ID": "killed", "RenewedEverySeconds": 60}).encode())
 
-    def fails(*_: Any) -> None:
+    def fails() -> None:
         raise DeployError(Code.WORKSPACE_UNREACHABLE, "away", hint="")
 
-    with monkeypatch.context() as patched:
-        patched.setattr(lock._Lock, "take", fails)
-        with pytest.raises(DeployError, match="away"), hold():
-            pytest.fail("the lock is held")
+    request = http_seam.around("POST /api/2.0/workspace/import", before=fails)
+    with request, pytest.raises(DeployError, match="away"), hold():
+        pytest.fail("the lock is held")
     assert memory.read_text() == "killed"
     with hold():
         assert (content(workspace) or {})["ID"] in memory.read_text()

@@ -16,6 +16,7 @@ from metamcp_deploy.release import releases, sending
 from metamcp_deploy.release.releases import COMPLETE, Release
 from metamcp_deploy.target import session
 from metamcp_deploy.workspace import lock
+from tests import http_seam
 from tests.deploy.tiny_app import write_bundle
 
 Deploy = Callable[..., pipeline.Facts]
@@ -77,7 +78,7 @@ def test_half_a_release_of_another_machine_is_replaced_wholly(project: Project, 
 
 
 def test_a_damaged_release_of_another_machine_is_not_to_be_started_while_it_is_replaced(
-    project: Project, bundled: Deploy, monkeypatch: pytest.MonkeyPatch
+    project: Project, bundled: Deploy
 ) -> None:
     packed_otherwise(project, b"\0" * 10)
     bundled(project)
@@ -89,13 +90,9 @@ def test_a_damaged_release_of_another_machine_is_not_to_be_started_while_it_is_r
     uploaded = sending.look(site.workspace, site.root, release)
     assert not uploaded.complete
 
-    def killed(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(site.workspace.files, "send", killed)
-        with pytest.raises(KeyboardInterrupt):
-            sending.send(site.workspace, site.root, release, uploaded)
+    first = http_seam.around("POST /api/2.0/workspace/mkdirs", before=http_seam.interrupt)
+    with pytest.raises(KeyboardInterrupt), first:
+        sending.send(site.workspace, site.root, release, uploaded)
     assert COMPLETE not in site.workspace.files.sizes(path)
     bundled(project)
     agree(site, release)
