@@ -132,7 +132,7 @@ def built_work(
 
     if pipeline.facts(built_sample.state, "build", "a test")["cached"]:
         with _building(tmp_path_factory.mktemp("home"), shared_cache):
-            again = build.step(built_sample, clean=True)
+            again = build.step(built_sample, build.Wishes(clean=True))
             pipeline.execute(again, built_sample.state, force="for its work folder")
     return built_sample
 

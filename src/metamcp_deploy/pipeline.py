@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ class Step:
         summary: facts → one line for people.
         converges: a remote stage: always looked at, never skipped on local memory alone.
         valid: facts of the last run → None, or why the outputs are no longer what that run left.
+        forced: why it runs although nothing changed, such as an option.
+        finish: facts → those of the outcome; called at the end, also of a stage that is up to date.
     """
 
     name: str
@@ -38,6 +40,25 @@ class Step:
     summary: Callable[[Facts], str] = field(default=lambda _: "")
     converges: bool = False
     valid: Callable[[Facts], str | None] = field(default=lambda _: None)
+    forced: str | None = None
+    finish: Callable[[Facts], Facts] = field(default=lambda facts: facts)
+
+
+@dataclass(frozen=True)
+class Flag:
+    """How the command line names a wish: a stage annotates the fields of its `Wishes` with it.
+
+    A flag of a field that is true by default denies it (`--no-verify`).
+    """
+
+    names: tuple[str, ...]
+    help: str
+    metavar: str | None = None
+
+
+@dataclass(frozen=True)
+class NoWishes:
+    """The wishes for a stage that has none."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +117,8 @@ def facts(state: Path, stage: str, wanted_by: str) -> Facts:
 
 def why(step: Step, state: Path) -> str | None:
     """Why the stage would run now, in words; None when its outputs are up to date."""
+    if step.forced:
+        return step.forced
     if step.converges:
         return "compares with the workspace"
     record = recorded(state, step.name)
@@ -115,7 +138,11 @@ def why(step: Step, state: Path) -> str | None:
 
 def execute(step: Step, state: Path, *, force: str | None = None) -> Outcome:
     """Runs the stage if it has a reason to (`force` is one), and records it only after its outputs exist."""
-    reason = force or why(step, state)
+    outcome = _executed(step, state, force or why(step, state))
+    return replace(outcome, facts=step.finish(outcome.facts))
+
+
+def _executed(step: Step, state: Path, reason: str | None) -> Outcome:
     if reason is None:
         events.emit(events.StageSkipped(step.name, "up to date"))
         record = recorded(state, step.name)

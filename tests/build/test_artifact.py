@@ -83,7 +83,7 @@ def test_a_plan_knows_the_release_of_a_file_and_takes_nothing(
     built = releases.built(built_sample)
     assert (found.id, found.sizes) == (built.id, built.sizes)
     assert not elsewhere.folder.exists()
-    with full_plan._release(elsewhere, deploy.Wishes(source=archived), building=True) as planned:
+    with full_plan.release_to_send(elsewhere, archived, building=True) as planned:
         assert planned is not None
         assert (planned.id, planned.sizes) == (built.id, built.sizes)
 
@@ -268,5 +268,4 @@ def test_a_place_that_cannot_be_written_is_named(built_sample: Project, tmp_path
 
 
 def test_stages_from_a_file() -> None:
-    assert deploy.from_file(deploy.STAGES) == ["build", "bundle-deploy", "app-deploy"]
-    assert deploy.from_file(["bundle-deploy"]) == ["build", "bundle-deploy"]
+    assert [stage.NAME for stage in deploy.ARCHIVED] == ["build", "bundle-deploy", "app-deploy"]

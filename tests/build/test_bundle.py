@@ -28,7 +28,7 @@ PARTS = ("backend", "frontend", "migrations")
 
 def run(project: Project, **wishes: bool) -> pipeline.Outcome:
     force = "--clean" if wishes.get("clean") else None
-    return pipeline.execute(build.step(project, **wishes), project.state, force=force)
+    return pipeline.execute(build.step(project, build.Wishes(**wishes)), project.state, force=force)
 
 
 def release(project: Project) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def test_another_folder_another_node_and_cold_caches_give_the_same_id(
     shutil.copytree(built_sample.state, other.state)
     (other.state / "build.json").unlink()
     shutil.copytree(built_sample.patched, other.patched, symlinks=True)
-    outcome = pipeline.execute(build.step(other, verify=False), other.state)
+    outcome = pipeline.execute(build.step(other, build.Wishes(verify=False)), other.state)
     assert outcome.facts["node"].startswith("22.16.")
     one, two = contents(built_sample), contents(other)
     assert sorted(name for name in one.keys() | two.keys() if one.get(name) != two.get(name)) == []

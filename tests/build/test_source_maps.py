@@ -51,7 +51,7 @@ def mapped(built_sample: Project, tmp_path_factory: pytest.TempPathFactory, shar
     (made.patched / PAGE).write_text(BROKEN)
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("METAMCP_CACHE_DIR", str(shared_cache))
-        pipeline.execute(build.step(made, verify=False), made.state)  # a test starts it
+        pipeline.execute(build.step(made, build.Wishes(verify=False)), made.state)  # a test starts it
     return made
 
 

@@ -26,7 +26,7 @@ def about(app: Path) -> dict[str, Any]:
 
 
 def run(project: Project, **wishes: bool) -> pipeline.Facts:
-    return pipeline.execute(build.step(project, **wishes), project.state).facts
+    return pipeline.execute(build.step(project, build.Wishes(**wishes)), project.state).facts
 
 
 def test_a_built_release_was_healthy_on_the_platforms_node(built_sample: Project) -> None:
@@ -54,7 +54,7 @@ def test_a_release_that_does_not_run_never_becomes_the_bundle(workshop: Project,
     assert facts["verified"] is None
     assert facts["release"] == about(workshop.bundle / "app")["id"] != before["id"]
     assert "verified" not in about(workshop.bundle / "app")
-    assert pipeline.why(build.step(workshop, verify=False), workshop.state) is None
+    assert pipeline.why(build.step(workshop, build.Wishes(verify=False)), workshop.state) is None
     assert pipeline.why(build.step(workshop), workshop.state) == "release is not verified"
 
 

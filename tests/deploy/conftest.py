@@ -59,7 +59,9 @@ def seen() -> Iterator[list[events.Event]]:
 def bundled() -> Callable[..., pipeline.Facts]:
     def bundle(project: Project, **wishes: Any) -> pipeline.Facts:
         write_databricks_yml(project)
-        return pipeline.execute(bundle_deploy.step(project, **wishes), project.state).facts
+        return pipeline.execute(
+            bundle_deploy.step(project, bundle_deploy.Wishes(**wishes)), project.state
+        ).facts
 
     return bundle
 
@@ -68,6 +70,6 @@ def bundled() -> Callable[..., pipeline.Facts]:
 def deployed(bundled: Callable[..., pipeline.Facts]) -> Callable[..., pipeline.Facts]:
     def deploy(project: Project, **wishes: Any) -> pipeline.Facts:
         bundled(project)
-        return pipeline.execute(app_deploy.step(project, **wishes), project.state).facts
+        return pipeline.execute(app_deploy.step(project, app_deploy.Wishes(**wishes)), project.state).facts
 
     return deploy

@@ -15,8 +15,7 @@ from metamcp_deploy.converge.parts.app import ownership
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import Action
 from metamcp_deploy.preflight.needs import State
-from metamcp_deploy.stages import full_plan
-from metamcp_deploy.stages.deploy import Wishes
+from metamcp_deploy.stages import bundle_deploy, deploy, full_plan
 from metamcp_deploy.target import ledger, session
 from metamcp_deploy.target.ledger import Ledger
 from metamcp_deploy.workspace.apps import App
@@ -86,7 +85,7 @@ def test_an_app_of_a_target_from_another_root(
     (check,) = [c for c in preflight.look(his).checks if c.id == "name"]
     assert check.state is State.MISSING
     assert her_root in check.detail
-    found = full_plan.look(his, full_plan.REMOTE, Wishes(adopt=True)).plan
+    found = full_plan.look(his, deploy.REMOTE, [bundle_deploy.Wishes(adopt=True)]).plan
     assert found is not None
     (change,) = found.of("app")
     assert (change.action, change.owner) == (Action.ADOPT, ADA)

@@ -18,8 +18,7 @@ from metamcp_deploy.converge.part import Context
 from metamcp_deploy.converge.parts.app.part import AppPart
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import Action
-from metamcp_deploy.stages import full_plan
-from metamcp_deploy.stages.deploy import Wishes
+from metamcp_deploy.stages import deploy, full_plan
 from metamcp_deploy.target import desired, ledger, session
 from metamcp_deploy.target.ledger import Ledger
 from metamcp_deploy.workspace import Workspace
@@ -39,7 +38,7 @@ def reach(project: Project) -> tuple[Workspace, str]:
 
 def settled(project: Project) -> bool:
     """Whether a plan finds nothing to do."""
-    found = full_plan.look(project, full_plan.REMOTE, Wishes())
+    found = full_plan.look(project, deploy.REMOTE)
     assert found.plan is not None
     return not found.plan.differs
 

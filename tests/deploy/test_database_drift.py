@@ -8,8 +8,7 @@ from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.plan import OURS, Action, Change, Difference
 from metamcp_deploy.rollback import execution, preparation
-from metamcp_deploy.stages import full_plan
-from metamcp_deploy.stages.deploy import Wishes
+from metamcp_deploy.stages import deploy, full_plan
 from metamcp_deploy.target import session
 from metamcp_deploy.workspace import Workspace, poll
 from tests.deploy.tiny_app import changed, with_app, with_settings
@@ -18,7 +17,7 @@ Deploy = Callable[..., pipeline.Facts]
 
 
 def only(project: Project, kind: str) -> Change:
-    found = full_plan.look(project, full_plan.REMOTE, Wishes()).plan
+    found = full_plan.look(project, deploy.REMOTE).plan
     assert found is not None
     (change,) = found.of(kind)
     return change

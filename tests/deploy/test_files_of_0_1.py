@@ -16,8 +16,7 @@ from metamcp_deploy.destroy import selection
 from metamcp_deploy.plan import Action
 from metamcp_deploy.release import releases
 from metamcp_deploy.rollback import preparation
-from metamcp_deploy.stages import full_plan
-from metamcp_deploy.stages.deploy import Wishes
+from metamcp_deploy.stages import deploy, full_plan
 from metamcp_deploy.target import ledger, session
 from metamcp_deploy.target.site import Site
 from tests.deploy.tiny_app import changed, with_app
@@ -68,7 +67,7 @@ def site(target: Project, deployed: Deploy) -> Site:
 
 
 def test_nothing_differs(target: Project, site: Site, deployed: Deploy, seen: list[events.Event]) -> None:
-    found = full_plan.look(target, full_plan.REMOTE, Wishes()).plan
+    found = full_plan.look(target, deploy.REMOTE).plan
     assert found is not None
     assert not found.differs, found.lines()
     assert {change.owner for change in found.of("app", "Lakebase project", "secret scope")} == {

@@ -18,8 +18,7 @@ from metamcp_deploy.destroy.selection import Wishes
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local import faults
 from metamcp_deploy.plan import Action, Plan
-from metamcp_deploy.stages import full_plan
-from metamcp_deploy.stages.deploy import Wishes as DeployWishes
+from metamcp_deploy.stages import bundle_deploy, deploy, full_plan
 from metamcp_deploy.target import databases, desired, ledger, session
 from metamcp_deploy.target.ledger import Intent, Ledger
 from metamcp_deploy.target.site import Site
@@ -54,7 +53,7 @@ def kept(project: Project) -> Ledger:
 
 
 def planned(project: Project, **wishes: Any) -> Plan:
-    found = full_plan.look(project, full_plan.REMOTE, DeployWishes(**wishes))
+    found = full_plan.look(project, deploy.REMOTE, [bundle_deploy.Wishes(**wishes)])
     assert found.plan is not None
     return found.plan
 

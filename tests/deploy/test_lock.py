@@ -308,13 +308,12 @@ def test_a_killed_runs_lock_goes_with_the_next_run_that_needs_none(
 
 
 def test_a_deployment_that_changes_nothing_leaves_no_dead_lock(project: Project) -> None:
-    remote = ("bundle-deploy", "app-deploy")
-    deploy.run(project, remote)
+    deploy.run(project, deploy.REMOTE)
     site = session.site(project)
     path = f"{site.root}/state/deploy.lock"
     site.workspace.files.write(path, json.dumps({"ID": "killed"}).encode())
     (project.state / f"lock-{project.settings.target}").write_text("killed")
-    deploy.run(project, remote)
+    deploy.run(project, deploy.REMOTE)
     assert site.workspace.files.read(path) is None
 
 

@@ -14,8 +14,7 @@ from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import OURS, Action, Change, Difference, Plan
-from metamcp_deploy.stages import full_plan
-from metamcp_deploy.stages.deploy import Wishes
+from metamcp_deploy.stages import bundle_deploy, deploy, full_plan
 from metamcp_deploy.target import session
 from tests.deploy.tiny_app import with_app, with_settings, write_bundle, write_databricks_yml
 
@@ -23,7 +22,7 @@ Deploy = Callable[..., pipeline.Facts]
 
 
 def planned(project: Project, *stages: str, **wishes: Any) -> Plan:
-    found = full_plan.look(project, stages or full_plan.REMOTE, Wishes(**wishes))
+    found = full_plan.look(project, stages or deploy.REMOTE, [bundle_deploy.Wishes(**wishes)])
     assert found.plan is not None
     return found.plan
 
@@ -218,7 +217,7 @@ def test_what_is_managed_elsewhere(project: Project, deployed: Deploy) -> None:
 def test_before_anything_is_built(project: Project) -> None:
     for path in project.state.glob("*"):
         path.unlink()
-    found = full_plan.look(project, ["prepare", "patch", "build", *full_plan.REMOTE], Wishes())
+    found = full_plan.look(project, deploy.PIPELINE)
     assert found.differs
     assert found.plan is not None
     assert only_of(found.plan, "release").name == "that is not built yet"
@@ -232,7 +231,7 @@ def test_in_a_fresh_checkout_what_runs_is_compared_with_the_settings(
     for path in project.state.glob("*"):
         path.unlink()
     other = with_app(project, env={"LOG_LEVEL": "debug"})
-    found = full_plan.look(other, ["prepare", "patch", "build", *full_plan.REMOTE], Wishes())
+    found = full_plan.look(other, deploy.PIPELINE)
     assert found.plan is not None
     change = only_of(found.plan, "deployment")
     assert change.reason == "once it is built"
@@ -243,7 +242,7 @@ def test_in_a_fresh_checkout_what_runs_is_compared_with_the_settings(
 
 def test_an_embedded_workspace_that_does_not_run_is_not_started(tmp_path: Path) -> None:
     settings = Settings.model_validate({"target": "local", "embedded": True})
-    found = full_plan.look(Project(tmp_path, settings), full_plan.REMOTE, Wishes())
+    found = full_plan.look(Project(tmp_path, settings), deploy.REMOTE)
     assert found.plan is None
     assert "does not run" in "\n".join(found.lines())
     assert not list(tmp_path.iterdir())

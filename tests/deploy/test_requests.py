@@ -11,7 +11,7 @@ from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.destroy import deletion
 from metamcp_deploy.destroy.selection import Wishes
 from metamcp_deploy.rollback import execution, preparation
-from metamcp_deploy.stages import deploy, full_plan
+from metamcp_deploy.stages import deploy
 from metamcp_deploy.target import session
 from tests.deploy import golden
 from tests.deploy.tiny_app import with_app, with_settings, write_databricks_yml
@@ -28,7 +28,7 @@ DATABASES: dict[str, dict[str, Any]] = {
 
 def deployed(project: Project) -> None:
     write_databricks_yml(project)
-    deploy.run(project, full_plan.REMOTE)
+    deploy.run(project, deploy.REMOTE)
 
 
 @pytest.mark.parametrize("kind", DATABASES)

@@ -98,7 +98,9 @@ def test_the_data_of_before_beside_those_of_now(
     assert "rollback" in caught.value.hint
     assert branch_of(site) == then
     with pytest.raises(DeployError) as caught:  # … also without the bundle …
-        pipeline.execute(app_deploy.step(project, release=second["release"]), project.state)
+        pipeline.execute(
+            app_deploy.step(project, app_deploy.Wishes(release=second["release"])), project.state
+        )
     assert caught.value.code is Code.CONFIG_CONFLICT
     # … stays with what the settings name …
     dump = project.settings.model_dump(by_alias=True)

@@ -31,11 +31,12 @@ def deploy(project: Project, force_lock: bool = False) -> None:
     Raises:
         DeployError: as the command.
     """
+    from metamcp_deploy.stages import app_deploy, bundle_deploy
     from metamcp_deploy.stages import deploy as stages
 
     with stages.working(project):
-        wishes = stages.Wishes(force_lock=force_lock)
-        stages.run(project, ("bundle-deploy", "app-deploy"), wishes)
+        wishes = [bundle_deploy.Wishes(force_lock=force_lock), app_deploy.Wishes(force_lock=force_lock)]
+        stages.run(project, stages.REMOTE, wishes)
         stages.healthy(project, HEALTHY_SECONDS)
 
 

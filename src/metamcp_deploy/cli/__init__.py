@@ -74,6 +74,8 @@ def main() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # started with a closed one (`>&-`)
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+    # pydantic makes settings and options; a search for its plugins would read the metadata of every installed package.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     # A pipeline that is cancelled sends SIGTERM: locks are released and children ended as on Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     code = boundary.guarded(lambda: app(standalone_mode=False), sys.argv[1:])

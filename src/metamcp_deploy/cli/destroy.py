@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from metamcp_deploy.cli import planning
-from metamcp_deploy.cli.options import AutoApprove, ForceLock, Plan, Run, common
+from metamcp_deploy.cli.options import AutoApprove, Plan, Run, common
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.stages.bundle_deploy import ForceLock
 
 if TYPE_CHECKING:
     from metamcp_deploy.destroy.selection import Selection

@@ -1,11 +1,13 @@
 """Options that mean the same everywhere, and what a command gets instead of them: a `Run`.
 
 `@common` adds `-t -p -o -C --set --debug --no-color --log-format` to a command's own parameters; the command's first
-parameter is the `Run`, which loads the target's settings when first asked.
+parameter is the `Run`, which loads the target's settings when first asked. A parameter whose type is a dataclass is a
+group: each of its fields is an option. The fields of a stage's `Wishes` declare theirs with `pipeline.Flag`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import logging
@@ -15,9 +17,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import typer
+
+from metamcp_deploy.pipeline import Flag
 
 if TYPE_CHECKING:
     from metamcp_deploy.config.project import Project
@@ -62,7 +66,7 @@ Ref = Annotated[str | None, typer.Option("--ref", help="Upstream tag, branch or 
 NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Use and leave nothing in the user's cache folder.")
 ]
-ForceLock = Annotated[bool, typer.Option("--force-lock", help="Take the lock from whoever holds it.")]
+Wait = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for a healthy answer.")]
 AutoApprove = Annotated[bool, typer.Option("--auto-approve", help="Do not ask before deleting.")]
 
 
@@ -146,30 +150,80 @@ _COMMON: dict[str, tuple[Any, Any]] = {
 }
 
 
+@dataclass(frozen=True)
+class Only:
+    """In the annotation of a group: the fields of it that the command has an option for."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Group:
+    """A parameter of a command that is made of several options."""
+
+    made: Callable[..., Any]
+    options: tuple[inspect.Parameter, ...]
+    denied: frozenset[str]  # fields whose flag says no
+
+    @classmethod
+    def of(cls, annotation: Any) -> _Group | None:
+        """The group that an annotation stands for; None for an option."""
+        made, *more = get_args(annotation) or (annotation,)
+        if not dataclasses.is_dataclass(made):
+            return None
+        hints = get_type_hints(made, include_extras=True)
+        only = next((entry.names for entry in more if isinstance(entry, Only)), tuple(hints))
+        fields = [field for field in dataclasses.fields(made) if field.name in only]
+        options = tuple(_option(field.name, hints[field.name], field.default) for field in fields)
+        denied = frozenset(field.name for field in fields if field.default is True)
+        return cls(made, options, denied)  # type: ignore[arg-type]
+
+    def collected(self, given: dict[str, Any]) -> Any:
+        """The parameter's value, of the options' values; several groups may share an option."""
+        values = {option.name: given[option.name] for option in self.options}
+        return self.made(**{k: not v if k in self.denied else v for k, v in values.items()})
+
+
+def _option(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    kind, *more = get_args(annotation)
+    if flag := next((entry for entry in more if isinstance(entry, Flag)), None):
+        option = typer.Option(*flag.names, help=flag.help, metavar=flag.metavar)
+        annotation, default = Annotated[kind, option], False if default is True else default
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
 def common(command: Callable[..., None]) -> Callable[..., None]:
     """Adds the common options to a command; its first parameter receives the Run."""
     signature = inspect.signature(command, eval_str=True)
-    own = list(signature.parameters.values())[1:]
-    taken = {p.name for p in own}
-    shared = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+    stated = list(signature.parameters.values())[1:]
+    groups = {p.name: group for p in stated if (group := _Group.of(p.annotation))}
+    own: dict[str, inspect.Parameter] = {}
+    for p in stated:
+        group = groups.get(p.name)
+        options = group.options if group else (_option(p.name, p.annotation, p.default),)
+        own |= {option.name: option for option in options}
+    shared = {
+        name: inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
         for name, (annotation, default) in _COMMON.items()
-        if name not in taken
-    ]
+        if name not in own
+    }
 
     @functools.wraps(command)
     def wrapper(**given: Any) -> None:
         global current
-        options = {p.name: given.pop(p.name) for p in shared}
-        options["sets"] = list(options["sets"] or [])
-        current = Run(**options)
+        of_run = {name: given.pop(name) for name in shared}
+        of_run["sets"] = list(of_run["sets"] or [])
+        current = Run(**of_run)
         if current.debug:
             show_debug(current)
-        command(current, **given)
+        values = {
+            p.name: groups[p.name].collected(given) if p.name in groups else given[p.name] for p in stated
+        }
+        command(current, **values)
 
-    own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-    wrapper.__signature__ = signature.replace(parameters=own + shared)  # type: ignore[attr-defined]
-    wrapper.__annotations__ = {p.name: p.annotation for p in own + shared}
+    parameters = [*own.values(), *shared.values()]
+    wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
     return wrapper
 
 

@@ -5,24 +5,22 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from metamcp_deploy.cli import patches, planning
-from metamcp_deploy.cli.options import ForceLock, NoCache, Plan, Ref, Run, Url, common
+from metamcp_deploy.cli.options import NoCache, Only, Plan, Ref, Run, Url, Wait, common
+from metamcp_deploy.stages.app_deploy import Wishes as Deployment
+from metamcp_deploy.stages.build import Wishes as Build
+from metamcp_deploy.stages.bundle_deploy import Wishes as Upload
+from metamcp_deploy.stages.from_file import Wishes as Archive
 
 if TYPE_CHECKING:
-    from metamcp_deploy.stages.deploy import Wishes
+    from metamcp_deploy.stages.deploy import Stage
 
-Clean = Annotated[bool, typer.Option("--clean", help="Build from nothing.")]
-NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not start the release to see that it runs.")]
-Redeploy = Annotated[bool, typer.Option("--redeploy", help="Deploy although nothing changed.")]
-Adopt = Annotated[bool, typer.Option("--adopt", help="Take over an app of that name that others made.")]
-VerifyUpload = Annotated[
-    bool, typer.Option("--verify-upload", help="Read back every file of the release, and compare.")
-]
 RollbackOnFailure = Annotated[
     bool,
     typer.Option(
@@ -30,30 +28,44 @@ RollbackOnFailure = Annotated[
         help="Deploy what ran before again, where this does not become healthy; exit code 1.",
     ),
 ]
-ReleaseId = Annotated[
-    str | None,
-    typer.Option(
-        "--release", metavar="ID", help="An earlier release in the workspace, with the settings of now."
-    ),
-]
-Message = Annotated[str | None, typer.Option("-m", "--message", help="Kept in the deployment's record.")]
-Archive = Annotated[
-    Path | None, typer.Option("--archive", metavar="FILE", help="Write the verified bundle to one file.")
-]
-From = Annotated[
-    Path | None,
-    typer.Option("--from", metavar="FILE", help="Take the bundle from such a file; build nothing."),
-]
 HEALTHY_SECONDS = 120.0
-Wait = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for a healthy answer.")]
+
+
+@dataclass(frozen=True)
+class Pin:
+    """Which upstream, and where downloads are kept."""
+
+    url: Url = None
+    ref: Ref = None
+    no_cache: NoCache = False
+
+    def of(self, run: Run) -> Run:
+        """The run with these settings."""
+        return run.with_flags(not self.no_cache, upstream__url=self.url, upstream__ref=self.ref)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A plan in place of the work."""
+
+    plan: Plan = False
+    detailed_exitcode: planning.DetailedExitcode = False
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The proof that the app serves, after the last stage."""
+
+    rollback_on_failure: RollbackOnFailure = False
+    wait: Wait = HEALTHY_SECONDS
 
 
 @common
-def prepare(
-    run: Run, url: Url = None, ref: Ref = None, plan: Plan = False, no_cache: NoCache = False
-) -> None:
+def prepare(run: Run, pin: Pin, plan: Plan = False) -> None:
     """Clone the pinned upstream into build/upstream."""
-    _stages(run.with_flags(not no_cache, upstream__url=url, upstream__ref=ref), ["prepare"], plan)
+    from metamcp_deploy.stages import prepare as stage
+
+    _run(pin.of(run), [stage], (), Preview(plan))
 
 
 @common
@@ -74,136 +86,88 @@ def patch(
     elif listing:
         patches.shown(run)
     else:
-        _stages(run, ["patch"], plan)
+        _run(run, [stage], (), Preview(plan))
 
 
 @common
-def build(
-    run: Run,
-    plan: Plan = False,
-    clean: Clean = False,
-    no_verify: NoVerify = False,
-    archive: Archive = None,
-    no_cache: NoCache = False,
-) -> None:
+def build(run: Run, wishes: Build, plan: Plan = False, no_cache: NoCache = False) -> None:
     """Build the release and the bundle in build/bundle."""
-    from metamcp_deploy.stages.deploy import Wishes
+    from metamcp_deploy.stages import build as stage
 
-    if archive and (no_verify or plan):
+    if wishes.archive and (plan or not wishes.verify):
         raise typer.BadParameter("--archive writes a verified release: leave out --no-verify and --plan.")
-    wishes = Wishes(clean=clean, verify=not no_verify, archive=archive)
-    _stages(run.with_flags(not no_cache), ["build"], plan, wishes)
+    _run(run.with_flags(not no_cache), [stage], [wishes], Preview(plan))
 
 
 @common
-def bundle_deploy(
-    run: Run,
-    plan: Plan = False,
-    detailed_exitcode: planning.DetailedExitcode = False,
-    adopt: Adopt = False,
-    force_lock: ForceLock = False,
-    source: From = None,
-    verify_upload: VerifyUpload = False,
-) -> None:
+def bundle_deploy(run: Run, preview: Preview, archive: Archive, upload: Upload) -> None:
     """Make database, app and secret, and upload the release."""
-    from metamcp_deploy.stages.deploy import Wishes, from_file
+    from metamcp_deploy.stages import bundle_deploy as stage
+    from metamcp_deploy.stages import from_file
 
-    stages = ["bundle-deploy"]
-    wishes = Wishes(force_lock=force_lock, source=source, adopt=adopt, verify_upload=verify_upload)
-    _stages(run, from_file(stages) if source else stages, plan, wishes, detailed=detailed_exitcode)
+    stages: list[Stage] = [from_file, stage] if archive.source else [stage]
+    _run(run, stages, [archive, upload], preview)
 
 
 @common
 def app_deploy(
-    run: Run,
-    plan: Plan = False,
-    detailed_exitcode: planning.DetailedExitcode = False,
-    redeploy: Redeploy = False,
-    message: Message = None,
-    force_lock: ForceLock = False,
-    release: ReleaseId = None,
-    rollback_on_failure: RollbackOnFailure = False,
+    run: Run, preview: Preview, deployment: Deployment, rollback_on_failure: RollbackOnFailure = False
 ) -> None:
     """Deploy the uploaded release and follow it until it runs; with --rollback-on-failure until it is healthy."""
-    from metamcp_deploy.stages.deploy import Wishes
+    from metamcp_deploy.stages import app_deploy as stage
 
-    wishes = Wishes(redeploy=redeploy, message=message, force_lock=force_lock, release=release)
-    wait = HEALTHY_SECONDS if rollback_on_failure else None
-    _stages(
-        run, ["app-deploy"], plan, wishes, wait=wait, detailed=detailed_exitcode, back=rollback_on_failure
-    )
+    _run(run, [stage], [deployment], preview, Proof(True) if rollback_on_failure else None)
 
 
 @common
 def deploy(
     run: Run,
-    url: Url = None,
-    ref: Ref = None,
-    plan: Plan = False,
-    detailed_exitcode: planning.DetailedExitcode = False,
-    clean: Clean = False,
-    redeploy: Redeploy = False,
-    message: Message = None,
-    adopt: Adopt = False,
-    force_lock: ForceLock = False,
-    no_verify: NoVerify = False,
-    source: From = None,
-    verify_upload: VerifyUpload = False,
-    rollback_on_failure: RollbackOnFailure = False,
-    wait: Wait = HEALTHY_SECONDS,
-    no_cache: NoCache = False,
+    pin: Pin,
+    preview: Preview,
+    build: Annotated[Build, Only(("clean", "verify"))],
+    archive: Archive,
+    upload: Upload,
+    deployment: Annotated[Deployment, Only(("redeploy", "message", "force_lock"))],
+    proof: Proof,
 ) -> None:
     """All stages, from the first that needs to run to a healthy app."""
-    from metamcp_deploy.stages.deploy import STAGES, Wishes, from_file
+    from metamcp_deploy.stages.deploy import ARCHIVED, PIPELINE
 
-    if source and (url or ref or clean or no_verify):
+    if archive.source and (pin.url or pin.ref or build != Build()):
         raise typer.BadParameter("--from builds nothing: leave out --url, --ref, --clean and --no-verify.")
-    run.with_flags(not no_cache, upstream__url=url, upstream__ref=ref)
-    wishes = Wishes(
-        clean,
-        redeploy,
-        message,
-        force_lock,
-        not no_verify,
-        source=source,
-        adopt=adopt,
-        verify_upload=verify_upload,
-    )
-    stages = from_file(STAGES) if source else STAGES
-    _stages(run, stages, plan, wishes, wait=wait, detailed=detailed_exitcode, back=rollback_on_failure)
+    stages = ARCHIVED if archive.source else PIPELINE
+    _run(pin.of(run), stages, [build, archive, upload, deployment], preview, proof)
 
 
 @common
 def plan(
     run: Run,
-    url: Url = None,
-    ref: Ref = None,
+    pin: Pin,
+    archive: Archive,
+    upload: Annotated[Upload, Only(("adopt",))],
+    deployment: Annotated[Deployment, Only(("redeploy",))],
     detailed_exitcode: planning.DetailedExitcode = False,
-    redeploy: Redeploy = False,
-    adopt: Adopt = False,
-    source: From = None,
-    no_cache: NoCache = False,
 ) -> None:
     """Show what `deploy` would do, here and in the workspace; change nothing."""
-    from metamcp_deploy.stages.deploy import STAGES, Wishes, from_file
+    from metamcp_deploy.stages.deploy import ARCHIVED, PIPELINE
 
-    run.with_flags(not no_cache, upstream__url=url, upstream__ref=ref)
-    wishes = Wishes(redeploy=redeploy, source=source, adopt=adopt)
-    _planned(run, from_file(STAGES) if source else STAGES, wishes, detailed_exitcode)
+    stages = ARCHIVED if archive.source else PIPELINE
+    _run(pin.of(run), stages, [archive, upload, deployment], Preview(True, detailed_exitcode))
 
 
 @common
 def demo(run: Run, plan: Plan = False, wait: Wait = 120) -> None:
     """The whole pipeline on a small sample that ships with the package, on this machine."""
     from metamcp_deploy.stages import demo as sample
-    from metamcp_deploy.stages.deploy import STAGES
+    from metamcp_deploy.stages.deploy import PIPELINE
 
     if run.target not in (None, sample.TARGET):
         raise typer.BadParameter(f"A demo runs on the target `{sample.TARGET}` alone, not on `{run.target}`.")
     run.target = sample.TARGET
     run.flags |= sample.flags()
     folder = run.directory and run.folder
-    _stages(run, STAGES, plan, wait=wait, next_steps=lambda url: sample.next_steps(url, folder, _called()))
+    proof = Proof(wait=wait)
+    _run(run, PIPELINE, (), Preview(plan), proof, lambda url: sample.next_steps(url, folder, _called()))
 
 
 def _called() -> str:
@@ -212,41 +176,33 @@ def _called() -> str:
     return name if shutil.which(name) else sys.argv[0]
 
 
-def _stages(
+def _run(
     run: Run,
-    names: Sequence[str],
-    plan: bool,
-    wishes: Wishes | None = None,
-    *,
-    wait: float | None = None,
-    detailed: bool = False,
-    back: bool = False,
+    stages: Sequence[Stage],
+    wishes: Sequence[object],
+    preview: Preview,
+    proof: Proof | None = None,
     next_steps: Callable[[str], Sequence[str]] = lambda _: (),
 ) -> None:
-    """Runs or plans stages, then (with `wait`) health, and reports; with `back` a failure is taken back."""
+    """Plans the stages, or runs them in their order, proves that the app serves, and reports."""
     from metamcp_deploy.rollback import execution
-    from metamcp_deploy.stages import deploy as stages
+    from metamcp_deploy.stages import deploy, full_plan
 
-    if plan:
-        _planned(run, names, wishes or stages.Wishes(), detailed)
+    if preview.plan:
+        with run.console.following():
+            plan = full_plan.look(run.project, stages, wishes)
+        planning.shown(run, plan, preview.detailed_exitcode)
         return
-    if detailed:
+    if preview.detailed_exitcode:
         raise typer.BadParameter("--detailed-exitcode goes with --plan.")
-    with run.console.following(), stages.working(run.project), execution.on_failure(run.project, back):
-        outcomes = stages.run(run.project, names, wishes)
-        report = None if wait is None else stages.healthy(run.project, wait)
+    back = proof is not None and proof.rollback_on_failure
+    with run.console.following(), deploy.working(run.project), execution.on_failure(run.project, back):
+        outcomes = deploy.run(run.project, stages, wishes)
+        report = deploy.healthy(run.project, proof.wait) if proof else None
     document: dict[str, Any] = {"stages": [vars(o) for o in outcomes]}
     if report is not None:
         document |= {"health": report.as_dict(), "url": report.url}
-        rows = stages.summary(run.project, outcomes, report)
+        rows = deploy.summary(run.project, outcomes, report)
         run.console.summary("MetaMCP is up.", rows, next_steps(report.url))
     if run.output == "json":
         run.console.data(document)
-
-
-def _planned(run: Run, names: Sequence[str], wishes: Wishes, detailed: bool) -> None:
-    from metamcp_deploy.stages import full_plan
-
-    with run.console.following():
-        found = full_plan.look(run.project, names, wishes)
-    planning.shown(run, found, detailed)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from metamcp_deploy.cli.history import moment
-from metamcp_deploy.cli.options import AppOption, ForceLock, Run, common
+from metamcp_deploy.cli.options import AppOption, Run, common
+from metamcp_deploy.stages.bundle_deploy import ForceLock
 
 if TYPE_CHECKING:
     from metamcp_deploy.deployments.history import Entry

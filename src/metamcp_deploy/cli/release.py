@@ -10,7 +10,8 @@ import typer
 
 from metamcp_deploy.cli import planning
 from metamcp_deploy.cli.history import aligned, moment
-from metamcp_deploy.cli.options import AppOption, ForceLock, Plan, Run, common
+from metamcp_deploy.cli.options import AppOption, Plan, Run, common
+from metamcp_deploy.stages.bundle_deploy import ForceLock
 
 if TYPE_CHECKING:
     from metamcp_deploy.deployments.pruning import Stored

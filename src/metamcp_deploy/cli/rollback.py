@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from metamcp_deploy.cli import planning
-from metamcp_deploy.cli.options import AppOption, ForceLock, Plan, Run, common
+from metamcp_deploy.cli.options import AppOption, Plan, Run, Wait, common
+from metamcp_deploy.stages.app_deploy import Message
+from metamcp_deploy.stages.bundle_deploy import ForceLock
 
 Which = Annotated[
     str | None,
@@ -25,8 +27,6 @@ ToDatabase = Annotated[
 KeepDatabase = Annotated[
     bool, typer.Option("--keep-database", help="The older release runs on the newer schema.")
 ]
-Message = Annotated[str | None, typer.Option("-m", "--message", help="Kept in the deployment's record.")]
-Wait = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for a healthy answer.")]
 
 
 @common

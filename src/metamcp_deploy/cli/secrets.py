@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from metamcp_deploy.cli.options import AppOption, ForceLock, Plan, Run, common
+from metamcp_deploy.cli.options import AppOption, Plan, Run, Wait, common
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.stages.bundle_deploy import ForceLock
 
 if TYPE_CHECKING:
     from metamcp_deploy.config.secret import Secret
@@ -24,7 +25,6 @@ OptionalName = Annotated[
 ]
 AutoApprove = Annotated[bool, typer.Option("--auto-approve", help="Do not ask.")]
 Stdin = Annotated[bool, typer.Option("--stdin", help="Read the new value from standard input.")]
-Wait = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for a healthy answer.")]
 
 
 @app.command("list")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
 
 _NAME = re.compile(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
 
@@ -30,7 +33,7 @@ def origin(text: str) -> str:
             f"found the port `{parts.netloc.rpartition(':')[2]}`, expected a number to 65535"
         ) from None
     name = (parts.hostname or "").lower()
-    if not (_NAME.match(name) or _is_address(name)):
+    if not (_NAME.match(name) or _address(name)):
         raise ValueError(f"found `{text}`, expected an address such as https://dbc-1.example.com")
     if parts.scheme not in ("https", "http"):
         raise ValueError(f"found `{parts.scheme}:`, expected https:")
@@ -43,12 +46,13 @@ def origin(text: str) -> str:
 
 def loopback(name: str) -> bool:
     """Whether a host name or address is this machine."""
-    return name == "localhost" or (_is_address(name) and ipaddress.ip_address(name).is_loopback)
+    return name == "localhost" or bool((address := _address(name)) and address.is_loopback)
 
 
-def _is_address(name: str) -> bool:
+def _address(name: str) -> IPv4Address | IPv6Address | None:
+    import ipaddress
+
     try:
-        ipaddress.ip_address(name)
+        return ipaddress.ip_address(name)
     except ValueError:
-        return False
-    return True
+        return None

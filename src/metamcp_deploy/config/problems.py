@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -101,14 +100,20 @@ def _hint(problems: Sequence[Problem]) -> str:
     return "Correct the file, then run `metamcp-deploy config check`."
 
 
+def alike(found: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The name that is most like another; None where none is."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(found, list(known), 1, cutoff)), None)
+
+
 def did_you_mean(found: str, known: Iterable[str]) -> str:
     """` Did you mean ...?`, or the list of what there is (when short), or nothing."""
     names = list(known)
     lowered = {n.lower(): n for n in names}
-    close = difflib.get_close_matches(found.lower().replace("-", "_"), lowered, n=1, cutoff=0.6)
-    close = close or difflib.get_close_matches(found.lower(), lowered, n=1, cutoff=0.6)
+    close = alike(found.lower().replace("-", "_"), lowered) or alike(found.lower(), lowered)
     if close:
-        return f" Did you mean `{lowered[close[0]]}`?"
+        return f" Did you mean `{lowered[close]}`?"
     return f" There is: {', '.join(names)}." if 0 < len(names) <= 12 else ""
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from metamcp_deploy import atomic
-from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.problems import FILE
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
+
+if TYPE_CHECKING:
+    from metamcp_deploy.config.model import Settings
 
 _EXAMPLES = {"metamcp.yaml": FILE, "env.template": ".env.template"}
 

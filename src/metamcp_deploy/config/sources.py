@@ -5,7 +5,6 @@ A flag is an option of its own, or `--set dotted.key=value`, which is typed by t
 
 from __future__ import annotations
 
-import difflib
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from metamcp_deploy.config import document, layout
 from metamcp_deploy.config.database import DEFAULT_KIND
-from metamcp_deploy.config.problems import DOTENV, Origin, Problem, did_you_mean, failure, masked
+from metamcp_deploy.config.problems import DOTENV, Origin, Problem, alike, did_you_mean, failure, masked
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.config.tree import Node, at, merge, nest
 from metamcp_deploy.errors import Code
@@ -46,11 +45,11 @@ def dotenv(folder: Path) -> dict[str, Variable]:
     Raises:
         DeployError: FILE_ACCESS, CONFIG_INVALID for lines that are no NAME=value (their text is not repeated).
     """
-    from dotenv.parser import parse_stream
-
     path = folder / DOTENV
     if not path.is_file():  # a virtual environment is often called .env, too
         return {}
+    from dotenv.parser import parse_stream
+
     read: dict[str, Variable] = {}
     problems: list[Problem] = []
     for binding in parse_stream(io.StringIO(document.text_of(path))):
@@ -85,8 +84,8 @@ def misspelt(variables: Variables) -> list[tuple[Origin, str]]:
     """METAMCP_ variables that nothing obeys and that look like one that is: (origin, that name)."""
     known = [*(n for n in layout.known_variables() if n.startswith("METAMCP_")), *layout.variables()]
     unknown = {n: v for n, v in variables.items() if n.startswith("METAMCP_") and n not in known}
-    close = ((v.origin, difflib.get_close_matches(n, known, 1, 0.88)) for n, v in unknown.items())
-    return [(origin, names[0]) for origin, names in close if names]
+    close = ((v.origin, alike(n, known, 0.88)) for n, v in unknown.items())
+    return [(origin, name) for origin, name in close if name]
 
 
 def layer(variables: Variables, kind: str = DEFAULT_KIND) -> Node | None:

@@ -2,71 +2,84 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
 from metamcp_deploy import events, pipeline
-from metamcp_deploy.config.project import Project
-from metamcp_deploy.config.rules import LOCKED_OUT_HINT, locked_out
-from metamcp_deploy.converge import guard
-from metamcp_deploy.converge.part import Context
-from metamcp_deploy.converge.parts.app import fields as app_fields
-from metamcp_deploy.converge.parts.deployment import DeploymentPart
-from metamcp_deploy.deployments import records
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.release import releases
-from metamcp_deploy.target import databricks_yml, protection, session
-from metamcp_deploy.target.desired import Desired
-from metamcp_deploy.target.site import Site
+from metamcp_deploy.pipeline import Flag
+from metamcp_deploy.stages.bundle_deploy import ForceLock
+
+if TYPE_CHECKING:
+    from metamcp_deploy.config.project import Project
+    from metamcp_deploy.converge.part import Context
+    from metamcp_deploy.converge.parts.deployment import DeploymentPart
+    from metamcp_deploy.target.desired import Desired
+    from metamcp_deploy.target.site import Site
+
+NAME, REMOTE = "app-deploy", True
 
 
-def step(
-    project: Project,
-    *,
-    redeploy: bool = False,
-    message: str | None = None,
-    force_lock: bool = False,
-    release: str | None = None,
-) -> pipeline.Step:
-    """Describes the stage.
+Message = Annotated[str | None, Flag(("-m", "--message"), "Kept in the deployment's record.")]
 
-    Args:
-        project: with the target's settings.
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a run asks of this stage beyond the settings.
+
+    Attributes:
         redeploy: deploy although release and settings are those that run.
         message: kept in the deployment's record.
         force_lock: take the target's lock although somebody holds it.
         release: id, or its first digits, of a release in the workspace; None for the one that was sent last.
     """
+
+    redeploy: Annotated[bool, Flag(("--redeploy",), "Deploy although nothing changed.")] = False
+    message: Message = None
+    force_lock: ForceLock = False
+    release: Annotated[
+        str | None,
+        Flag(("--release",), "An earlier release in the workspace, with the settings of now.", metavar="ID"),
+    ] = None
+
+
+def step(project: Project, wishes: Wishes | None = None) -> pipeline.Step:
+    """The stage for this project."""
     return pipeline.Step(
-        name="app-deploy",
+        name=NAME,
         inputs={},
         params={"target": project.settings.target},
         outputs=(),
-        run=lambda: _run(project, redeploy, message, force_lock, release),
+        run=lambda: _run(project, wishes or Wishes()),
         summary=lambda facts: f"release {facts['release']} runs as deployment {facts['deployment']}",
         converges=True,
     )
 
 
-def _run(
-    project: Project, redeploy: bool, message: str | None, force_lock: bool, release: str | None
-) -> pipeline.Facts:
+def _run(project: Project, asked: Wishes) -> pipeline.Facts:
+    from metamcp_deploy.config.rules import LOCKED_OUT_HINT, locked_out
+    from metamcp_deploy.converge.parts.deployment import DeploymentPart
+    from metamcp_deploy.target import protection, session
+
     protection.allow(project)
     if text := locked_out(project.settings):
         events.emit(events.Warned(text, LOCKED_OUT_HINT))
-    sent = None if release else _bundle(project)
+    sent = None if asked.release else _bundle(project)
     with session.shared() as this_run:
         site = session.site(project)
-        wanted = _named(site, release) if release else _sent(site, sent or {})
+        wanted = _named(site, asked.release) if asked.release else _sent(site, sent or {})
         known = this_run.converged.pop(site.root, None) if sent else None
         desired = known.desired if known else _desired(site, sent)
 
         def look(context: Context) -> DeploymentPart:
-            part = DeploymentPart(context, wanted, redeploy, message)
+            part = DeploymentPart(context, wanted, asked.redeploy, asked.message)
             part.look()
             return part
 
         part = look(known or _looked(site, desired, wanted))
         if any(change.differs for change in part.changes()):
             alone = known is not None and site.root in this_run.roots  # nobody else has worked here since
-            with session.locked(site, force_lock):
+            with session.locked(site, asked.force_lock):
                 part = part if alone else look(_looked(site, desired, wanted))
                 part.apply()
         else:
@@ -83,6 +96,9 @@ def _run(
 
 def _named(site: Site, release: str) -> str:
     """An earlier release, by the first digits of its id."""
+    from metamcp_deploy.release import releases
+    from metamcp_deploy.target import protection
+
     found = releases.named(site.workspace, site.root, release)
     protection.of_release(site.project, releases.about(site.workspace, site.root, found))
     return found
@@ -98,6 +114,8 @@ def _sent(site: Site, bundle: pipeline.Facts) -> str:
 
 def _desired(site: Site, bundle: pipeline.Facts | None) -> Desired:
     """The settings of now; those of an earlier release are not in the bundle, and need none."""
+    from metamcp_deploy.target import databricks_yml
+
     read = databricks_yml.read if bundle else databricks_yml.current
     return read(site.project, site.workspace.me)
 
@@ -109,6 +127,12 @@ def _looked(site: Site, desired: Desired, release: str) -> Context:
         DeployError: STAGE_MISSING, where something of it is not (or no longer) there; CONFIG_CONFLICT, where a
             rollback took the data back.
     """
+    from metamcp_deploy.converge import guard
+    from metamcp_deploy.converge.part import Context
+    from metamcp_deploy.converge.parts.app import fields as app_fields
+    from metamcp_deploy.deployments import records
+    from metamcp_deploy.release import releases
+
     workspace, project, name = site.workspace, site.project, desired.app.name
     context = Context(site, desired)
     context.app = app = workspace.apps.find(name)

@@ -6,14 +6,19 @@ its inputs changed. A changed setting renders databricks.yml again and leaves th
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 from metamcp_deploy import __version__, events, fingerprint, pipeline
-from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.pipeline import Facts, Step
-from metamcp_deploy.release import metadata
-from metamcp_deploy.release.build import assembly, bundle, node, toolchain
-from metamcp_deploy.target import app_yaml, databricks_yml
-from metamcp_deploy.upstream import advisories
+from metamcp_deploy.pipeline import Facts, Flag, Step
+
+if TYPE_CHECKING:
+    from metamcp_deploy.config.project import Project
+    from metamcp_deploy.release.build import bundle
+
+NAME, REMOTE = "build", False
 
 # What shapes a release, below the package. app.yaml and databricks.yml are parameters of the stage.
 SOURCES = (
@@ -30,16 +35,33 @@ SOURCES = (
 )
 
 
-def step(project: Project, *, clean: bool = False, verify: bool = True) -> Step:
-    """The stage for this project; `clean` builds from nothing, without `verify` the release is not started.
+@dataclass(frozen=True)
+class Wishes:
+    """What a run asks of this stage beyond the settings.
+
+    Attributes:
+        clean: build from nothing.
+        verify: start the release before it counts as built.
+        archive: where to write the bundle as one file, once it is built.
+    """
+
+    clean: Annotated[bool, Flag(("--clean",), "Build from nothing.")] = False
+    verify: Annotated[bool, Flag(("--no-verify",), "Do not start the release to see that it runs.")] = True
+    archive: Annotated[
+        Path | None, Flag(("--archive",), "Write the verified bundle to one file.", metavar="FILE")
+    ] = None
+
+
+def step(project: Project, wishes: Wishes | None = None) -> Step:
+    """The stage for this project.
 
     Raises:
         DeployError: STAGE_MISSING before `patch` has run, TOOL_MISSING without a suitable Node, and TEMPLATE_INVALID,
             BUNDLE_INVALID or CONFIG_INVALID for what app.yaml and databricks.yml are made from.
     """
-    plan = _plan(project)
+    plan, asked = _plan(project), wishes or Wishes()
     return Step(
-        name="build",
+        name=NAME,
         inputs={"patched tree": plan.origin.patched, "tool": plan.sources},
         params={
             "tool version": __version__,
@@ -53,13 +75,19 @@ def step(project: Project, *, clean: bool = False, verify: bool = True) -> Step:
             "databricks.yml": fingerprint.of_value(plan.databricks_yml),
         },
         outputs=(project.bundle,),
-        run=lambda: _run(project, plan, clean, verify),
+        run=lambda: _run(project, plan, asked),
         summary=_summary,
-        valid=lambda facts: _invalid(project, facts, verify),
+        valid=lambda facts: _invalid(project, facts, asked.verify),
+        forced="--clean" if asked.clean else None,
+        finish=lambda facts: _archived(project, facts, asked.archive),
     )
 
 
 def _plan(project: Project) -> bundle.Plan:
+    from metamcp_deploy.release import metadata
+    from metamcp_deploy.release.build import assembly, bundle, node, toolchain
+    from metamcp_deploy.target import app_yaml, databricks_yml
+
     prepared = pipeline.facts(project.state, "prepare", "build")
     patched = pipeline.facts(project.state, "patch", "build")
     if not (project.patched / "package.json").is_file():
@@ -88,15 +116,28 @@ def _plan(project: Project) -> bundle.Plan:
     )
 
 
-def _run(project: Project, plan: bundle.Plan, clean: bool, verify: bool) -> Facts:
+def _run(project: Project, plan: bundle.Plan, asked: Wishes) -> Facts:
+    from metamcp_deploy.release.build import bundle
+    from metamcp_deploy.upstream import advisories
+
     holes = plan.origin.provenance["advisories"]
     if said := advisories.note(holes, plan.origin.ref):
         events.emit(said)
-    facts = bundle.make(project, plan, clean=clean, verify=verify)
+    facts = bundle.make(project, plan, clean=asked.clean, verify=asked.verify)
     return {**facts, "advisories": [hole["id"] for hole in holes]}
 
 
+def _archived(project: Project, facts: Facts, to: Path | None) -> Facts:
+    if to is None:
+        return facts
+    from metamcp_deploy.release import artifact
+
+    return {**facts, "archive": artifact.write(project, to)}
+
+
 def _invalid(project: Project, facts: Facts, verify: bool) -> str | None:
+    from metamcp_deploy.release.build import bundle
+
     if reason := bundle.changed(project.bundle, facts.get("contents")):
         return reason
     return "release is not verified" if verify and not facts.get("verified") else None

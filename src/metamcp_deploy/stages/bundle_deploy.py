@@ -2,45 +2,63 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
 from metamcp_deploy import pipeline
-from metamcp_deploy.config.project import Project
-from metamcp_deploy.converge import target
-from metamcp_deploy.release import releases, sending
-from metamcp_deploy.target import databricks_yml, protection, session
+from metamcp_deploy.pipeline import Flag
+
+if TYPE_CHECKING:
+    from metamcp_deploy.config.project import Project
+
+NAME, REMOTE = "bundle-deploy", True
+ForceLock = Annotated[bool, Flag(("--force-lock",), "Take the lock from whoever holds it.")]
 
 
-def step(
-    project: Project, *, force_lock: bool = False, adopt: bool = False, verify_upload: bool = False
-) -> pipeline.Step:
-    """Describes the stage.
+@dataclass(frozen=True)
+class Wishes:
+    """What a run asks of this stage beyond the settings.
 
-    Args:
-        project: with the target's settings.
-        force_lock: take the target's lock although somebody holds it.
+    Attributes:
         adopt: take over an app that somebody else made.
+        force_lock: take the target's lock although somebody holds it.
         verify_upload: read back every file of the release, and compare.
     """
+
+    adopt: Annotated[bool, Flag(("--adopt",), "Take over an app of that name that others made.")] = False
+    force_lock: ForceLock = False
+    verify_upload: Annotated[
+        bool, Flag(("--verify-upload",), "Read back every file of the release, and compare.")
+    ] = False
+
+
+def step(project: Project, wishes: Wishes | None = None) -> pipeline.Step:
+    """The stage for this project."""
     return pipeline.Step(
-        name="bundle-deploy",
+        name=NAME,
         inputs={},
         params={"target": project.settings.target},
         outputs=(),
-        run=lambda: _run(project, force_lock, adopt, verify_upload),
+        run=lambda: _run(project, wishes or Wishes()),
         summary=lambda facts: f"release {facts['release']} is in {facts['host']}, app at {facts['url']}",
         converges=True,
     )
 
 
-def _run(project: Project, force_lock: bool, adopt: bool, verify_upload: bool) -> pipeline.Facts:
+def _run(project: Project, asked: Wishes) -> pipeline.Facts:
+    from metamcp_deploy.converge import target
+    from metamcp_deploy.release import releases, sending
+    from metamcp_deploy.target import databricks_yml, protection, session
+
     release = releases.built(project)
     protection.allow(project)
     with session.shared() as this_run:
         site = session.site(project)
         desired = databricks_yml.read(project, site.workspace.me)
-        found = target.converged(site, desired, release, adopt=adopt, force_lock=force_lock)
+        found = target.converged(site, desired, release, adopt=asked.adopt, force_lock=asked.force_lock)
         this_run.converged[site.root] = found
-        if verify_upload and sending.altered(site.workspace, site.root, release):
-            with session.locked(site, force_lock):
+        if asked.verify_upload and sending.altered(site.workspace, site.root, release):
+            with session.locked(site, asked.force_lock):
                 sending.discard(site.workspace, site.root, release)
     app = found.app
     assert app is not None  # noqa: S101 - converged

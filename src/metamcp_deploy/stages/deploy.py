@@ -5,60 +5,41 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.stages import app_deploy, build, bundle_deploy, from_file, patch, prepare
 from metamcp_deploy.target import session
 
 if TYPE_CHECKING:
     from metamcp_deploy.health import Report
 
-# Stage name → module below `stages` whose `step(project, ...)` describes it. Loaded when needed: some are heavy.
-MODULES = {
-    "prepare": "prepare",
-    "patch": "patch",
-    "build": "build",
-    "bundle-deploy": "bundle_deploy",
-    "app-deploy": "app_deploy",
-}
-STAGES = tuple(MODULES)
-REMOTE = frozenset({"bundle-deploy", "app-deploy"})
 
-
-@dataclass(frozen=True)
-class Wishes:
-    """What a run asks of stages beyond the settings.
+class Stage(Protocol):
+    """What the module of a stage declares.
 
     Attributes:
-        clean: build from nothing.
-        redeploy: deploy although release and settings are the same.
-        message: kept in the deployment's record.
-        force_lock: take the workspace's lock from whoever holds it.
-        verify: start the release before it counts as built.
-        archive: where to write the bundle as one file, once it is built.
-        source: such a file, whose bundle takes the place of `build` and all before it (see `from_file`).
-        adopt: take over an app that somebody else made.
-        release: id, or its first digits, of a release in the workspace, in place of the one that was sent last.
-        verify_upload: read back every file of the release, and compare.
+        NAME: as commands, records and events call it.
+        REMOTE: whether it works in the workspace.
+        Wishes: a frozen class of what a run may ask of it beyond the settings.
     """
 
-    clean: bool = False
-    redeploy: bool = False
-    message: str | None = None
-    force_lock: bool = False
-    verify: bool = True
-    archive: Path | None = None
-    source: Path | None = None
-    adopt: bool = False
-    release: str | None = None
-    verify_upload: bool = False
+    NAME: str
+    REMOTE: bool
+    Wishes: type[Any]
+
+    def step(self, project: Project, wishes: Any) -> pipeline.Step:
+        """The stage as data; earlier stages must have run."""
+
+
+PIPELINE: tuple[Stage, ...] = (prepare, patch, build, bundle_deploy, app_deploy)
+ARCHIVED: tuple[Stage, ...] = (from_file, bundle_deploy, app_deploy)  # the bundle comes out of a file
+REMOTE = tuple(stage for stage in PIPELINE if stage.REMOTE)
 
 
 @dataclass(frozen=True)
@@ -69,77 +50,50 @@ class Planned:
     reason: str | None
 
 
-def step(project: Project, stage: str, wishes: Wishes) -> pipeline.Step:
-    """The stage as data; earlier stages must have run."""
-    if stage == "build" and wishes.source:
-        from metamcp_deploy.release import artifact
-
-        return artifact.step(project, wishes.source)
-    make: Callable[..., pipeline.Step] = import_module(f"metamcp_deploy.stages.{MODULES[stage]}").step
-    if stage == "build":
-        return make(project, clean=wishes.clean, verify=wishes.verify)
-    if stage == "bundle-deploy":
-        return make(
-            project, force_lock=wishes.force_lock, adopt=wishes.adopt, verify_upload=wishes.verify_upload
-        )
-    if stage == "app-deploy":
-        return make(
-            project,
-            redeploy=wishes.redeploy,
-            message=wishes.message,
-            force_lock=wishes.force_lock,
-            release=wishes.release,
-        )
-    return make(project)
+def asked(stage: Stage, wishes: Iterable[object]) -> Any:
+    """What is asked of a stage: its own among the wishes, else nothing."""
+    return next((wish for wish in wishes if isinstance(wish, stage.Wishes)), stage.Wishes())
 
 
 def run(
-    project: Project, stages: Sequence[str] = STAGES, wishes: Wishes | None = None
+    project: Project, stages: Sequence[Stage] = PIPELINE, wishes: Sequence[object] = ()
 ) -> list[pipeline.Outcome]:
     """Runs stages in their order, each only when it has a reason to.
+
+    Args:
+        project: with the target's settings.
+        stages: modules of stages.
+        wishes: for some stages, one of its `Wishes` each.
 
     Raises:
         DeployError: EXTRA_MISSING before anything runs, where the last ones would need the extra; those of the stages.
     """
-    wishes = wishes or Wishes()
-    if project.settings.embedded and not REMOTE.isdisjoint(stages):
+    remote = any(stage.REMOTE for stage in stages)
+    if project.settings.embedded and remote:
         from metamcp_deploy import local
 
         local.need_extra()
     outcomes = []
     with session.shared():
         for stage in stages:
-            force = "--clean" if stage == "build" and wishes.clean else None
-            outcomes.append(pipeline.execute(step(project, stage, wishes), project.state, force=force))
-            if stage == "build" and wishes.archive:
-                outcomes[-1] = _archived(project, outcomes[-1], wishes.archive)
-        if not REMOTE.isdisjoint(stages):
+            step = stage.step(project, asked(stage, wishes))
+            outcomes.append(pipeline.execute(step, project.state))
+        if remote:
             session.swept(project)
     return outcomes
 
 
-def from_file(stages: Sequence[str]) -> list[str]:
-    """The stages that are left of these where the bundle comes out of a file: `build` stands for taking it."""
-    return ["build", *(stage for stage in stages if stage not in ("prepare", "patch", "build"))]
-
-
-def _archived(project: Project, outcome: pipeline.Outcome, to: Path) -> pipeline.Outcome:
-    from metamcp_deploy.release import artifact
-
-    return replace(outcome, facts={**outcome.facts, "archive": artifact.write(project, to)})
-
-
-def plan(project: Project, stages: Sequence[str] = STAGES, wishes: Wishes | None = None) -> list[Planned]:
+def plan(
+    project: Project, stages: Sequence[Stage] = PIPELINE, wishes: Sequence[object] = ()
+) -> list[Planned]:
     """Why each stage would run or not, without acting. After the first that would run, the later ones follow it."""
-    wishes = wishes or Wishes()
     planned: list[Planned] = []
     for stage in stages:
         if (before := next((p for p in planned if p.reason), None)) is not None:
-            planned.append(Planned(stage, f"follows {before.stage}"))
-        elif stage == "build" and wishes.clean:
-            planned.append(Planned(stage, "--clean"))
+            planned.append(Planned(stage.NAME, f"follows {before.stage}"))
         else:
-            planned.append(Planned(stage, pipeline.why(step(project, stage, wishes), project.state)))
+            step = stage.step(project, asked(stage, wishes))
+            planned.append(Planned(stage.NAME, pipeline.why(step, project.state)))
     return planned
 
 

@@ -16,11 +16,9 @@ from metamcp_deploy.converge.parts.deployment import DeploymentPart
 from metamcp_deploy.converge.target import Target
 from metamcp_deploy.plan import Plan
 from metamcp_deploy.release import releases
-from metamcp_deploy.stages import deploy
-from metamcp_deploy.stages.deploy import Planned, Wishes
+from metamcp_deploy.stages import app_deploy, bundle_deploy, deploy, from_file
+from metamcp_deploy.stages.deploy import Planned, Stage
 from metamcp_deploy.target import databricks_yml, session
-
-REMOTE = ("bundle-deploy", "app-deploy")
 
 
 @dataclass(frozen=True)
@@ -56,14 +54,14 @@ class Outlook:
         return [*rows, *([""] if rows and remote else []), *remote]
 
 
-def look(project: Project, stages: Sequence[str], wishes: Wishes) -> Outlook:
-    """What these stages would do.
+def look(project: Project, stages: Sequence[Stage], wishes: Sequence[object] = ()) -> Outlook:
+    """What these stages would do; `wishes` as of `deploy.run`.
 
     Raises:
         DeployError: those of the login and of the parts that look.
     """
-    local = [stage for stage in stages if stage not in REMOTE]
-    remote = [stage for stage in stages if stage in REMOTE]
+    local = [stage for stage in stages if not stage.REMOTE]
+    remote = [stage for stage in stages if stage.REMOTE]
     planned = tuple(deploy.plan(project, local, wishes))
     if not remote:
         return Outlook(planned)
@@ -72,7 +70,8 @@ def look(project: Project, stages: Sequence[str], wishes: Wishes) -> Outlook:
             planned,
             why="The embedded workspace does not run: what is in it is not known. `local up` starts it.",
         )
-    with _release(project, wishes, any(p.reason for p in planned)) as release:
+    source = deploy.asked(from_file, wishes).source
+    with release_to_send(project, source, any(p.reason for p in planned)) as release:
         return Outlook(planned, _remote(project, remote, wishes, release))
 
 
@@ -83,34 +82,38 @@ def _runs(project: Project) -> bool:
 
 
 @contextmanager
-def _release(project: Project, wishes: Wishes, building: bool) -> Iterator[releases.Release | None]:
+def release_to_send(
+    project: Project, source: Path | None, building: bool
+) -> Iterator[releases.Release | None]:
     """The release that would be sent: the built one, or that of a file; None where it has to be built first."""
-    if wishes.source:
+    if source:
         from metamcp_deploy.release import artifact
 
         with tempfile.TemporaryDirectory(prefix="metamcp-plan-") as folder:
-            yield artifact.release(project, wishes.source, Path(folder))
+            yield artifact.release(project, source, Path(folder))
         return
     yield None if building or pipeline.recorded(project.state, "build") is None else releases.built(project)
 
 
 def _remote(
-    project: Project, stages: Sequence[str], wishes: Wishes, release: releases.Release | None
+    project: Project, stages: Sequence[Stage], wishes: Sequence[object], release: releases.Release | None
 ) -> Plan:
+    bundle: bundle_deploy.Wishes = deploy.asked(bundle_deploy, wishes)
+    app: app_deploy.Wishes = deploy.asked(app_deploy, wishes)
     with session.shared():
         site = session.site(project)
         desired = databricks_yml.current(project, site.workspace.me)
-        context = Context(site, desired, wishes.adopt)
+        context = Context(site, desired, bundle.adopt)
         events.emit(events.Progress(f"looks at the target {desired.target}"))
         context.app = site.workspace.apps.find(desired.app.name)
         target = Target(context, release)
         target.look()
-        chosen = releases.named(site.workspace, site.root, wishes.release) if wishes.release else None
-        deployment = DeploymentPart(context, chosen or (release.id if release else None), wishes.redeploy)
+        chosen = releases.named(site.workspace, site.root, app.release) if app.release else None
+        deployment = DeploymentPart(context, chosen or (release.id if release else None), app.redeploy)
         deployment.look()
         parts: list[Part] = []
-        if "bundle-deploy" in stages:
+        if bundle_deploy in stages:
             parts += target.parts
-        if "app-deploy" in stages:
+        if app_deploy in stages:
             parts.append(deployment)
     return Plan(tuple(change for part in parts for change in part.changes()))

@@ -13,7 +13,8 @@ from typing import Any
 from metamcp_deploy import events, fingerprint, pipeline, resources
 from metamcp_deploy.config.project import Project
 
-STAGE = "patch"
+NAME, REMOTE = "patch", False
+Wishes = pipeline.NoWishes
 SOURCES = ("stages/patch.py", "patches")  # what shapes the patched tree, below the package
 
 
@@ -42,16 +43,16 @@ class ListedOverride:
     replaces: bool | None
 
 
-def step(project: Project) -> pipeline.Step:
+def step(project: Project, wishes: pipeline.NoWishes | None = None) -> pipeline.Step:
     """The stage. Its run raises PATCH_…, TEMPLATE_INVALID and FILE_ACCESS.
 
     Raises:
         DeployError: STAGE_MISSING, when nothing is prepared.
     """
-    commit = str(pipeline.facts(project.state, "prepare", STAGE)["commit"])
+    commit = str(pipeline.facts(project.state, "prepare", NAME)["commit"])
     schema = project.settings.database.schema_
     return pipeline.Step(
-        name=STAGE,
+        name=NAME,
         inputs={
             "upstream commit": commit,
             "patches": _digest([_folder(project, "patches")]),
@@ -75,7 +76,7 @@ def difference(project: Project) -> str:
     """
     from metamcp_deploy.patches import tree
 
-    commit = str(pipeline.facts(project.state, STAGE, "patch --diff")["commit"])
+    commit = str(pipeline.facts(project.state, NAME, "patch --diff")["commit"])
     with tempfile.TemporaryDirectory(prefix="metamcp-upstream-") as folder:
         tree.export(project.upstream, commit, Path(folder))
         return tree.difference(Path(folder), project.patched)
@@ -155,7 +156,7 @@ def _digest(folders: Iterable[Path | None]) -> str:
 
 
 def _last(project: Project) -> dict[str, Any]:
-    record = pipeline.recorded(project.state, STAGE)
+    record = pipeline.recorded(project.state, NAME)
     return record["facts"] if record else {}
 
 

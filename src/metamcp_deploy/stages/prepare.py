@@ -22,6 +22,8 @@ from metamcp_deploy.upstream import address, advisories, refs
 from metamcp_deploy.upstream.mirror import Mirror, Source, new_repository, opened
 from metamcp_deploy.upstream.refs import Pin
 
+NAME, REMOTE = "prepare", False
+Wishes = pipeline.NoWishes
 # What shapes the checkout, below the package.
 SOURCES = (
     *("stages/prepare.py", "git", "upstream", "knowledge/git"),
@@ -31,7 +33,7 @@ _LANDMARK = "apps/backend/src/db/schema.ts"
 """There in every MetaMCP from v2.0.0 on, and in nothing older."""
 
 
-def step(project: Project) -> pipeline.Step:
+def step(project: Project, wishes: pipeline.NoWishes | None = None) -> pipeline.Step:
     """The stage as data. Refuses bad URLs and refs at once.
 
     Raises:
@@ -42,7 +44,7 @@ def step(project: Project) -> pipeline.Step:
     refs.check(wanted.ref)
     preparation = _Preparation(project, url)
     return pipeline.Step(
-        name="prepare",
+        name=NAME,
         inputs={"this tool": fingerprint.of_own_sources(*SOURCES)},
         params={"`upstream.url`": url, "`upstream.ref`": wanted.ref, "`upstream.commit`": wanted.commit},
         outputs=(project.upstream,),
