@@ -121,6 +121,20 @@ def test_nothing_fits_what_is_unknown() -> None:
     assert recognise("launcher", code="new", log="never seen") is None
 
 
+def test_the_launchers_commands_name_the_app() -> None:
+    fixes = " ".join(failure["fix"] for failure in for_launcher())
+    assert "metamcp-deploy stop --app {app} -p PROFILE" in fixes
+    assert "metamcp-deploy bundle-deploy -t TARGET" in fixes
+
+
+def test_a_place_names_target_or_app() -> None:
+    known = by_id("health", "not-listening")
+    assert known.hint(place=Place("dev")).endswith(": metamcp-deploy logs -t dev")
+    assert known.hint(place=Place(app="a", profile="P")).endswith(": metamcp-deploy logs --app a -p P")
+    login = by_id("health", "not-authenticated").hint(place=Place("dev", host="https://x.example.com"))
+    assert "--host https://x.example.com; then check" in login
+
+
 def test_one_failure_by_its_id() -> None:
     known = by_id("workspace", "auth-failed")
     assert known.hint({"host": "https://x.example.com"}) == (

@@ -71,7 +71,7 @@ def test_an_operator_sees_what_ends_it(world: World, tmp_path: Path) -> None:
     app = release(tmp_path / "ours", world, "oncall@example.com,developer@example.com")
     body = world.get(app, "/", headers={"X-Forwarded-Email": "someone@example.com"}).json()
     assert body["error"].startswith("PGHOST not set")
-    assert "metamcp-deploy deploy" in body["fix"]
+    assert "metamcp-deploy deploy -t TARGET" in body["fix"]
     assert any("PG env status: PGHOST=missing" in line for line in body["environment"])
     assert any("Start failed at step database" in line for line in body["log"]["launcher"])
     assert "auth-secret-marked-77aa" not in str(body)

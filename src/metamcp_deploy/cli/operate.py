@@ -31,11 +31,12 @@ def health(
 ) -> None:
     """Ask the app how it is; exit code 0 only when it is healthy."""
     from metamcp_deploy.deployments import access
+    from metamcp_deploy.knowledge.place import Place
 
     run.app = app
     with run.console.following():
         report = access.healthy(run.project, wait)
-    failure = report.failure()
+    failure = report.failure(Place.of(run.project))
     document = report.as_dict() | ({"error": failure.as_dict()} if failure else {})
     if failure and run.output != "json":
         raise failure

@@ -13,6 +13,7 @@ from metamcp_deploy.stages.bundle_deploy import ForceLock
 if TYPE_CHECKING:
     from metamcp_deploy.deployments.history import Entry
     from metamcp_deploy.deployments.status import Status
+    from metamcp_deploy.knowledge.place import Place
     from metamcp_deploy.workspace.apps import App
 
 
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 def status(run: Run, app: AppOption = None) -> None:
     """Show in one look how the app is; exit code 0 only when it is healthy."""
     from metamcp_deploy.deployments import status as stage
+    from metamcp_deploy.knowledge.place import Place
     from metamcp_deploy.target import locate
 
     run.app = app
     with run.console.following():
         found = stage.look(locate.site(run.project))
-    run.console.data(found.as_dict(), _shown(found))
+    run.console.data(found.as_dict(), _shown(found, Place.of(run.project)))
     if not found.healthy:
         raise typer.Exit(1)
 
@@ -59,7 +61,7 @@ def _told(run: Run, app: App) -> None:
     run.console.data(document, f"{app.name}  {app.compute}  {app.url}")
 
 
-def _shown(found: Status) -> str:
+def _shown(found: Status, place: Place) -> str:
     rows = {
         "app": f"{found.app.name}  {found.app.url}",
         "target": found.target or "",
@@ -74,7 +76,7 @@ def _shown(found: Status) -> str:
         "health": found.health.status.value,
     }
     lines = [f"{label:<10} {text}" for label, text in rows.items() if text]
-    if failure := found.health.failure():
+    if failure := found.health.failure(place):
         lines += [f"{'':<10} {failure.message}", f"{'':<10} Next: {failure.hint}"]
     return "\n".join(lines)
 

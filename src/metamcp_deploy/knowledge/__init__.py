@@ -48,13 +48,18 @@ def by_id(where: str, id_: str) -> Entry:
 
 
 def for_launcher() -> list[dict[str, Any]]:
-    """The launcher's part as JSON, in order: `cause`, `fix`, and `signs`, each with `code`s or a `log` pattern."""
-    from metamcp_deploy.knowledge import loading
+    """The launcher's part as JSON, in order: `cause`, `fix`, and `signs`, each with `code`s or a `log` pattern.
 
+    A release is the same for every target: `{app}` in a fix stands for the app's name, which the launcher knows.
+    """
+    from metamcp_deploy.knowledge import loading
+    from metamcp_deploy.knowledge.place import Place
+
+    place = Place(app="{app}")
     return [
         {
             "cause": known.cause,
-            "fix": " ".join(filter(None, (known.by_itself, known.hint()))),
+            "fix": " ".join(filter(None, (known.by_itself, known.hint(place=place)))),
             "signs": [
                 sign.model_dump(include={"code", "log"}, exclude_defaults=True) for sign in known.shows
             ],

@@ -185,6 +185,5 @@ class Entry(_Model):
 
 
 def _fill(template: str, values: Mapping[str, object]) -> str:
-    for name in ("on_target", "on_app"):
-        template = template.replace(f" {{{name}}}", f" {values[name]}" if values[name] else "")
-    return template.format_map(values)
+    # Options may be empty; they bring the space before them.
+    return template.replace(" {on_", "{on_").format_map(values)

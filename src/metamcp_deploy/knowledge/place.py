@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from metamcp_deploy.config.project import Project
 
 
 class _Values(dict[str, object]):
@@ -14,11 +18,19 @@ class _Values(dict[str, object]):
 
 @dataclass(frozen=True)
 class Place:
-    """A target of metamcp.yaml, or an app and a profile without one; empty: the default target."""
+    """A target of metamcp.yaml, or an app and a profile without one; empty: the default target of a folder."""
 
     target: str | None = None
     app: str | None = None
     profile: str | None = None
+    host: str | None = None
+
+    @classmethod
+    def of(cls, project: Project) -> Place:
+        """Where a project's commands go."""
+        settings = project.settings
+        target = None if project.bare else settings.target
+        return cls(target, settings.app.name, settings.workspace.profile, settings.workspace.host)
 
     @property
     def on_target(self) -> str:
@@ -36,7 +48,9 @@ class Place:
 
     def values(self, more: Mapping[str, object]) -> Mapping[str, object]:
         """For templates: `on_target`, `on_app`, and what else is known; the rest as its name in capitals."""
-        return _Values(more, on_target=self.on_target, on_app=self.on_app)
+        known = {k: v for k, v in (("host", self.host), ("profile", self.profile)) if v}
+        options = {"on_target": self.on_target, "on_app": self.on_app}
+        return _Values(known | {k: v and f" {v}" for k, v in options.items()} | dict(more))
 
 
 DEFAULT = Place()

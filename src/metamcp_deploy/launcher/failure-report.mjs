@@ -12,5 +12,6 @@ export function failureReport(away, environment) {
   const log = recent();
   const known = diagnose(away, log[away.step]);
   const error = redact([away.message, away.detail].filter(Boolean).join(" "));
-  return { error, cause: known?.cause ?? null, fix: known?.fix ?? null, environment: environment.map(redact), log };
+  const fix = known?.fix.replaceAll("{app}", process.env.DATABRICKS_APP_NAME ?? "NAME") ?? null;
+  return { error, cause: known?.cause ?? null, fix, environment: environment.map(redact), log };
 }

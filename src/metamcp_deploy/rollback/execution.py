@@ -13,6 +13,7 @@ from metamcp_deploy.converge.parts.app import fields as app_fields
 from metamcp_deploy.converge.parts.app import waits as app_waits
 from metamcp_deploy.deployments import access, deployment, point_in_time, records
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.knowledge.place import Place
 from metamcp_deploy.rollback import preparation
 from metamcp_deploy.rollback.preparation import Rollback, Wishes
 from metamcp_deploy.target import locate, session
@@ -80,7 +81,7 @@ def run(
         more |= {"restored": found.restored.as_record()} if found.restored else {}
         done = deployment.deploy(site, app, found.wanted, message=message, kind="rollback", more=more)
         report = access.check(workspace, workspace.apps.get(app.name), wait)
-        if failure := report.failure():
+        if failure := report.failure(Place.of(site.project)):
             records.amend(workspace, site.root, done.id, outcome="UNHEALTHY", error=failure.message)
             raise failure
     if found.restored:

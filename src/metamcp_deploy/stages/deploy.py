@@ -104,11 +104,12 @@ def healthy(project: Project, wait: float) -> Report:
         DeployError: UNHEALTHY, with what was asked and answered.
     """
     from metamcp_deploy.deployments import access
+    from metamcp_deploy.knowledge.place import Place
 
     events.emit(events.StageStarted("health", "proves that it serves"))
     started = time.monotonic()
     report = access.healthy(project, wait)
-    if failure := report.failure():
+    if failure := report.failure(Place.of(project)):
         _unhealthy(project, failure)
         raise failure
     events.emit(events.StageFinished("health", time.monotonic() - started, f"{report.status} {report.url}"))
