@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,22 @@ _FOREIGN = (
     "NODE_OPTIONS",
     "FORCE_COLOR",
 )
+# Folders and modules whose tests share what takes seconds to make: processes that run them beside each other would make
+# it once each.
+_SHARING = frozenset(
+    {
+        *("acceptance", "live", "packaging"),
+        *("test_artifact", "test_source_maps", "test_migrate", "test_failure_seen", "test_branches"),
+        *(
+            "test_reproducible",
+            "test_served",
+            "test_app_proxy",
+            "test_logstream",
+            "test_lakebase",
+            "test_door",
+        ),
+    }
+)
 # How this machine reaches its package registries: the one thing taken over from the user's home.
 _NPMRC = Path.home() / ".npmrc"
 
@@ -38,6 +55,42 @@ _NPMRC = Path.home() / ".npmrc"
 def pytest_xdist_auto_num_workers() -> int:
     """For `-n auto`, one more than there are cores: much of the time, tests wait for programs they started."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several processes one begins to build the sample, and the others run tests that do without it meanwhile."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        builder = next((item for item in items if _needs_the_sample(item)), None)
+        items.sort(
+            key=lambda i: 0 if i is builder else 1 if _folder(i) == "launcher" else 3 - _needs_the_sample(i)
+        )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Shares the tests out one by one, and those of a module that shares something expensive together.
+
+    xdist's own groups (`--dist loadgroup`) change node ids in a way that pytest 9.2 ignores.
+    """
+    if config.getoption("dist") != "load":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduler(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            module = Path(nodeid.partition("::")[0])
+            return str(module) if {module.parent.name, module.stem} & _SHARING else nodeid
+
+    config.option.loadscopereorder = False  # the order is `pytest_collection_modifyitems`'
+    return Scheduler(config, log)
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.parent.name
+
+
+def _needs_the_sample(item: pytest.Item) -> bool:
+    return _folder(item) == "live" or "built_sample" in getattr(item, "fixturenames", ())
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,9 @@ REF = os.environ.get("METAMCP_TEST_REF", "v2.4.22")  # asked for before a test t
 def upstream(request: pytest.FixtureRequest, shared_cache: Path) -> dict[str, str]:
     """What metamcp.yaml says about the upstream."""
     if request.param == "sample":
+        request.getfixturevalue(
+            "built_sample"
+        )  # its release is in the cache then, and deployments build nothing
         return {"url": str(sample_repository(shared_cache)), "ref": TAG}
     named = os.environ.get("METAMCP_TEST_UPSTREAM")
     if not named:

@@ -11,7 +11,7 @@ from metamcp_deploy import local
 from tests.local.embedded_world import World, world_in
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("METAMCP_CACHE_DIR", str(shared_cache))

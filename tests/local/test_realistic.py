@@ -19,6 +19,10 @@ from metamcp_deploy import local
 from metamcp_deploy.local.timing import LAPSES, RATES, Pace
 from tests.local.embedded_world import World, world_in
 
+# The old process answers what had reached it when the new one took its place; an app that ends at once on SIGTERM
+# cuts those requests off, here as on the platform.
+GRACEFUL = b'process.on("SIGTERM", () => setTimeout(() => process.exit(), 1000));'
+
 
 @pytest.fixture
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
@@ -80,7 +84,9 @@ def _spread(names: str, quicks: str, reals: str) -> list[tuple[str, float, float
 
 def test_a_deployment_takes_its_time_and_the_old_process_answers_until_the_new_one_does(slow: World) -> None:
     name = slow.name()
-    source = slow.upload(f"/Workspace/Shared/{name}", slow.web())
+    web = slow.web()
+    files = web | {"server.mjs": bytes(web["server.mjs"]) + GRACEFUL}  # type: ignore[arg-type]
+    source = slow.upload(f"/Workspace/Shared/{name}", files)
     slow.client.apps.create(App(name=name), no_compute=True)
     slow.client.apps.start(name)
     assert slow.compute(name) == "STARTING"
