@@ -23,6 +23,7 @@ import psutil
 from aiohttp import web
 
 from metamcp_deploy import __version__
+from metamcp_deploy.container.ports import HOST, free
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local import ports, store
 from metamcp_deploy.local.access_lists import AccessLists
@@ -76,7 +77,7 @@ class Server:
             stack.callback(sock.close)
             await self._start_lakebase()
             stack.push_async_callback(self.lakebase.stop)
-            site = self._site(f"http://{ports.HOST}:{sock.getsockname()[1]}")
+            site = self._site(f"http://{HOST}:{sock.getsockname()[1]}")
             apps = Apps(site)
             stack.push_async_callback(apps.close)
             await apps.resume()
@@ -90,7 +91,7 @@ class Server:
 
     async def _start_lakebase(self) -> None:
         known = self.store.family("ports")
-        known.setdefault("postgres", ports.free())
+        known.setdefault("postgres", free())
         try:
             await self.lakebase.start(known["postgres"])
         except DeployError as e:

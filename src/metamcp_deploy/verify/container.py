@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
-import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from metamcp_deploy import process
+from metamcp_deploy.container import environment, manifest, ports
 
-_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_MARK = "HOME"  # which the launcher hands on to everything it starts
 OPERATOR = "verification@example.com"  # who asks, so that the launcher tells what failed
 
 
@@ -34,25 +30,20 @@ class Container:
         self.source, self.log = folder / "source", folder / "app.log"
         shutil.copytree(app, self.source)
         self.scratch = folder / "scratch"
-        (self.scratch / "tmp").mkdir(parents=True)
-        self.port = _free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        manifest = _manifest(self.source)
-        path = os.pathsep.join([str(node.parent), _SYSTEM_PATH])
+        environment.empty(self.scratch)
+        self.port = ports.free()
+        self.url = f"http://{ports.HOST}:{self.port}"
+        described = manifest.read(self.source)
         env = {
-            "PATH": path,
-            _MARK: str(self.scratch),
-            "TMPDIR": str(self.scratch / "tmp"),
-            "LANG": "C.UTF-8",
-            "DATABRICKS_APP_NAME": "verification",
-            "DATABRICKS_APP_PORT": str(self.port),
-            "DATABRICKS_HOST": "http://127.0.0.1:9",  # nobody is asked there; the launcher keeps to the loopback
+            **environment.base(self.scratch, node.parent),
+            # Nobody is asked at that address; the launcher keeps to the loopback.
+            **environment.platform("verification", self.port, "http://127.0.0.1:9"),
             "APP_URL": self.url,
             "METAMCP_OPERATORS": OPERATOR,
-            **{e["name"]: e["value"] for e in manifest.get("env") or [] if "value" in e},
+            **{e["name"]: e["value"] for e in described.env if "value" in e},
             **given,
         }
-        words = [str(node) if word == "node" else word for word in manifest["command"]]
+        words = [str(node) if word == "node" else word for word in described.command]
         self.pid = process.detach(words, cwd=self.source, env=env, log=self.log)
         self.exit_code: int | None = None
 
@@ -82,7 +73,7 @@ class Container:
 
     def left(self) -> list[int]:
         """Ids of programs that it started and that are still there."""
-        return [pid for pid in process.marked(_MARK, str(self.scratch)) if pid != self.pid]
+        return [pid for pid in process.marked(environment.HOME, str(self.scratch)) if pid != self.pid]
 
     def __enter__(self) -> Container:
         return self
@@ -94,19 +85,4 @@ class Container:
         if self.running:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
-        for pid in self.left():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
-
-def _manifest(source: Path) -> dict[str, Any]:
-    import yaml
-
-    found: dict[str, Any] = yaml.safe_load((source / "app.yaml").read_text())
-    return found
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+        process.kill(self.left())

@@ -10,15 +10,17 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from metamcp_deploy.container import manifest, ports
+from metamcp_deploy.container.environment import empty
+from metamcp_deploy.container.manifest import FailedDeploymentError
 from metamcp_deploy.errors import DeployError
-from metamcp_deploy.local import ports
 from metamcp_deploy.local.answers import ApiError, conflict, stamp
-from metamcp_deploy.local.apps import container, deployment
-from metamcp_deploy.local.apps.deployment import FailedDeploymentError
+from metamcp_deploy.local.apps import deployment, environment
 from metamcp_deploy.local.apps.logs import Log
 from metamcp_deploy.local.apps.proxy import Proxy
 from metamcp_deploy.local.apps.runtime import Runtime
 from metamcp_deploy.local.context import Site
+from metamcp_deploy.local.ports import listener
 
 _log = logging.getLogger(__name__)
 _RUNNING = ("RUNNING", "App is running.")
@@ -55,7 +57,7 @@ class Hosted:
         Raises:
             DeployError: PORT_TAKEN.
         """
-        await self.proxy.open(ports.listener(self.site.store, f"app:{self.name}"))
+        await self.proxy.open(listener(self.site.store, f"app:{self.name}"))
 
     async def close(self) -> None:
         """Ends the process, a deployment that is under way with it, and closes the port."""
@@ -171,13 +173,15 @@ class Hosted:
     async def _run(self, made: dict[str, Any]) -> None:
         """Replaces the running process by this deployment's; returns when its port accepts."""
         source = self.source(made["deployment_id"])
-        manifest = await asyncio.to_thread(deployment.manifest, source)
-        command = made["command"] or list(manifest.command)
+        described = await asyncio.to_thread(manifest.read, source)
+        command = made["command"] or list(described.command)
         if not command:
             raise FailedDeploymentError("Neither app.yaml nor the deployment has a command.")
         port = ports.free()
         old, new = self.runtime, self._runtime_for_new()
-        env = container.environment(self.site, self.record, manifest, made["env_vars"], port, new.scratch)
+        env = environment.variables(
+            self.site, self.record, described.env, made["env_vars"], port, new.scratch
+        )
         self.state = ("DEPLOYING", "Starting the app.")
         self._next = new
         try:
@@ -185,7 +189,7 @@ class Hosted:
                 await old.stop()
             if self._closed or self.record["compute"] != "ACTIVE":
                 raise FailedDeploymentError("The app was stopped during the deployment.")
-            await asyncio.to_thread(container.clear, new.scratch)
+            await asyncio.to_thread(empty, new.scratch)
             self.log.add("SYSTEM", f"Starting app with command: {command}")
             await new.start(command, source, env, port)
             if not await new.listening():

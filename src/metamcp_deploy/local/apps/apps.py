@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Coroutine
 from typing import Any
 
-from metamcp_deploy.local import ports
+from metamcp_deploy.container.ports import HOST
 from metamcp_deploy.local.access_lists import holder
 from metamcp_deploy.local.answers import ApiError, conflict, exists, invalid, missing, stamp
 from metamcp_deploy.local.apps.app import Hosted
@@ -227,4 +227,4 @@ class Apps:
 
     def url(self, name: str) -> str:
         """The app's public origin."""
-        return f"http://{ports.HOST}:{self.site.store.family('ports')[f'app:{name}']}"
+        return f"http://{HOST}:{self.site.store.family('ports')[f'app:{name}']}"

@@ -16,12 +16,12 @@ from aiohttp import WSMsgType, web
 from multidict import CIMultiDict
 from yarl import URL
 
+from metamcp_deploy.container.ports import HOST
 from metamcp_deploy.local.access_lists import EVERYBODY, holder
 from metamcp_deploy.local.apps import log_stream, sign_in
 from metamcp_deploy.local.apps.logs import Log
 from metamcp_deploy.local.apps.runtime import Runtime
 from metamcp_deploy.local.identity import Principal, bearer
-from metamcp_deploy.local.ports import HOST
 
 if TYPE_CHECKING:
     from metamcp_deploy.local.context import Site

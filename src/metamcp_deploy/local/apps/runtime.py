@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from metamcp_deploy import process
+from metamcp_deploy.container.ports import HOST
 from metamcp_deploy.local.apps import process_ledger
 from metamcp_deploy.local.apps.logs import Log
-from metamcp_deploy.local.ports import HOST
 
 STOP_SECONDS = 15.0  # between SIGTERM and SIGKILL, as on the platform
 START_SECONDS = 600.0
