@@ -16,7 +16,7 @@ from databricks.sdk.service.apps import App, AppDeployment
 from databricks.sdk.service.postgres import Project
 
 from metamcp_deploy import local
-from metamcp_deploy.local.timing import LAPSES, RATES, Pace
+from metamcp_deploy.local.timing import LAPSES, RATES, Timing
 from tests.local.embedded_world import World, world_in
 
 # The old process answers what had reached it when the new one took its place; an app that ends at once on SIGTERM
@@ -32,7 +32,7 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def test_by_default_everything_is_quick_and_unlimited() -> None:
-    pace = Pace()
+    pace = Timing()
     assert sum(pace.seconds(name) for name in LAPSES if name != "token") < 5
     assert not any(pace.too_many("POST", "/api/2.0/workspace/import", "me") for _ in range(1000))
 
@@ -44,7 +44,7 @@ def test_times_are_scaled_and_limits_are_not() -> None:
     async def sleep(seconds: float) -> None:
         waited.append(seconds)
 
-    pace = Pace(0.5, sleep=sleep, clock=lambda: now[0])
+    pace = Timing(0.5, sleep=sleep, clock=lambda: now[0])
     asyncio.run(pace.passes("app.start"))
     assert waited == [LAPSES["app.start"].real / 2]
     path = "/api/2.0/workspace-files/import-file/Shared%2Fx"

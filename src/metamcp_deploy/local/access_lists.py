@@ -1,17 +1,11 @@
-"""Access lists of folders, Lakebase projects and database instances, and their routes: `permissions/{kind}/{id}`.
-
-Those of apps and secret scopes are kept with these.
-"""
+"""Access lists of folders, Lakebase projects and database instances. Apps and secret scopes keep their own."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from aiohttp import web
-
-from metamcp_deploy.local.answers import answer, body, invalid, missing
+from metamcp_deploy.local.api.errors import invalid, missing
 from metamcp_deploy.local.files import Files
-from metamcp_deploy.local.identity import USER
 from metamcp_deploy.local.store import Store
 
 # What can be granted, the weakest first. CAN_CREATE on projects is inherited by everybody and never granted
@@ -34,16 +28,6 @@ class AccessLists:
         self.store = store
         self.files = files
         self.lists: dict[str, Acl] = store.family("acls")
-
-    def routes(self) -> list[web.RouteDef]:
-        """Reading, adding to and replacing lists."""
-        one = "/api/2.0/permissions/{kind:" + "|".join(GRANTABLE) + "}/{id}"
-        return [
-            web.get(one, self._get),
-            web.patch(one, self._change),
-            web.put(one, self._change),
-            web.get(f"{one}/permissionLevels", self._levels),
-        ]
 
     def own(self, kind: str, name: str) -> Acl:
         """What is granted on the thing itself."""
@@ -78,20 +62,6 @@ class AccessLists:
                     found[who] = level
         return found
 
-    def _named(self, request: web.Request) -> tuple[str, str]:
-        """Kind and name of what a request is about.
-
-        Raises:
-            ApiError: 404.
-        """
-        kind, given = request.match_info["kind"], request.match_info["id"]
-        if kind == "directories":
-            return kind, self.folder_of(given)
-        family = "projects" if kind == "database-projects" else "instances"
-        if given not in self.store.family(family):
-            raise missing(f"{kind} {given} does not exist.")
-        return kind, given
-
     def folder_of(self, object_id: str) -> str:
         """The path of a folder's object id.
 
@@ -104,49 +74,19 @@ class AccessLists:
                 return self.files.shown(place)
         raise missing(f"Node ID {object_id} does not exist.")
 
-    async def _get(self, request: web.Request) -> web.Response:
-        return answer(self._shown(*self._named(request), request.match_info["id"]))
-
-    async def _change(self, request: web.Request) -> web.Response:
-        """PATCH adds; PUT replaces, save that whoever made it keeps CAN_MANAGE."""
-        kind, name = self._named(request)
-        given = entries(await body(request), GRANTABLE[kind])
+    def change(self, kind: str, name: str, given: Acl, *, replace: bool) -> None:
+        """Adds to a list, or replaces it, save that whoever made the thing keeps CAN_MANAGE."""
         before = self.own(kind, name)
-        if request.method == "PUT":
-            before = {
-                w: level for w, level in before.items() if level == "CAN_MANAGE" and w == _maker(before)
-            }
+        if replace:
+            maker = next(iter(before), "")
+            before = {maker: "CAN_MANAGE"} if before.get(maker) == "CAN_MANAGE" else {}
         self.lists[f"{kind}/{name}"] = before | given
         self.store.save()
-        return answer(self._shown(kind, name, request.match_info["id"]))
 
     def made(self, kind: str, name: str, by: str) -> None:
         """Somebody made a thing, and so manages it."""
         self.lists[f"{kind}/{name}"] = {holder(by): "CAN_MANAGE"}
         self.store.save()
-
-    def _shown(self, kind: str, name: str, object_id: str) -> dict[str, Any]:
-        by_holder: dict[str, list[dict[str, Any]]] = {}
-        own = (
-            self.folder(name)
-            if kind == "directories"
-            else self.own(kind, name) or {holder(USER): "CAN_MANAGE"}
-        )
-        for who, level in own.items():
-            by_holder.setdefault(who, []).append({"permission_level": level, "inherited": False})
-        for whence, granted in self.inherited(kind, name):
-            for who, level in granted.items():
-                inherited = {"permission_level": level, "inherited": True, "inherited_from_object": [whence]}
-                by_holder.setdefault(who, []).append(inherited)
-        return {
-            "object_id": f"/{kind}/{object_id}",
-            "object_type": {"directories": "directory"}.get(kind, kind.removesuffix("s")),
-            "access_control_list": [shown(who, levels) for who, levels in by_holder.items()],
-        }
-
-    async def _levels(self, request: web.Request) -> web.Response:
-        kind, _ = self._named(request)
-        return answer({"permission_levels": [{"permission_level": level} for level in GRANTABLE[kind]]})
 
 
 def holder(name: str) -> str:
@@ -175,7 +115,3 @@ def entries(data: dict[str, Any], grantable: tuple[str, ...]) -> Acl:
             )
         found[f"{who[0][0]}:{who[0][1]}"] = entry["permission_level"]
     return found
-
-
-def _maker(acl: Acl) -> str:
-    return next(iter(acl), "")

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from metamcp_deploy.local.api.secrets import SecretScopes
 from metamcp_deploy.local.apps.process_ledger import Ledger
-from metamcp_deploy.local.apps.sign_in import Login
+from metamcp_deploy.local.apps.sign_in import SignIn
 from metamcp_deploy.local.files import Files
 from metamcp_deploy.local.identity import Identity
 from metamcp_deploy.local.lakebase.autoscaling import Databases
 from metamcp_deploy.local.lakebase.provisioned import Instances
+from metamcp_deploy.local.secret_scopes import SecretScopes
 from metamcp_deploy.local.store import Store
-from metamcp_deploy.local.timing import Pace
+from metamcp_deploy.local.timing import Timing
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Site:
     Attributes:
         folder: its state (`build/local`).
         url: the workspace's own origin.
-        pace: how long things take.
+        timing: how long things take.
     """
 
     folder: Path
@@ -52,10 +52,10 @@ class Site:
     options: Options
     store: Store
     identity: Identity
-    login: Login
+    sign_in: SignIn
     files: Files
     secrets: SecretScopes
     databases: Databases
     instances: Instances
     ledger: Ledger
-    pace: Pace
+    timing: Timing

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from metamcp_deploy import atomic
-from metamcp_deploy.local.answers import ApiError, exists, invalid, missing
+from metamcp_deploy.local.api.errors import ApiError, exists, invalid, missing
 from metamcp_deploy.local.store import Store
 
 # `.py` and `.sql` sent as SOURCE become notebooks and lose their ending: the trap behind `w.workspace.upload`.

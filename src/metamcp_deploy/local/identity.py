@@ -1,4 +1,4 @@
-"""Who is who: the owner, other people, the apps' principals, their OAuth tokens, and the routes that hand them out."""
+"""Principals (the owner, other people, the apps' own) and their OAuth tokens."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from typing import Any
 
 from aiohttp import web
 
-from metamcp_deploy.local import federation
-from metamcp_deploy.local.answers import answer
 from metamcp_deploy.local.store import Store
 
 USER = "developer@example.com"
@@ -135,74 +133,10 @@ class Identity:
                 return self.principal(client_id)
         return self.of_oauth_token(token)
 
-    def routes(self, url: str) -> list[web.RouteDef]:
-        """OAuth discovery and tokens, and SCIM Me."""
-
-        async def configuration(_: web.Request) -> web.Response:
-            return answer({"oidc_endpoint": f"{url}/oidc", "workspace_id": self.workspace_id})
-
-        async def discovery(_: web.Request) -> web.Response:
-            return answer(
-                {
-                    "issuer": f"{url}/oidc",
-                    "authorization_endpoint": f"{url}/oidc/v1/authorize",
-                    "token_endpoint": f"{url}/oidc/v1/token",
-                    "grant_types_supported": ["client_credentials", federation.GRANT],
-                    "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-                }
-            )
-
-        return [
-            web.get("/.well-known/databricks-config", configuration),
-            web.get("/oidc/.well-known/oauth-authorization-server", discovery),
-            web.post("/oidc/v1/token", self._token),
-            web.get("/api/2.0/preview/scim/v2/Me", _me),
-        ]
-
-    async def _token(self, request: web.Request) -> web.Response:
-        form = await request.post()
-        given = _basic(request) or (str(form.get("client_id", "")), str(form.get("client_secret", "")))
-        if form.get("grant_type") == federation.GRANT:
-            policy = self.store.family("people").get(given[0], {}).get("federation")
-            refused = federation.refusal(policy, str(form.get("subject_token", "")), self.clock())
-            if refused:
-                return _oauth_error(400, "invalid_grant", f"Token exchange failed: {refused}")
-            principal = self.principal(given[0])
-        elif form.get("grant_type") == "client_credentials":
-            principal = self.check_secret(*given)
-        else:
-            return _oauth_error(
-                400, "unsupported_grant_type", "Only client_credentials and token exchange are known here."
-            )
-        if principal is None:
-            return _oauth_error(401, "invalid_client", "Client authentication failed")
-        request["principal"] = principal
-        return answer(
-            {
-                "access_token": self.issue(principal),
-                "token_type": "Bearer",
-                "scope": "all-apis",
-                "expires_in": self.token_seconds,
-            }
-        )
-
-
-async def _me(request: web.Request) -> web.Response:
-    principal: Principal = request["principal"]
-    person = "@" in principal.name
-    emails = [{"type": "work", "value": principal.name, "primary": True}] if person else []
-    groups = [{"display": "admins", "type": "direct", "value": "1"}] if principal.admin else []
-    return answer(
-        {
-            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
-            "id": principal.number,
-            "userName": principal.name,
-            "displayName": principal.display_name,
-            "active": True,
-            "emails": emails,
-            "groups": groups,
-        }
-    )
+    def federation_policy(self, client_id: str) -> dict[str, str] | None:
+        """The policy by which tokens of another issuer are a person's login."""
+        policy: dict[str, str] | None = self.store.family("people").get(client_id, {}).get("federation")
+        return policy
 
 
 def bearer(request: web.BaseRequest) -> str | None:
@@ -215,11 +149,12 @@ def caller(request: web.BaseRequest, identity: Identity) -> Principal | None:
     """Who a request comes from, as its credential says; whether that is good is not asked of Basic ones."""
     if token := bearer(request):
         return identity.of_token(token)
-    basic = _basic(request)
-    return identity.principal(basic[0]) if basic else None
+    given = basic(request)
+    return identity.principal(given[0]) if given else None
 
 
-def _basic(request: web.BaseRequest) -> tuple[str, str] | None:
+def basic(request: web.BaseRequest) -> tuple[str, str] | None:
+    """Id and secret of the Authorization header."""
     scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -228,10 +163,6 @@ def _basic(request: web.BaseRequest) -> tuple[str, str] | None:
     except (Base64Error, UnicodeDecodeError):
         return None
     return name, secret
-
-
-def _oauth_error(status: int, error: str, description: str) -> web.Response:
-    return answer({"error": error, "error_description": description}, status=status)
 
 
 def _encode(raw: bytes) -> str:

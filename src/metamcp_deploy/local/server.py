@@ -27,26 +27,21 @@ from metamcp_deploy.container.ports import HOST, free
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local import ports, store
 from metamcp_deploy.local.access_lists import AccessLists
-from metamcp_deploy.local.answers import answer
-from metamcp_deploy.local.api import middleware
-from metamcp_deploy.local.api.apps import AppsApi
-from metamcp_deploy.local.api.authorization import Rights
-from metamcp_deploy.local.api.postgres import LakebaseApi
-from metamcp_deploy.local.api.principals import People
-from metamcp_deploy.local.api.secrets import SecretScopes
-from metamcp_deploy.local.api.workspace import FilesApi
+from metamcp_deploy.local.api import middleware, table
+from metamcp_deploy.local.api.authorization import Authorization
 from metamcp_deploy.local.apps import process_ledger
 from metamcp_deploy.local.apps.apps import Apps
-from metamcp_deploy.local.apps.sign_in import Login
+from metamcp_deploy.local.apps.sign_in import SignIn
 from metamcp_deploy.local.context import Options, Site
 from metamcp_deploy.local.faults.injection import Faults
 from metamcp_deploy.local.files import Files
 from metamcp_deploy.local.identity import USER, Identity
 from metamcp_deploy.local.lakebase.autoscaling import Databases
-from metamcp_deploy.local.lakebase.provisioned import Instances, own_database
+from metamcp_deploy.local.lakebase.provisioned import Instances
 from metamcp_deploy.local.lakebase.server import Lakebase
+from metamcp_deploy.local.secret_scopes import SecretScopes
 from metamcp_deploy.local.store import Store
-from metamcp_deploy.local.timing import Pace
+from metamcp_deploy.local.timing import Timing
 
 _log = logging.getLogger("metamcp_deploy.local")
 _LOOK_SECONDS = 1.0
@@ -61,7 +56,7 @@ class Server:
         self.options = options
         self.store = Store(folder)
         self.faults = Faults()
-        self.pace = Pace(options.realistic)
+        self.timing = Timing(options.realistic)
         self.lakebase = Lakebase(folder, tls=options.tls, faults=self.faults.of_login)
         self.stopped = asyncio.Event()
 
@@ -99,7 +94,7 @@ class Server:
         self.store.save()
 
     def _site(self, url: str) -> Site:
-        identity = Identity(self.store, token_seconds=max(1, int(self.pace.seconds("token"))))
+        identity = Identity(self.store, token_seconds=max(1, int(self.timing.seconds("token"))))
         apart = [child.pid for child in psutil.Process().children()]
         return Site(
             folder=self.folder,
@@ -107,40 +102,23 @@ class Server:
             options=self.options,
             store=self.store,
             identity=identity,
-            login=Login(identity, self.store),
+            sign_in=SignIn(identity),
             files=Files(self.folder / "files", self.store, USER),
             secrets=SecretScopes(self.store),
             databases=Databases(self.store, self.lakebase, USER),
-            instances=Instances(self.store, self.lakebase, USER, self.options.token_ttl, self.pace),
+            instances=Instances(self.store, self.lakebase, USER, self.timing),
             ledger=process_ledger.Ledger(self.folder / "processes.json", apart),
-            pace=self.pace,
+            timing=self.timing,
         )
 
     def _application(self, site: Site, apps: Apps) -> web.Application:
-        api = AppsApi(apps)
         lists = AccessLists(site.store, site.files)
-        rights = Rights(site.store, lists)
-        application = web.Application(
-            middlewares=middleware.layers(
-                site.identity, self.folder / "requests.jsonl", self.faults, rights, self.pace
-            ),
-            client_max_size=_LARGEST_REQUEST,
-        )
-        for routes in (
-            site.identity.routes(site.url),
-            site.login.routes(),
-            FilesApi(site.files, rights).routes(),
-            site.secrets.routes(),
-            LakebaseApi(site.databases, self.options.token_ttl, self.pace).routes(),
-            site.instances.routes(),
-            api.routes(),
-            lists.routes(),
-            People(site.store, site.files).routes(),
-            self.faults.routes(),
-            [web.get("/local/status", lambda request: self._status(request, site, api))],
-            [web.route("*", "/{anything:.*}", middleware.unknown)],
-        ):
-            application.add_routes(routes)
+        access = Authorization(site.store, lists)
+        routes = table.whole(site, apps, self.faults, lists, access)
+        record = self.folder / "requests.jsonl"
+        layers = middleware.layers(site.identity, record, self.faults, access, self.timing, routes)
+        application = web.Application(middlewares=layers, client_max_size=_LARGEST_REQUEST)
+        routes.register(application)
         return application
 
     async def _watch(self, site: Site) -> None:
@@ -157,36 +135,6 @@ class Server:
                     await asyncio.to_thread(ledger.look)
             except Exception:  # one look less, not an end to looking
                 _log.exception("cannot look after branches and processes")
-
-    async def _status(self, _: web.Request, site: Site, api: AppsApi) -> web.Response:
-        """What `local status` shows; not part of the platform."""
-        apps = [api.shown(name) for name in sorted(api.apps.records)]
-        shown = [
-            {
-                "name": app["name"],
-                "url": app["url"],
-                "compute": app["compute_status"]["state"],
-                "state": app["app_status"]["state"],
-                "message": app["app_status"]["message"],
-            }
-            for app in apps
-        ]
-        names = sorted(self._databases(site))
-        uris = {name: self.lakebase.superuser_uri(name).reveal() for name in ["postgres", *names]}
-        postgres = {"host": self.lakebase.host, "port": self.lakebase.port, "sslmode": self.lakebase.sslmode}
-        return answer(
-            {
-                "apps": shown,
-                "postgres": postgres | {"databases": names},
-                "faults": [a.shown() for a in self.faults.active.values()],
-                "superuser_uris": uris,
-            }
-        )
-
-    def _databases(self, site: Site) -> list[str]:
-        branches = [b for p in site.databases.projects.values() for b in p["branches"].values()]
-        made = [d["physical"] for b in branches for d in b["databases"].values()]
-        return [*made, *map(own_database, site.instances.records)]
 
 
 def describe(site: Site) -> dict[str, Any]:

@@ -66,7 +66,7 @@ RATES = {
 RETRY_AFTER_SECONDS = 1
 
 
-class Pace:
+class Timing:
     """The workspace's clockwork.
 
     Args:
@@ -114,3 +114,8 @@ class Pace:
             return True
         seen.append(now)
         return False
+
+
+def stamp(seconds: float) -> str:
+    """Seconds since the epoch as the platform writes times."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

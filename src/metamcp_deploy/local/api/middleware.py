@@ -1,10 +1,9 @@
-"""What every request to the API passes: it is recorded, refusals get the platform's shape, nobody comes in unknown."""
+"""Middlewares of the API: record each request, shape refusals, inject faults, authenticate, limit rates."""
 
 from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -12,32 +11,26 @@ from typing import Any
 from aiohttp import web
 
 from metamcp_deploy.errors import DeployError
-from metamcp_deploy.local.answers import ApiError, denied
-from metamcp_deploy.local.api.authorization import Rights
+from metamcp_deploy.local.api.authorization import APPS, Authorization
+from metamcp_deploy.local.api.errors import ApiError, denied
+from metamcp_deploy.local.api.routes import Route, Table
 from metamcp_deploy.local.faults.injection import Faults
 from metamcp_deploy.local.identity import USER, Identity, Principal, bearer
-from metamcp_deploy.local.timing import RETRY_AFTER_SECONDS, Pace
+from metamcp_deploy.local.timing import RETRY_AFTER_SECONDS, Timing
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _log = logging.getLogger(__name__)
-_PUBLIC = ("/.well-known/", "/oidc/")
 _RECORD_BYTES = 5_000_000
 _NOTED = {"workspace": "X-Databricks-Workspace-Id", "id": "X-Request-Id"}
 
-# What an app's principal can do without further grants: read its own app, ask for a database credential, read secrets
-# that it was given. A launcher that leans on more would fail on the platform.
-_FOR_APPS = re.compile(
-    r"GET /api/2\.0/preview/scim/v2/Me|GET /api/2\.0/apps/(?P<app>[^/]+)|"
-    r"POST /api/2\.0/(postgres|database)/credentials|GET /api/2\.0/(postgres|database)/.*|"
-    r"GET /api/2\.0/secrets/(get|list)"
-)
 
-
-def layers(identity: Identity, record: Path, faults: Faults, rights: Rights, pace: Pace) -> list[Any]:
+def layers(
+    identity: Identity, record: Path, faults: Faults, access: Authorization, timing: Timing, table: Table
+) -> list[Any]:
     """The middlewares, outermost first."""
-    known = authenticated(identity, rights)
-    return [recorder(record), shaped, faults.layer(identity), known, limited(pace)]
+    known = authenticated(identity, access, table)
+    return [recorder(record), shaped, faults.layer(identity), known, limited(timing)]
 
 
 def recorder(path: Path) -> Any:
@@ -95,12 +88,13 @@ async def shaped(request: web.Request, handler: Handler) -> web.StreamResponse:
         return ApiError(500, "INTERNAL_ERROR", f"{type(e).__name__}: {e}").response()
 
 
-def authenticated(identity: Identity, rights: Rights) -> Any:
+def authenticated(identity: Identity, access: Authorization, table: Table) -> Any:
     """Puts the principal on the request, or answers 401; keeps apps' principals and people to what they may do."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path.startswith(_PUBLIC):
+        route = table.of(request)
+        if route.public:
             return await handler(request)
         token = bearer(request)
         if token is None:
@@ -112,32 +106,30 @@ def authenticated(identity: Identity, rights: Rights) -> Any:
             raise ApiError(401, "UNAUTHENTICATED", "Invalid access token.")
         request["principal"] = principal
         if principal.app:
-            _check_app(principal, request)
-            return await handler(request)
-        await rights.check(principal, request)
-        response = await handler(request)
-        if response.status == 200 and isinstance(response, web.Response):
-            rights.made(principal, request, response)
-        return response
+            _check_app(principal, request, route)
+        elif route.right:
+            await access.check(principal, request, route.right)
+        return await handler(request)
 
     return check
 
 
-def _check_app(principal: Principal, request: web.Request) -> None:
-    match = _FOR_APPS.fullmatch(f"{request.method} {request.path}")
-    if match is None or match["app"] not in (None, principal.app):
+def _check_app(principal: Principal, request: web.Request, route: Route) -> None:
+    """A launcher that leans on more than the platform gives an app's principal would fail there."""
+    of_other = route.right and route.right.kind == APPS and request.match_info["name"] != principal.app
+    if not route.apps or of_other:
         raise denied(
             f"{principal.display_name} does not have permission for {request.method} {request.path}."
         )
 
 
-def limited(pace: Pace) -> Any:
-    """Answers 429 to more requests a second than the platform takes, in a realistic workspace."""
+def limited(timing: Timing) -> Any:
+    """Answers 429 to more requests a second than the platform takes, in a realistic workstiming."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         principal: Principal | None = request.get("principal")
-        if principal and pace.too_many(request.method, request.path, principal.name):
+        if principal and timing.too_many(request.method, request.path, principal.name):
             error = ApiError(429, "REQUEST_LIMIT_EXCEEDED", f"Rate limit exceeded for {request.path}.")
             response = error.response()
             response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
@@ -145,10 +137,3 @@ def limited(pace: Pace) -> Any:
         return await handler(request)
 
     return check
-
-
-async def unknown(request: web.Request) -> web.StreamResponse:
-    """Fails loudly, so that nobody takes a route that is not imitated for one that works."""
-    raise ApiError(
-        501, "NOT_IMPLEMENTED", f"The embedded workspace does not imitate {request.method} {request.path}."
-    )

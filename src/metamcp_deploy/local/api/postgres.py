@@ -1,4 +1,4 @@
-"""Routes of Lakebase autoscaling (`/api/2.0/postgres/...`): what changes something returns an operation to poll."""
+"""`/api/2.0/postgres`: Lakebase autoscaling. What changes something returns an operation to poll."""
 
 from __future__ import annotations
 
@@ -10,54 +10,51 @@ from typing import Any
 
 from aiohttp import web
 
-from metamcp_deploy.local.answers import (
-    ApiError,
-    answer,
-    body,
-    denied,
-    flag,
-    invalid,
-    page,
-    stamp,
-    text,
-)
+from metamcp_deploy.local.access_lists import AccessLists
+from metamcp_deploy.local.api.authorization import PROJECTS
+from metamcp_deploy.local.api.errors import ApiError, denied, invalid
+from metamcp_deploy.local.api.requests import body, flag, page, text
+from metamcp_deploy.local.api.routes import Right, Route
+from metamcp_deploy.local.context import Site
 from metamcp_deploy.local.identity import Principal
 from metamcp_deploy.local.lakebase import branches, rules, specs
-from metamcp_deploy.local.lakebase.autoscaling import SHORTEST_ID, Databases, check_id
+from metamcp_deploy.local.lakebase.autoscaling import SHORTEST_ID, check_id
 from metamcp_deploy.local.lakebase.operations import Operations
 from metamcp_deploy.local.lakebase.views import shown
-from metamcp_deploy.local.timing import Pace
+from metamcp_deploy.local.timing import stamp
 
 _MOST_BRANCHES = 10  # unarchived ones of a project; unsure
 _SHORTEST_TTL = 300.0
 _KINDS = {"projects": 1, "branches": 1, "endpoints": 1, "databases": SHORTEST_ID, "roles": SHORTEST_ID}
 
 
-class LakebaseApi:
+class Postgres:
     """HTTP in front of Databases."""
 
-    def __init__(self, databases: Databases, ttl: float, pace: Pace | None = None) -> None:
-        self.databases = databases
-        self.ttl = ttl
-        self.operations = Operations(pace or Pace())
+    def __init__(self, site: Site, lists: AccessLists) -> None:
+        self.databases = site.databases
+        self.ttl = site.options.token_ttl
+        self.operations = Operations(site.timing)
+        self.lists = lists
 
-    def routes(self) -> list[web.RouteDef]:
-        """All of the family; names of resources contain slashes."""
-        base = "/api/2.0/postgres"
-        name = r"{name:projects/.+}"
+    def routes(self) -> list[Route]:
+        """The table of this family; names of resources contain slashes."""
+        root, name = "/api/2.0/postgres", "{name:projects/.+}"
+        kinds = "{kind:branches|endpoints|databases|roles}"
+        below, manage = Right(PROJECTS, "CAN_MANAGE", "parent"), Right(PROJECTS, "CAN_MANAGE")
         return [
-            web.post(f"{base}/credentials", self._credential),
-            web.post(base + r"/{kind:projects}", self._create),
-            web.get(base + r"/{kind:projects}", self._list),
-            web.get(base + r"/{name:projects/.+/operations/[^/]+}", self._operation),
-            web.post(base + r"/{parent:projects/.+}/{kind:branches|endpoints|databases|roles}", self._create),
-            web.get(base + r"/{parent:projects/.+}/{kind:branches|endpoints|databases|roles}", self._list),
-            web.get(f"{base}/{name}", self._get),
-            web.patch(f"{base}/{name}", self._update),
-            web.delete(f"{base}/{name}", self._delete),
+            Route("POST", f"{root}/credentials", self._credential, apps=True),
+            Route("POST", root + "/{kind:projects}", self._create),
+            Route("GET", root + "/{kind:projects}", self._list, apps=True),
+            Route("GET", root + "/{name:projects/.+/operations/[^/]+}", self._operation, apps=True),
+            Route("POST", f"{root}/{{parent:projects/.+}}/{kinds}", self._create, below),
+            Route("GET", f"{root}/{{parent:projects/.+}}/{kinds}", self._list, apps=True),
+            Route("GET", f"{root}/{name}", self._get, apps=True),
+            Route("PATCH", f"{root}/{name}", self._update, manage),
+            Route("DELETE", f"{root}/{name}", self._delete, manage),
         ]
 
-    async def _credential(self, request: web.Request) -> web.Response:
+    async def _credential(self, request: web.Request) -> dict[str, Any]:
         """A Postgres password for whoever asks; an app's principal can have one only where it has a resource."""
         data = await body(request)
         endpoint = text(data, "endpoint")
@@ -71,7 +68,7 @@ class LakebaseApi:
         issued = self.databases.lakebase.issue_credential(
             principal.name, self._lifetime(data), lambda database: self.databases.named(branch, database)
         )
-        return answer({"token": issued.token.reveal(), "expire_time": stamp(issued.expires_at)})
+        return {"token": issued.token.reveal(), "expire_time": stamp(issued.expires_at)}
 
     def _attached(self, app: str, endpoint: str) -> bool:
         resources = self.databases.store.family("apps")[app]["spec"].get("resources") or []
@@ -86,7 +83,7 @@ class LakebaseApi:
             raise invalid("ttl must be a duration between 300s and 3600s")
         return min(float(asked[1]), self.ttl)
 
-    async def _create(self, request: web.Request) -> web.Response:
+    async def _create(self, request: web.Request) -> dict[str, Any]:
         kind = request.match_info["kind"]
         parent = request.match_info.get("parent", "")
         identifier = _identifier(kind, request)
@@ -95,12 +92,16 @@ class LakebaseApi:
         if name in self.operations.under_way:
             raise exists(f"{_singular(kind)} {name} is being created or deleted")
         spec = specs.checked(kind, (await body(request)).get("spec") or {})
-        if identifier in siblings:
-            if flag(request.query.get("replace_existing")):
-                rules.update(self.databases, name, spec, "spec")
-                return answer(self._changed(name))
+        if identifier not in siblings:
+            operation = self._made(kind, parent, identifier, spec)
+        elif flag(request.query.get("replace_existing")):
+            rules.update(self.databases, name, spec, "spec")
+            operation = self._changed(name)
+        else:
             raise _taken(kind)
-        return answer(self._made(kind, parent, identifier, spec))
+        if kind == "projects":
+            self.lists.made(PROJECTS, identifier, request["principal"].name)
+        return operation
 
     def _made(self, kind: str, parent: str, identifier: str, spec: dict[str, Any]) -> dict[str, Any]:
         """The operation that makes a resource, after what can be refused at once was refused."""
@@ -133,12 +134,12 @@ class LakebaseApi:
             raise ApiError(400, "RESOURCE_LIMIT_EXCEEDED", message)
         return lambda: branches.create(databases, f"{parent}/branches/{identifier}", asked)
 
-    async def _update(self, request: web.Request) -> web.Response:
+    async def _update(self, request: web.Request) -> dict[str, Any]:
         """PATCH changes what `update_mask` names: `spec`, or paths in it."""
         name = request.match_info["name"]
         spec = (await body(request)).get("spec")
         rules.update(self.databases, name, spec, request.query.get("update_mask", ""))
-        return answer(self._changed(name))
+        return self._changed(name)
 
     def _changed(self, name: str) -> dict[str, Any]:
         return self.operations.settle(name, "lakebase.update", shown(self.databases, name))
@@ -149,22 +150,22 @@ class LakebaseApi:
         )
         return siblings
 
-    async def _operation(self, request: web.Request) -> web.Response:
-        return answer(self.operations.get(request.match_info["name"]))
+    def _operation(self, request: web.Request) -> dict[str, Any]:
+        return self.operations.get(request.match_info["name"])
 
-    async def _get(self, request: web.Request) -> web.Response:
-        return answer(shown(self.databases, request.match_info["name"]))
+    def _get(self, request: web.Request) -> dict[str, Any]:
+        return shown(self.databases, request.match_info["name"])
 
-    async def _list(self, request: web.Request) -> web.Response:
+    def _list(self, request: web.Request) -> dict[str, Any]:
         kind, parent = request.match_info["kind"], request.match_info.get("parent", "")
         found = self._siblings(parent, kind)
-        return answer(page([shown(self.databases, r["name"]) for r in found.values()], request.query, kind))
+        return page([shown(self.databases, r["name"]) for r in found.values()], request.query, kind)
 
-    async def _delete(self, request: web.Request) -> web.Response:
+    async def _delete(self, request: web.Request) -> dict[str, Any]:
         name = request.match_info["name"]
         rules.check_delete(self.databases, name)
         # Answered first: to drop a large database, and end its connections, may take longer than clients wait.
-        return answer(self.operations.begin(name, "lakebase.delete", lambda: self._deleted(name)))
+        return self.operations.begin(name, "lakebase.delete", lambda: self._deleted(name))
 
     async def _deleted(self, name: str) -> dict[str, Any]:
         await self.databases.delete(name)

@@ -1,4 +1,4 @@
-"""Routes of workspace files: `workspace-files/import-file` and the `workspace/*` family."""
+"""`/api/2.0/workspace` and `/api/2.0/workspace-files`: files and folders."""
 
 from __future__ import annotations
 
@@ -11,34 +11,38 @@ from urllib.parse import unquote
 
 from aiohttp import BodyPartReader, web
 
-from metamcp_deploy.local.answers import ApiError, answer, body, flag, invalid, missing, text
-from metamcp_deploy.local.api.authorization import PATHS, Rights
+from metamcp_deploy.local.api.authorization import PATHS, Authorization
+from metamcp_deploy.local.api.errors import ApiError, invalid, missing
+from metamcp_deploy.local.api.requests import body, flag, text
+from metamcp_deploy.local.api.routes import Right, Route
 from metamcp_deploy.local.files import Files
 
 JSON_LIMIT = 10_485_760  # of content in a base64 JSON import or export
 _CHUNK = 1 << 18
 
 
-class FilesApi:
+class Workspace:
     """HTTP in front of Files; disk work runs in threads."""
 
-    def __init__(self, files: Files, rights: Rights) -> None:
+    def __init__(self, files: Files, access: Authorization) -> None:
         self.files = files
-        self.rights = rights
+        self.access = access
 
-    def routes(self) -> list[web.RouteDef]:
-        """All of the family."""
+    def routes(self) -> list[Route]:
+        """The table of this family."""
+        read, manage = Right(PATHS, "CAN_READ", "path"), Right(PATHS, "CAN_MANAGE", "path")
         return [
-            web.post("/api/2.0/workspace-files/import-file/{path:.*}", self.import_file),
-            web.post("/api/2.0/workspace/import", self.import_object),
-            web.post("/api/2.0/workspace/mkdirs", self.mkdirs),
-            web.post("/api/2.0/workspace/delete", self.delete),
-            web.get("/api/2.0/workspace/get-status", self.get_status),
-            web.get("/api/2.0/workspace/list", self.list),
-            web.get("/api/2.0/workspace/export", self.export),
+            Route("POST", "/api/2.0/workspace-files/import-file/{path:.*}", self.import_file, manage),
+            # Its right is checked by the handler: only there a multipart form is read.
+            Route("POST", "/api/2.0/workspace/import", self.import_object),
+            Route("POST", "/api/2.0/workspace/mkdirs", self.mkdirs, manage),
+            Route("POST", "/api/2.0/workspace/delete", self.delete, manage),
+            Route("GET", "/api/2.0/workspace/get-status", self.get_status, read),
+            Route("GET", "/api/2.0/workspace/list", self.list, read),
+            Route("GET", "/api/2.0/workspace/export", self.export, read),
         ]
 
-    async def import_file(self, request: web.Request) -> web.Response:
+    async def import_file(self, request: web.Request) -> dict[str, Any]:
         """One file as it is. The path follows the route with each `/` as %2F; a conflict is 409 here."""
         raw = request.raw_path.partition("?")[0].partition("/import-file/")[2]
         incoming = await asyncio.to_thread(self.files.temporary)
@@ -53,9 +57,9 @@ class FilesApi:
             )
         finally:
             await asyncio.to_thread(incoming.unlink, missing_ok=True)
-        return answer({})
+        return {}
 
-    async def import_object(self, request: web.Request) -> web.Response:
+    async def import_object(self, request: web.Request) -> dict[str, Any]:
         """`workspace/import`: a multipart form with the content as a file, or JSON with base64 content."""
         incoming = await asyncio.to_thread(self.files.temporary)
         try:
@@ -64,9 +68,8 @@ class FilesApi:
                 if request.content_type == "multipart/form-data"
                 else await _json(request, incoming)
             )
-            path = _named(request, fields)
-            # Here and not with the other calls: only now is a multipart form read.
-            self.rights.demand(request["principal"], PATHS, path, "CAN_MANAGE")
+            path = text(fields, "path")
+            self.access.demand(request["principal"], PATHS, path, "CAN_MANAGE")
             await asyncio.to_thread(
                 self.files.put_as,
                 path,
@@ -77,34 +80,32 @@ class FilesApi:
             )
         finally:
             await asyncio.to_thread(incoming.unlink, missing_ok=True)
-        return answer({})
+        return {}
 
-    async def mkdirs(self, request: web.Request) -> web.Response:
+    async def mkdirs(self, request: web.Request) -> dict[str, Any]:
         """Makes a folder and its parents."""
-        await asyncio.to_thread(self.files.mkdirs, _named(request, await body(request)))
-        return answer({})
+        await asyncio.to_thread(self.files.mkdirs, text(await body(request), "path"))
+        return {}
 
-    async def delete(self, request: web.Request) -> web.Response:
+    async def delete(self, request: web.Request) -> dict[str, Any]:
         """Deletes a file, or a folder (`recursive` when it is not empty)."""
         data = await body(request)
-        await asyncio.to_thread(
-            self.files.delete, _named(request, data), recursive=flag(data.get("recursive"))
-        )
-        return answer({})
+        await asyncio.to_thread(self.files.delete, text(data, "path"), recursive=flag(data.get("recursive")))
+        return {}
 
-    async def get_status(self, request: web.Request) -> web.Response:
+    async def get_status(self, request: web.Request) -> dict[str, Any]:
         """What is at a path."""
-        path = _named(request, dict(request.query))
-        return answer(await asyncio.to_thread(lambda: self.files.status(self.files.existing(path))))
+        path = text(request.query, "path")
+        return await asyncio.to_thread(lambda: self.files.status(self.files.existing(path)))
 
-    async def list(self, request: web.Request) -> web.Response:
+    async def list(self, request: web.Request) -> dict[str, Any]:
         """What is in a folder; `objects` is left out when there is nothing, as the platform does."""
-        found = await asyncio.to_thread(self.files.listing, _named(request, dict(request.query)))
-        return answer({"objects": found} if found else {})
+        found = await asyncio.to_thread(self.files.listing, text(request.query, "path"))
+        return {"objects": found} if found else {}
 
-    async def export(self, request: web.Request) -> web.StreamResponse:
+    async def export(self, request: web.Request) -> Any:
         """A file's content: raw with `direct_download`, else base64 in JSON up to 10 MB."""
-        path = _named(request, dict(request.query))
+        path = text(request.query, "path")
         place = await asyncio.to_thread(self.files.existing, path)
         facts = await asyncio.to_thread(self.files.status, place)
         if facts["object_type"] == "DIRECTORY":
@@ -115,14 +116,7 @@ class FilesApi:
         if facts.get("size", 0) > JSON_LIMIT:
             raise _too_large(facts["size"])
         content = await asyncio.to_thread(place.read_bytes)
-        return answer({"content": base64.b64encode(content).decode(), "file_type": place.suffix.lstrip(".")})
-
-
-def _named(request: web.Request, fields: dict[str, Any]) -> str:
-    """The path that a request names; the record of requests shows it."""
-    path: str = text(fields, "path")
-    request["file"] = path
-    return path
+        return {"content": base64.b64encode(content).decode(), "file_type": place.suffix.lstrip(".")}
 
 
 async def _save(content: Any, place: Path) -> None:

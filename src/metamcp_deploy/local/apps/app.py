@@ -14,13 +14,14 @@ from metamcp_deploy.container import manifest, ports
 from metamcp_deploy.container.environment import empty
 from metamcp_deploy.container.manifest import FailedDeploymentError
 from metamcp_deploy.errors import DeployError
-from metamcp_deploy.local.answers import ApiError, conflict, stamp
+from metamcp_deploy.local.api.errors import ApiError, conflict
 from metamcp_deploy.local.apps import deployment, environment
 from metamcp_deploy.local.apps.logs import Log
 from metamcp_deploy.local.apps.proxy import Proxy
 from metamcp_deploy.local.apps.runtime import Runtime
 from metamcp_deploy.local.context import Site
 from metamcp_deploy.local.ports import listener
+from metamcp_deploy.local.timing import stamp
 
 _log = logging.getLogger(__name__)
 _RUNNING = ("RUNNING", "App is running.")
@@ -135,7 +136,7 @@ class Hosted:
     async def _pass(self, made: dict[str, Any], what: str, message: str) -> None:
         """One of the steps that a deployment in progress shows; the words are unsure."""
         made["status"]["message"] = message
-        await self.site.pace.passes(what)
+        await self.site.timing.passes(what)
         if self._closed or self.record["compute"] != "ACTIVE":
             raise FailedDeploymentError("The app was stopped during the deployment.")
 
@@ -239,7 +240,7 @@ class Hosted:
 
     async def start_compute(self) -> None:
         """STARTING → ACTIVE, and what was deployed last runs again."""
-        await self.site.pace.passes("app.start")
+        await self.site.timing.passes("app.start")
         if self._closed or self.record["compute"] != "STARTING":
             return  # deleted meanwhile
         await asyncio.to_thread(self.log.clear)
@@ -256,7 +257,7 @@ class Hosted:
     async def stop_compute(self) -> None:
         """STOPPING → STOPPED; the active deployment is forgotten in answers, as the platform does."""
         await self.stop_process("App compute is stopped.")
-        await self.site.pace.passes("app.stop")
+        await self.site.timing.passes("app.stop")
         if self.record["compute"] != "STOPPING":
             return  # deleted meanwhile
         self.record["compute"] = "STOPPED"

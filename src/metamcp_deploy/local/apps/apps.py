@@ -14,11 +14,12 @@ from typing import Any
 
 from metamcp_deploy.container.ports import HOST
 from metamcp_deploy.local.access_lists import holder
-from metamcp_deploy.local.answers import ApiError, conflict, exists, invalid, missing, stamp
+from metamcp_deploy.local.api.errors import ApiError, conflict, exists, invalid, missing
 from metamcp_deploy.local.apps.app import Hosted
 from metamcp_deploy.local.apps.attachments import Attachments
 from metamcp_deploy.local.apps.fields import settable
 from metamcp_deploy.local.context import Site
+from metamcp_deploy.local.timing import stamp
 
 _log = logging.getLogger(__name__)
 _NAME = re.compile(r"[a-z][a-z0-9-]{1,29}")
@@ -142,7 +143,7 @@ class Apps:
 
     async def updated(self, name: str) -> None:
         """The end of a change that `update_mask` asked for."""
-        await self.site.pace.passes("app.update")
+        await self.site.timing.passes("app.update")
         self.updating.discard(name)
         if record := self.records.get(name):
             record["update"]["status"] = {"state": "SUCCEEDED", "message": "Update is complete."}
@@ -218,7 +219,7 @@ class Apps:
     async def _delete(self, name: str) -> None:
         hosted = self.hosted[name]
         await hosted.close()
-        await self.site.pace.passes("app.delete")
+        await self.site.timing.passes("app.delete")
         await self.attachments.withdraw(hosted.record)
         await asyncio.to_thread(shutil.rmtree, hosted.folder, ignore_errors=True)
         del self.hosted[name], self.records[name]

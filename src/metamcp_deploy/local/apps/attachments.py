@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from metamcp_deploy.local.answers import ApiError, invalid
+from metamcp_deploy.local.api.errors import ApiError, invalid
 from metamcp_deploy.local.context import Site
 
 

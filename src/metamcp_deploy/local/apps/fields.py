@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from metamcp_deploy.local.answers import ApiError, invalid
+from metamcp_deploy.local.api.errors import ApiError, invalid
 
 SETTABLE = (
     *("description", "resources", "compute_size", "user_api_scopes"),

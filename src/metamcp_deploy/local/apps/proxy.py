@@ -49,7 +49,7 @@ class Proxy:
         self.name: str = record["name"]
         self.log = log
         self.runtime = runtime
-        self.login = site.login
+        self.sign_in = site.sign_in
         self._streams: set[web.WebSocketResponse] = set()
         self._runner: web.ServerRunner | None = None
         self._client: aiohttp.ClientSession | None = None
@@ -83,12 +83,12 @@ class Proxy:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request."""
-        if request.path == sign_in.CALLBACK and (signed_in := self.login.callback(request, self.name)):
+        if request.path == sign_in.CALLBACK and (signed_in := self.sign_in.callback(request, self.name)):
             return signed_in
         principal, by_token = self._caller(request)
         if principal is None:
             # Not a 401: programs get redirected too, and find a login page where they expected an answer.
-            return _redirect(self.login.url(self.site.url, self.name, request.raw_path))
+            return _redirect(self.sign_in.url(self.site.url, self.name, request.raw_path))
         if request.path == log_stream.PATH:
             if self.record["compute"] != "ACTIVE":
                 return _bad_gateway()
@@ -108,7 +108,7 @@ class Proxy:
         """Who calls, if they may, and whether by a token: personal access tokens open no app."""
         token = bearer(request)
         by_token = self.site.identity.of_oauth_token(token) if token else None
-        principal = by_token or self.login.session(request, self.name)
+        principal = by_token or self.sign_in.session(request, self.name)
         return (principal if principal and self._may_use(principal) else None), by_token is not None
 
     def _may_use(self, principal: Principal) -> bool:

@@ -1,17 +1,17 @@
-"""Carries out Faults: between the shaping of answers and authentication, and at logins to Postgres."""
+"""Injects faults into requests, between the shaping of answers and authentication, and into logins to Postgres."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from aiohttp import web
 
 from metamcp_deploy.errors import DeployError
-from metamcp_deploy.local.answers import ApiError, answer, body, invalid
-from metamcp_deploy.local.faults.fault import HEADER, LOGIN, ROUTE, Fault, parse
+from metamcp_deploy.local.api.errors import ApiError, invalid
+from metamcp_deploy.local.faults.fault import HEADER, LOGIN, Fault, parse
 from metamcp_deploy.local.identity import USER, Identity, caller
 from metamcp_deploy.local.lakebase.server import SUPERUSER
 
@@ -54,6 +54,19 @@ class Faults:
     def __init__(self) -> None:
         self.active: dict[str, Active] = {}
         self._numbers = itertools.count(1)
+
+    def add(self, fault: Fault, name: str | None) -> Active:
+        """Makes a fault strike from now on, in place of one of the same name."""
+        name = str(name or f"fault-{next(self._numbers)}")
+        self.active[name] = Active(name, fault)
+        return self.active[name]
+
+    def clear(self, name: str | None) -> int:
+        """Ends one fault, or all; how many."""
+        cleared = [name] if name in self.active else [] if name else list(self.active)
+        for key in cleared:
+            del self.active[str(key)]
+        return len(cleared)
 
     def meet(self, method: str, path: str, by: str | None) -> Active | None:
         """Counts a call, and gives the fault that strikes it: the first of several."""
@@ -122,33 +135,6 @@ class Faults:
                 return
             await asyncio.sleep(_LOOK_SECONDS)
 
-    def routes(self) -> list[web.RouteDef]:
-        """How faults are set; no part of the platform."""
-        return [web.get(ROUTE, self._list), web.post(ROUTE, self._add), web.delete(ROUTE, self._clear)]
-
-    async def _list(self, _: web.Request) -> web.Response:
-        return answer({"faults": [a.shown() for a in self.active.values()]})
-
-    async def _add(self, request: web.Request) -> web.Response:
-        data = await body(request)
-        name = str(data.pop("name", None) or f"fault-{next(self._numbers)}")
-        known = {f.name for f in fields(Fault)}
-        if unknown := sorted(set(data) - known):
-            raise invalid(f"A fault has no {', '.join(unknown)}; it has {', '.join(sorted(known))}.")
-        try:
-            fault = Fault(**data)
-        except (DeployError, TypeError) as e:
-            raise invalid(str(e)) from e
-        self.active[name] = Active(name, fault)
-        return answer(self.active[name].shown())
-
-    async def _clear(self, request: web.Request) -> web.Response:
-        name = (await body(request)).get("name")
-        cleared = [name] if name in self.active else [] if name else list(self.active)
-        for key in cleared:
-            del self.active[key]
-        return answer({"cleared": len(cleared)})
-
 
 def _parsed(text: str) -> Fault:
     try:
@@ -164,9 +150,9 @@ def _refusal(fault: Fault, path: str) -> web.Response:
     if status == 502 and not fault.error_code:
         response = web.Response(status=status, text=_PAGE.format(status=status), content_type="text/html")
     elif path.startswith("/oidc/"):
-        response = answer({"error": code.lower(), "error_description": message}, status=status)
+        response = web.json_response({"error": code.lower(), "error_description": message}, status=status)
     else:
-        response = answer({"error_code": code, "message": message}, status=status)
+        response = web.json_response({"error_code": code, "message": message}, status=status)
     if fault.seconds is not None:
         response.headers["Retry-After"] = f"{fault.seconds:g}"
     return response

@@ -9,7 +9,7 @@ import re
 import uuid
 from typing import Any
 
-from metamcp_deploy.local.answers import ApiError, invalid, not_found
+from metamcp_deploy.local.api.errors import ApiError, invalid, not_found
 from metamcp_deploy.local.lakebase import records, specs
 from metamcp_deploy.local.lakebase.server import Lakebase
 from metamcp_deploy.local.store import Store

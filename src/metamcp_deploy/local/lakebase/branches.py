@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from metamcp_deploy.local.answers import ApiError, invalid, stamp
+from metamcp_deploy.local.api.errors import ApiError, invalid
 from metamcp_deploy.local.lakebase import specs
 from metamcp_deploy.local.lakebase.autoscaling import Databases
 from metamcp_deploy.local.lakebase.records import branch, endpoint, made
+from metamcp_deploy.local.timing import stamp
 from metamcp_deploy.postgres import Cluster, transfer
 
 _LSN = re.compile(r"[0-9A-F]{1,8}/[0-9A-F]{1,8}")

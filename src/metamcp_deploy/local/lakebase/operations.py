@@ -8,8 +8,8 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from metamcp_deploy.local.answers import ApiError, not_found
-from metamcp_deploy.local.timing import Pace
+from metamcp_deploy.local.api.errors import ApiError, not_found
+from metamcp_deploy.local.timing import Timing
 
 _log = logging.getLogger(__name__)
 
@@ -21,8 +21,8 @@ class Operations:
         under_way: names of what is being made or deleted.
     """
 
-    def __init__(self, pace: Pace) -> None:
-        self.pace = pace
+    def __init__(self, timing: Timing) -> None:
+        self.timing = timing
         self.under_way: set[str] = set()
         self._known: dict[str, dict[str, Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -42,7 +42,7 @@ class Operations:
 
         Args:
             name: of what is made or deleted.
-            what: in the table of `pace`.
+            what: in the table of `timing`.
             work: does it, and gives what the operation answers in the end.
         """
         operation = self._new(name)
@@ -50,7 +50,7 @@ class Operations:
 
         async def run() -> None:
             try:
-                await self.pace.passes(what)
+                await self.timing.passes(what)
                 operation["response"] = await work()
             except ApiError as e:
                 operation["error"] = {"error_code": e.error_code, "message": e.message}
@@ -66,10 +66,10 @@ class Operations:
     def settle(self, name: str, what: str, response: dict[str, Any]) -> dict[str, Any]:
         """One for a change that was made already: done at once, unless such things take their time."""
         operation = self._new(name)
-        if self.pace.seconds(what):
+        if self.timing.seconds(what):
 
             async def run() -> None:
-                await self.pace.passes(what)
+                await self.timing.passes(what)
                 operation.update(done=True, response=response)
 
             self._later(run())

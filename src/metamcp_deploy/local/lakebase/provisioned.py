@@ -1,7 +1,7 @@
-"""Lakebase provisioned (`/api/2.0/database/...`): instances and their credentials, over the one real Postgres.
+"""Lakebase provisioned as the embedded workspace keeps it: instances, over the one real Postgres.
 
-Only what a deployment needs of the family. Databases other than `databricks_postgres` are made with SQL, as on the
-platform: an app's resource may name any that is there.
+Databases other than `databricks_postgres` are made with SQL, as on the platform: an app's resource may name any that
+exists.
 """
 
 from __future__ import annotations
@@ -13,43 +13,23 @@ import uuid
 from collections.abc import Coroutine
 from typing import Any
 
-from aiohttp import web
-
-from metamcp_deploy.local.answers import (
-    answer,
-    body,
-    conflict,
-    denied,
-    exists,
-    flag,
-    invalid,
-    missing,
-    page,
-    stamp,
-    text,
-)
-from metamcp_deploy.local.identity import Principal
-from metamcp_deploy.local.lakebase.autoscaling import check_id
+from metamcp_deploy.local.api.errors import conflict, exists, invalid, missing
 from metamcp_deploy.local.lakebase.server import Lakebase
 from metamcp_deploy.local.store import Store
-from metamcp_deploy.local.timing import Pace
+from metamcp_deploy.local.timing import Timing, stamp
 
 DEFAULT_DATABASE = "databricks_postgres"
 _CAPACITIES = ("CU_1", "CU_2", "CU_4", "CU_8")
-_ROOT = "/api/2.0/database"
 
 
 class Instances:
-    """The `database/instances` family and its credentials."""
+    """All instances, by name; slow changes go on in the background."""
 
-    def __init__(
-        self, store: Store, lakebase: Lakebase, user: str, ttl: float, pace: Pace | None = None
-    ) -> None:
+    def __init__(self, store: Store, lakebase: Lakebase, user: str, timing: Timing) -> None:
         self.store = store
         self.lakebase = lakebase
         self.user = user
-        self.ttl = ttl
-        self.pace = pace or Pace()
+        self.timing = timing
         self.records = store.family("instances")
         self._tasks: set[asyncio.Task[None]] = set()
         for name, record in list(self.records.items()):  # what a server's end cut off
@@ -57,17 +37,6 @@ class Instances:
                 del self.records[name]
             elif record["state"] != "STOPPED":
                 record["state"] = "AVAILABLE"
-
-    def routes(self) -> list[web.RouteDef]:
-        """All of the family."""
-        return [
-            web.post(f"{_ROOT}/credentials", self._credential),
-            web.post(f"{_ROOT}/instances", self._create),
-            web.get(f"{_ROOT}/instances", self._list),
-            web.get(_ROOT + "/instances/{name}", self._get),
-            web.patch(_ROOT + "/instances/{name}", self._change),
-            web.delete(_ROOT + "/instances/{name}", self._delete),
-        ]
 
     def record(self, name: str) -> dict[str, Any]:
         """An instance.
@@ -100,29 +69,13 @@ class Instances:
         name = str(resource.get("database_name"))
         return own_database(str(resource["instance_name"])) if name == DEFAULT_DATABASE else name
 
-    async def _credential(self, request: web.Request) -> web.Response:
-        """A Postgres password; an app's principal can have one only for an instance that it has a resource of."""
-        data = await body(request)
-        names = data.get("instance_names")
-        if not isinstance(names, list) or not names:
-            raise invalid("Missing required field: instance_names")
-        text(data, "request_id")
-        principal: Principal = request["principal"]
-        for name in map(str, names):
-            self.record(name)
-            if principal.app and name not in self._attached(principal.app):
-                raise denied(f"{principal.display_name} has no access to database instance {name}.")
-        issued = self.lakebase.issue_credential(principal.name, self.ttl)
-        return answer({"token": issued.token.reveal(), "expiration_time": stamp(issued.expires_at)})
+    def create(self, name: str, capacity: str, creator: str) -> dict[str, Any]:
+        """Begins to create an instance.
 
-    def _attached(self, app: str) -> set[str]:
-        resources = self.store.family("apps")[app]["spec"].get("resources") or []
-        return {r["database"]["instance_name"] for r in resources if "database" in r}
-
-    async def _create(self, request: web.Request) -> web.Response:
-        data = await body(request)
-        name = check_id(text(data, "name"))
-        capacity = _capacity(text(data, "capacity", "CU_1"))
+        Raises:
+            ApiError: 400, 409.
+        """
+        _check_capacity(capacity)
         if name in self.records:
             raise exists(f"Database instance {name} already exists.")
         self.records[name] = record = {
@@ -131,12 +84,12 @@ class Instances:
             "capacity": capacity,
             "state": "STARTING",
             "made": False,
-            "creator": request["principal"].name,
+            "creator": creator,
             "creation_time": stamp(time.time()),
         }
         self.store.save()
         self._later(self._made(record))
-        return answer(self._shown(record))
+        return record
 
     async def _made(self, record: dict[str, Any]) -> None:
         await self.lakebase.ensure_role(self.user)
@@ -146,7 +99,7 @@ class Instances:
         await self._settled(record, "instance.start")
 
     async def _settled(self, record: dict[str, Any], what: str, state: str = "AVAILABLE") -> None:
-        await self.pace.passes(what)
+        await self.timing.passes(what)
         record["state"] = state
         self.store.save()
 
@@ -155,26 +108,22 @@ class Instances:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _list(self, request: web.Request) -> web.Response:
-        shown = [self._shown(r) for r in self.records.values()]
-        return answer(page(shown, request.query, "database_instances"))
+    def change(self, name: str, *, capacity: str | None, stopped: bool | None) -> dict[str, Any]:
+        """Begins to change what is given.
 
-    async def _get(self, request: web.Request) -> web.Response:
-        return answer(self._shown(self.record(request.match_info["name"])))
-
-    async def _change(self, request: web.Request) -> web.Response:
-        record, data = self.record(request.match_info["name"]), await body(request)
-        mask = {m for m in request.query.get("update_mask", "").split(",") if m}
-        if not mask or mask - {"capacity", "stopped"}:
-            raise invalid("The embedded workspace changes nothing but capacity and stopped of an instance.")
+        Raises:
+            ApiError: 400, 404.
+        """
+        record = self.record(name)
         if record["state"] not in ("AVAILABLE", "STOPPED"):
-            raise conflict(f"Database instance {record['name']} is {record['state']}.")
-        if "capacity" in mask:
-            record["capacity"] = _capacity(text(data, "capacity"))
-        stopped = flag(data.get("stopped")) if "stopped" in mask else record["state"] == "STOPPED"
-        self._later(self._turned(record, stopped=stopped))
+            raise conflict(f"Database instance {name} is {record['state']}.")
+        if capacity is not None:
+            record["capacity"] = _check_capacity(capacity)
+        self._later(
+            self._turned(record, stopped=record["state"] == "STOPPED" if stopped is None else stopped)
+        )
         self.store.save()
-        return answer(self._shown(record))
+        return record
 
     def _turned(self, record: dict[str, Any], *, stopped: bool) -> Coroutine[Any, Any, None]:
         """The rest of a change that has begun: no login is taken while an instance is stopped."""
@@ -188,28 +137,29 @@ class Instances:
 
         return finish()
 
-    async def _delete(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
-        self.record(name)
-        if not flag(request.query.get("purge")):
-            raise invalid("Deleting a database instance deletes its data: it needs purge=true.")
+    async def delete(self, name: str) -> None:
+        """Deletes an instance and its data.
+
+        Raises:
+            ApiError: 404; 400 while it is being deleted.
+        """
         record = self.record(name)
         if record["state"] == "DELETING":
             raise conflict(f"Database instance {name} is being deleted.")
         record["state"] = "DELETING"
         await self.lakebase.drop_database(own_database(name))
-        if self.pace.seconds("instance.delete"):
+        if self.timing.seconds("instance.delete"):
             self._later(self._gone(name))
         else:
             await self._gone(name)
-        return answer({})
 
     async def _gone(self, name: str) -> None:
-        await self.pace.passes("instance.delete")
+        await self.timing.passes("instance.delete")
         self.records.pop(name, None)
         self.store.save()
 
-    def _shown(self, record: dict[str, Any]) -> dict[str, Any]:
+    def shown(self, record: dict[str, Any]) -> dict[str, Any]:
+        """An instance as GET gives it."""
         stopped = {"effective_stopped": record["state"] == "STOPPED"}
         host = {"read_write_dns": self.lakebase.host} if record["state"] == "AVAILABLE" else {}
         shown = {k: v for k, v in record.items() if k != "made"}
@@ -221,7 +171,7 @@ def own_database(instance: str) -> str:
     return f"{DEFAULT_DATABASE}_{hashlib.sha256(instance.encode()).hexdigest()[:8]}"
 
 
-def _capacity(given: str) -> str:
+def _check_capacity(given: str) -> str:
     if given not in _CAPACITIES:
         raise invalid(f"capacity must be one of {', '.join(_CAPACITIES)}, not {given}")
     return given

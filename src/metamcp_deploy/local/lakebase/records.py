@@ -6,7 +6,7 @@ import time
 import uuid
 from typing import Any
 
-from metamcp_deploy.local.answers import stamp
+from metamcp_deploy.local.timing import stamp
 
 READ_WRITE = "ENDPOINT_TYPE_READ_WRITE"
 

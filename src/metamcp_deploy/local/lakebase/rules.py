@@ -10,7 +10,7 @@ import re
 import time
 from typing import Any
 
-from metamcp_deploy.local.answers import ApiError, invalid
+from metamcp_deploy.local.api.errors import ApiError, invalid
 from metamcp_deploy.local.lakebase import branches, records, specs
 from metamcp_deploy.local.lakebase.autoscaling import Databases
 

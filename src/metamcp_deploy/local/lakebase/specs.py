@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from metamcp_deploy.local.answers import invalid
+from metamcp_deploy.local.api.errors import invalid
 
 _SIZES = frozenset({"autoscaling_limit_min_cu", "autoscaling_limit_max_cu"})
 _COMPUTE = _SIZES | {"suspend_timeout_duration", "no_suspension"}

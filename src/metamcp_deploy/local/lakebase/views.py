@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from metamcp_deploy.local.answers import stamp
 from metamcp_deploy.local.lakebase.autoscaling import Databases
+from metamcp_deploy.local.timing import stamp
 
 
 def shown(databases: Databases, name: str) -> dict[str, Any]:

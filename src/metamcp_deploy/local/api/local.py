@@ -1,0 +1,138 @@
+"""`/local`: what the platform does not have: the workspace's status, faults, further people, and acts of others."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import uuid
+from dataclasses import fields
+from typing import Any
+
+from aiohttp import web
+
+from metamcp_deploy.errors import DeployError
+from metamcp_deploy.local.api.apps import AppsApi
+from metamcp_deploy.local.api.errors import denied, invalid
+from metamcp_deploy.local.api.requests import body, text
+from metamcp_deploy.local.api.routes import Route
+from metamcp_deploy.local.context import Site
+from metamcp_deploy.local.faults.fault import ROUTE as FAULTS
+from metamcp_deploy.local.faults.fault import Fault
+from metamcp_deploy.local.faults.injection import Faults
+from metamcp_deploy.local.federation import FIELDS
+from metamcp_deploy.local.identity import USER
+from metamcp_deploy.local.lakebase.provisioned import own_database
+
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+
+
+class Local:
+    """The handlers."""
+
+    def __init__(self, site: Site, apps: AppsApi, faults: Faults) -> None:
+        self.site = site
+        self.apps = apps
+        self.faults = faults
+        self.people = site.store.family("people")
+
+    def routes(self) -> list[Route]:
+        """The table of this family."""
+        return [
+            Route("GET", "/local/status", self._status),
+            Route("GET", FAULTS, self._list_faults),
+            Route("POST", FAULTS, self._add_fault),
+            Route("DELETE", FAULTS, self._clear_faults),
+            Route("POST", "/local/people", self._add_person),
+            Route("POST", "/local/vault", self._fill_vault),
+            Route("POST", "/local/apps/{name}/broken", self._break_app),
+        ]
+
+    def _status(self, _: web.Request) -> dict[str, Any]:
+        """What `local status` shows."""
+        shown = [self.apps.shown(name) for name in sorted(self.apps.apps.records)]
+        apps = [
+            {
+                "name": app["name"],
+                "url": app["url"],
+                "compute": app["compute_status"]["state"],
+                "state": app["app_status"]["state"],
+                "message": app["app_status"]["message"],
+            }
+            for app in shown
+        ]
+        lakebase, names = self.site.databases.lakebase, sorted(self._databases())
+        return {
+            "apps": apps,
+            "postgres": {
+                "host": lakebase.host,
+                "port": lakebase.port,
+                "sslmode": lakebase.sslmode,
+                "databases": names,
+            },
+            "faults": [a.shown() for a in self.faults.active.values()],
+            "superuser_uris": {n: lakebase.superuser_uri(n).reveal() for n in ["postgres", *names]},
+        }
+
+    def _databases(self) -> list[str]:
+        branches = [b for p in self.site.databases.projects.values() for b in p["branches"].values()]
+        made = [d["physical"] for b in branches for d in b["databases"].values()]
+        return [*made, *map(own_database, self.site.instances.records)]
+
+    def _list_faults(self, _: web.Request) -> dict[str, Any]:
+        return {"faults": [a.shown() for a in self.faults.active.values()]}
+
+    async def _add_fault(self, request: web.Request) -> dict[str, Any]:
+        data = await body(request)
+        name = data.pop("name", None)
+        known = {f.name for f in fields(Fault)}
+        if unknown := sorted(set(data) - known):
+            raise invalid(f"A fault has no {', '.join(unknown)}; it has {', '.join(sorted(known))}.")
+        try:
+            fault = Fault(**data)
+        except (DeployError, TypeError) as e:
+            raise invalid(str(e)) from e
+        return self.faults.add(fault, name).shown()
+
+    async def _clear_faults(self, request: web.Request) -> dict[str, Any]:
+        return {"cleared": self.faults.clear((await body(request)).get("name"))}
+
+    async def _add_person(self, request: web.Request) -> dict[str, Any]:
+        """`{name, admin?, federation?}`: an e-mail address makes a user, any other name a service principal.
+
+        Adding somebody again changes what they may do and keeps their login.
+        """
+        if request["principal"].name != USER:
+            raise denied("Only the workspace's owner adds people.")
+        data = await body(request)
+        name, policy = text(data, "name"), data.get("federation")
+        if policy is not None and not (isinstance(policy, dict) and all(policy.get(k) for k in FIELDS)):
+            raise invalid(f"federation needs {', '.join(FIELDS)}")
+        known = next((i for i, r in self.people.items() if r["display_name"] == name), None)
+        client_id = known or str(uuid.uuid4())
+        if known is None:
+            self.people[client_id] = {
+                # A service principal is called by its client id wherever the API names people.
+                "name": name if _EMAIL.fullmatch(name) else client_id,
+                "display_name": name,
+                "number": str(2000 + len(self.people)),
+                "client_secret": "dose" + secrets.token_hex(16),
+                "token": "dapi" + secrets.token_hex(16),
+            }
+        record = self.people[client_id]
+        record |= {"admin": data.get("admin") is True, "federation": policy}
+        self.site.files.mkdirs(f"/Users/{record['name']}")
+        self.site.store.save()
+        shown = ("name", "client_secret", "token", "admin")
+        return {"client_id": client_id, **{k: record[k] for k in shown}}
+
+    async def _fill_vault(self, request: web.Request) -> dict[str, Any]:
+        """The vault's owner puts a secret there."""
+        data, scopes = await body(request), self.site.secrets
+        scopes.put(scopes.scope(text(data, "scope")), text(data, "key"), data)
+        return {}
+
+    async def _break_app(self, request: web.Request) -> dict[str, Any]:
+        """Puts the compute in ERROR, as after a create that failed on the platform."""
+        name = request.match_info["name"]
+        await self.apps.apps.broken(name)
+        return self.apps.shown(name)

@@ -1,0 +1,106 @@
+"""`/oidc` and `/.well-known`: OAuth discovery, tokens, and the page that signs a browser in to an app."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from metamcp_deploy.local import federation
+from metamcp_deploy.local.api.errors import missing
+from metamcp_deploy.local.api.routes import Route
+from metamcp_deploy.local.apps.sign_in import CALLBACK, PAGE
+from metamcp_deploy.local.context import Site
+from metamcp_deploy.local.identity import basic
+
+_HTML = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Sign in</title>
+<body style="font:16px system-ui;display:grid;place-items:center;min-height:90vh">
+<form method="post"><h1>Sign in to {app}</h1><p>This is the embedded workspace on your machine.</p>
+<input type="hidden" name="nonce" value="{nonce}">
+<button style="font:inherit;padding:.6em 1.2em">Continue as {user}</button></form></body></html>"""
+
+
+class Oidc:
+    """The handlers; none needs a login."""
+
+    def __init__(self, site: Site) -> None:
+        self.identity = site.identity
+        self.sign_in = site.sign_in
+        self.ports = site.store.family("ports")
+        self.url = site.url
+
+    def routes(self) -> list[Route]:
+        """The table of this family."""
+        discovery = "/oidc/.well-known/oauth-authorization-server"
+        return [
+            Route("GET", "/.well-known/databricks-config", self._configuration, public=True),
+            Route("GET", discovery, self._discovery, public=True),
+            Route("POST", "/oidc/v1/token", self._token, public=True),
+            Route("GET", PAGE, self._page, public=True),
+            Route("POST", PAGE, self._signed_in, public=True),
+        ]
+
+    def _configuration(self, _: web.Request) -> dict[str, str]:
+        return {"oidc_endpoint": f"{self.url}/oidc", "workspace_id": self.identity.workspace_id}
+
+    def _discovery(self, _: web.Request) -> dict[str, Any]:
+        return {
+            "issuer": f"{self.url}/oidc",
+            "authorization_endpoint": f"{self.url}{PAGE}",
+            "token_endpoint": f"{self.url}/oidc/v1/token",
+            "grant_types_supported": ["client_credentials", federation.GRANT],
+            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        }
+
+    async def _token(self, request: web.Request) -> Any:
+        form = await request.post()
+        given = basic(request) or (str(form.get("client_id", "")), str(form.get("client_secret", "")))
+        if form.get("grant_type") == federation.GRANT:
+            policy = self.identity.federation_policy(given[0])
+            refused = federation.refusal(policy, str(form.get("subject_token", "")), self.identity.clock())
+            if refused:
+                return _refused(400, "invalid_grant", f"Token exchange failed: {refused}")
+            principal = self.identity.principal(given[0])
+        elif form.get("grant_type") == "client_credentials":
+            principal = self.identity.check_secret(*given)
+        else:
+            known = "Only client_credentials and token exchange are known here."
+            return _refused(400, "unsupported_grant_type", known)
+        if principal is None:
+            return _refused(401, "invalid_client", "Client authentication failed")
+        request["principal"] = principal
+        return {
+            "access_token": self.identity.issue(principal),
+            "token_type": "Bearer",
+            "scope": "all-apis",
+            "expires_in": self.identity.token_seconds,
+        }
+
+    def _app(self, request: web.Request) -> str:
+        name = request.query.get("client_id", "")
+        if f"app:{name}" not in self.ports:
+            raise missing(f"App with name {name} does not exist or is deleted.")
+        return name
+
+    def _page(self, request: web.Request) -> web.Response:
+        app = self._app(request)
+        # The nonce keeps other pages in the same browser from signing in on the user's behalf.
+        nonce = self.sign_in.remember(f"nonce:{app}")
+        page = _HTML.format(app=html.escape(app), user=html.escape(self.identity.user.name), nonce=nonce)
+        headers = {"Cache-Control": "no-store", "Content-Security-Policy": "frame-ancestors 'none'"}
+        return web.Response(text=page, content_type="text/html", headers=headers)
+
+    async def _signed_in(self, request: web.Request) -> None:
+        app = self._app(request)
+        form = await request.post()
+        if not self.sign_in.redeem(str(form.get("nonce", "")), f"nonce:{app}"):
+            raise web.HTTPFound(str(request.rel_url))
+        code = self.sign_in.remember(f"code:{app}")
+        query = urlencode({"code": code, "state": request.query.get("state", "")})
+        raise web.HTTPFound(f"http://127.0.0.1:{self.ports[f'app:{app}']}{CALLBACK}?{query}")
+
+
+def _refused(status: int, error: str, description: str) -> web.Response:
+    return web.json_response({"error": error, "error_description": description}, status=status)

@@ -1,0 +1,51 @@
+"""All routes of the embedded workspace: each family's table, then what is not imitated."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from metamcp_deploy.local.access_lists import AccessLists
+from metamcp_deploy.local.api import (
+    apps,
+    database,
+    local,
+    oidc,
+    permissions,
+    postgres,
+    scim,
+    secrets,
+    workspace,
+)
+from metamcp_deploy.local.api.authorization import Authorization
+from metamcp_deploy.local.api.errors import ApiError
+from metamcp_deploy.local.api.routes import Route, Table
+from metamcp_deploy.local.apps.apps import Apps
+from metamcp_deploy.local.context import Site
+from metamcp_deploy.local.faults.injection import Faults
+
+
+def whole(site: Site, hosted: Apps, faults: Faults, lists: AccessLists, access: Authorization) -> Table:
+    """The whole table; a family is the file of the same name as its path."""
+    apps_api = apps.AppsApi(hosted, access)
+    return Table(
+        [
+            *oidc.Oidc(site).routes(),
+            *scim.routes(),
+            *workspace.Workspace(site.files, access).routes(),
+            *secrets.Secrets(site.secrets).routes(),
+            *postgres.Postgres(site, lists).routes(),
+            *database.Database(site, lists).routes(),
+            *apps_api.routes(),
+            *permissions.Permissions(lists, hosted).routes(),
+            *local.Local(site, apps_api, faults).routes(),
+            Route("*", "/{public:\\.well-known|oidc}/{anything:.*}", _unknown, public=True),
+            Route("*", "/{anything:.*}", _unknown),
+        ]
+    )
+
+
+async def _unknown(request: web.Request) -> None:
+    """Fails loudly, so that nobody takes a route that is not imitated for one that works."""
+    raise ApiError(
+        501, "NOT_IMPLEMENTED", f"The embedded workspace does not imitate {request.method} {request.path}."
+    )
