@@ -31,9 +31,10 @@ from metamcp_deploy.deployments import access
 from metamcp_deploy.local import store
 from metamcp_deploy.local.api import middleware
 from metamcp_deploy.local.apps import process_ledger
-from metamcp_deploy.local.context import Options, Site
+from metamcp_deploy.local.context import Context
 from metamcp_deploy.local.identity import Principal
 from metamcp_deploy.local.lakebase.pg_proxy import Counters
+from metamcp_deploy.local.options import Options
 from metamcp_deploy.local.server import Server, describe
 from metamcp_deploy.stages import app_deploy, bundle_deploy
 
@@ -63,14 +64,14 @@ class Outage:
 class Load:
     """Requests that need the database, and what they answered."""
 
-    site: Site
+    context: Context
     url: str
     answers: Counter[int] = field(default_factory=Counter)
 
     async def ask(self, session: aiohttp.ClientSession, number: int = 1) -> Counter[int]:
         """Some requests at once."""
-        user: Principal = self.site.identity.user
-        headers = {"Authorization": f"Bearer {self.site.identity.issue(user)}"}
+        user: Principal = self.context.identity.user
+        headers = {"Authorization": f"Bearer {self.context.identity.issue(user)}"}
 
         async def one() -> int:
             async with session.get(f"{self.url}/metamcp", headers=headers, allow_redirects=False) as answer:
@@ -129,7 +130,9 @@ async def away(load: Load, session: aiohttp.ClientSession, seconds: float, outag
     load.answers = running
 
 
-async def measure(site: Site, server: Server, url: str, given: argparse.Namespace, outage: Outage) -> bool:
+async def measure(
+    context: Context, server: Server, url: str, given: argparse.Namespace, outage: Outage
+) -> bool:
     """Prints a line for each phase; whether all were as they must be."""
     logins: Counters = server.lakebase.logins
     seconds = given.minutes * 60
@@ -141,7 +144,7 @@ async def measure(site: Site, server: Server, url: str, given: argparse.Namespac
     good = True
     async with aiohttp.ClientSession() as session:
         for name, phase in phases:
-            load, before = Load(site, url), Counters(logins.ok, logins.failed)
+            load, before = Load(context, url), Counters(logins.ok, logins.failed)
             await phase(load, session)
             failed = logins.failed - before.failed
             good &= set(load.answers) == {200} and failed == 0
@@ -163,12 +166,12 @@ async def run(given: argparse.Namespace, scratch: Path) -> bool:
     middleware.layers = lambda *parts: [*layers(*parts)[:1], outage.layer, *layers(*parts)[1:]]
     process_ledger.become_subreaper()
     server = Server(folder, Options(token_ttl=given.ttl))
-    async with server.running() as site:
-        store.write(folder / "workspace.json", describe(site))
+    async with server.running() as context:
+        store.write(folder / "workspace.json", describe(context))
         await asyncio.to_thread(deploy, Project(work, Settings(target="local", embedded=True)))
         record = next(iter(server.store.family("apps")))
         url = f"http://127.0.0.1:{server.store.family('ports')[f'app:{record}']}"
-        good = await measure(site, server, url, given, outage)
+        good = await measure(context, server, url, given, outage)
     server.lakebase.cluster.remove()
     return good
 

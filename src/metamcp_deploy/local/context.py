@@ -1,4 +1,4 @@
-"""What the parts of one embedded workspace share."""
+"""The parts of one embedded workspace, for those that need several of them."""
 
 from __future__ import annotations
 
@@ -11,34 +11,14 @@ from metamcp_deploy.local.files import Files
 from metamcp_deploy.local.identity import Identity
 from metamcp_deploy.local.lakebase.autoscaling import Databases
 from metamcp_deploy.local.lakebase.provisioned import Instances
+from metamcp_deploy.local.options import Options
 from metamcp_deploy.local.secret_scopes import SecretScopes
 from metamcp_deploy.local.store import Store
 from metamcp_deploy.local.timing import Timing
 
 
 @dataclass(frozen=True)
-class Options:
-    """How `up` was asked to run it.
-
-    Attributes:
-        token_ttl: seconds a database credential lives.
-        tls: Postgres speaks TLS only.
-        forward_authorization: the proxies hand the caller's workspace token on to the app. Unsure on the platform,
-            so an app must work either way; off by default, the stricter of the two for what the app can see.
-        realistic: the platform's own times and limits, times this; 0 for neither.
-        overlap: on redeploy the old process answers until the new one does. Unsure on the platform; off by default,
-            so that there is a gap.
-    """
-
-    token_ttl: float = 3600.0
-    tls: bool = False
-    forward_authorization: bool = False
-    realistic: float = 0.0
-    overlap: bool = False
-
-
-@dataclass(frozen=True)
-class Site:
+class Context:
     """One embedded workspace.
 
     Attributes:

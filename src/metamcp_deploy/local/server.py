@@ -1,4 +1,4 @@
-"""The embedded workspace's daemon: `python -m metamcp_deploy.local.server --state DIR [--token-ttl S] [--tls]`.
+"""The embedded workspace's daemon: `python -m metamcp_deploy.local.server --state DIR [--options JSON]`.
 
 It writes `workspace.json` when it answers, or `failed.json` with the reason when it cannot start.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import shutil
@@ -15,7 +16,6 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,14 @@ from metamcp_deploy.local.api.authorization import Authorization
 from metamcp_deploy.local.apps import process_ledger
 from metamcp_deploy.local.apps.apps import Apps
 from metamcp_deploy.local.apps.sign_in import SignIn
-from metamcp_deploy.local.context import Options, Site
+from metamcp_deploy.local.context import Context
 from metamcp_deploy.local.faults.injection import Faults
 from metamcp_deploy.local.files import Files
 from metamcp_deploy.local.identity import USER, Identity
 from metamcp_deploy.local.lakebase.autoscaling import Databases
 from metamcp_deploy.local.lakebase.provisioned import Instances
 from metamcp_deploy.local.lakebase.server import Lakebase
+from metamcp_deploy.local.options import Options
 from metamcp_deploy.local.secret_scopes import SecretScopes
 from metamcp_deploy.local.store import Store
 from metamcp_deploy.local.timing import Timing
@@ -61,7 +62,7 @@ class Server:
         self.stopped = asyncio.Event()
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[Site]:
+    async def running(self) -> AsyncIterator[Context]:
         """Starts everything in order, and ends it in the opposite one.
 
         Raises:
@@ -72,17 +73,17 @@ class Server:
             stack.callback(sock.close)
             await self._start_lakebase()
             stack.push_async_callback(self.lakebase.stop)
-            site = self._site(f"http://{HOST}:{sock.getsockname()[1]}")
-            apps = Apps(site)
+            context = self._context(f"http://{HOST}:{sock.getsockname()[1]}")
+            apps = Apps(context)
             stack.push_async_callback(apps.close)
             await apps.resume()
-            watching = asyncio.create_task(self._watch(site))
+            watching = asyncio.create_task(self._watch(context))
             stack.callback(watching.cancel)
-            runner = web.AppRunner(self._application(site, apps), access_log=None, shutdown_timeout=2.0)
+            runner = web.AppRunner(self._application(context, apps), access_log=None, shutdown_timeout=2.0)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             await web.SockSite(runner, sock).start()
-            yield site
+            yield context
 
     async def _start_lakebase(self) -> None:
         known = self.store.family("ports")
@@ -93,10 +94,10 @@ class Server:
             raise ports.taken(known["postgres"], "postgres") if e.code is Code.PORT_TAKEN else e from e
         self.store.save()
 
-    def _site(self, url: str) -> Site:
+    def _context(self, url: str) -> Context:
         identity = Identity(self.store, token_seconds=max(1, int(self.timing.seconds("token"))))
         apart = [child.pid for child in psutil.Process().children()]
-        return Site(
+        return Context(
             folder=self.folder,
             url=url,
             options=self.options,
@@ -111,44 +112,44 @@ class Server:
             timing=self.timing,
         )
 
-    def _application(self, site: Site, apps: Apps) -> web.Application:
-        lists = AccessLists(site.store, site.files)
-        access = Authorization(site.store, lists)
-        routes = table.whole(site, apps, self.faults, lists, access)
+    def _application(self, context: Context, apps: Apps) -> web.Application:
+        lists = AccessLists(context.store, context.files)
+        access = Authorization(context.store, lists)
+        routes = table.whole(context, apps, self.faults, lists, access)
         record = self.folder / "requests.jsonl"
-        layers = middleware.layers(site.identity, record, self.faults, access, self.timing, routes)
+        layers = middleware.layers(context.identity, record, self.faults, access, self.timing, routes)
         application = web.Application(middlewares=layers, client_max_size=_LARGEST_REQUEST)
         routes.register(application)
         return application
 
-    async def _watch(self, site: Site) -> None:
+    async def _watch(self, context: Context) -> None:
         """What has to be looked at again and again: what apps run, branches that expire, the folder that may go."""
-        ledger = site.ledger
+        ledger = context.ledger
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             if not await asyncio.to_thread(self.store.path.exists):
                 self.stopped.set()
                 return
             try:
-                await site.databases.expire(time.time())
+                await context.databases.expire(time.time())
                 if ledger.roots or ledger.seen:
                     await asyncio.to_thread(ledger.look)
             except Exception:  # one look less, not an end to looking
                 _log.exception("cannot look after branches and processes")
 
 
-def describe(site: Site) -> dict[str, Any]:
+def describe(context: Context) -> dict[str, Any]:
     """The content of `workspace.json`."""
-    data = site.identity.data
+    data = context.identity.data
     return {
-        "url": site.url,
+        "url": context.url,
         "pid": os.getpid(),
         "version": __version__,
-        "workspace_id": site.identity.workspace_id,
+        "workspace_id": context.identity.workspace_id,
         "client_id": data["client_id"],
         "client_secret": data["client_secret"],
         "token": data["token"],
-        "options": vars(site.options),
+        "options": vars(context.options),
     }
 
 
@@ -166,9 +167,9 @@ async def serve(folder: Path, options: Options) -> None:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, server.stopped.set)
-    async with server.running() as site:
-        store.write(folder / "workspace.json", describe(site))
-        _log.info("serving at %s", site.url)
+    async with server.running() as context:
+        store.write(folder / "workspace.json", describe(context))
+        _log.info("serving at %s", context.url)
         await server.stopped.wait()
         deleted = not await asyncio.to_thread(server.store.path.exists)
         _log.info("stopping%s", ", as the state was deleted" if deleted else "")
@@ -182,16 +183,12 @@ def main() -> int:
     """Entry point of the daemon; 1 with `failed.json` when it cannot start."""
     parser = argparse.ArgumentParser(prog="metamcp_deploy.local.server")
     parser.add_argument("--state", type=Path, required=True)
-    parser.add_argument("--token-ttl", type=float, default=3600.0)
-    parser.add_argument("--tls", action="store_true")
-    parser.add_argument("--forward-authorization", action="store_true")
-    parser.add_argument("--realistic", type=float, default=0.0)
-    parser.add_argument("--overlap", action="store_true")
+    parser.add_argument("--options", default="{}", help="JSON, as metamcp_deploy.local.options has them")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     os.umask(0o077)
     folder: Path = given.state.resolve()
-    options = Options(**{f.name: getattr(given, f.name) for f in fields(Options)})
+    options = Options(**json.loads(given.options))
     try:
         asyncio.run(serve(folder, options))
     except DeployError as e:

@@ -1,4 +1,4 @@
-"""How long the platform takes, and how much it takes: a moment by default, its own times with `local up --realistic`.
+"""Durations and rate limits: moments by default, the platform's own with `local up --realistic`.
 
 One table, each row with its source. Where nobody measured, the row says so: such a number is only a number that is long
 enough to notice.

@@ -128,7 +128,7 @@ class AppsApi:
         record = self.apps.record(name)
         record["update"] = spec | {"status": {"state": "IN_PROGRESS", "message": "Update is in progress."}}
         begun = dict(record["update"])
-        self.apps.background(self.apps.updated(name))
+        self.apps.tasks.start(self.apps.updated(name))
         return begun
 
     def _last_update(self, request: web.Request) -> dict[str, Any]:
@@ -158,7 +158,7 @@ class AppsApi:
         check_deployment(data)
         hosted = self.apps.hosted[name]
         made = hosted.accept(data, request["principal"].name)
-        self.apps.background(hosted.deploy(made["deployment_id"]))
+        self.apps.tasks.start(hosted.deploy(made["deployment_id"]))
         return _deployment(made)
 
     def _deployments(self, request: web.Request) -> dict[str, Any]:

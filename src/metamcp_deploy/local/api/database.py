@@ -11,7 +11,7 @@ from metamcp_deploy.local.api.authorization import INSTANCES
 from metamcp_deploy.local.api.errors import denied, invalid
 from metamcp_deploy.local.api.requests import body, flag, page, text
 from metamcp_deploy.local.api.routes import Right, Route
-from metamcp_deploy.local.context import Site
+from metamcp_deploy.local.context import Context
 from metamcp_deploy.local.identity import Principal
 from metamcp_deploy.local.lakebase.autoscaling import check_id
 from metamcp_deploy.local.timing import stamp
@@ -23,10 +23,10 @@ _ONE = f"{_ROOT}/instances/{{name}}"
 class Database:
     """HTTP in front of Instances."""
 
-    def __init__(self, site: Site, lists: AccessLists) -> None:
-        self.instances = site.instances
-        self.apps = site.store.family("apps")
-        self.ttl = site.options.token_ttl
+    def __init__(self, context: Context, lists: AccessLists) -> None:
+        self.instances = context.instances
+        self.apps = context.store.family("apps")
+        self.ttl = context.options.token_ttl
         self.lists = lists
 
     def routes(self) -> list[Route]:

@@ -15,7 +15,7 @@ from metamcp_deploy.local.api.apps import AppsApi
 from metamcp_deploy.local.api.errors import denied, invalid
 from metamcp_deploy.local.api.requests import body, text
 from metamcp_deploy.local.api.routes import Route
-from metamcp_deploy.local.context import Site
+from metamcp_deploy.local.context import Context
 from metamcp_deploy.local.faults.fault import ROUTE as FAULTS
 from metamcp_deploy.local.faults.fault import Fault
 from metamcp_deploy.local.faults.injection import Faults
@@ -29,11 +29,11 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 class Local:
     """The handlers."""
 
-    def __init__(self, site: Site, apps: AppsApi, faults: Faults) -> None:
-        self.site = site
+    def __init__(self, context: Context, apps: AppsApi, faults: Faults) -> None:
+        self.context = context
         self.apps = apps
         self.faults = faults
-        self.people = site.store.family("people")
+        self.people = context.store.family("people")
 
     def routes(self) -> list[Route]:
         """The table of this family."""
@@ -60,7 +60,7 @@ class Local:
             }
             for app in shown
         ]
-        lakebase, names = self.site.databases.lakebase, sorted(self._databases())
+        lakebase, names = self.context.databases.lakebase, sorted(self._databases())
         return {
             "apps": apps,
             "postgres": {
@@ -74,9 +74,9 @@ class Local:
         }
 
     def _databases(self) -> list[str]:
-        branches = [b for p in self.site.databases.projects.values() for b in p["branches"].values()]
+        branches = [b for p in self.context.databases.projects.values() for b in p["branches"].values()]
         made = [d["physical"] for b in branches for d in b["databases"].values()]
-        return [*made, *map(own_database, self.site.instances.records)]
+        return [*made, *map(own_database, self.context.instances.records)]
 
     def _list_faults(self, _: web.Request) -> dict[str, Any]:
         return {"faults": [a.shown() for a in self.faults.active.values()]}
@@ -120,14 +120,14 @@ class Local:
             }
         record = self.people[client_id]
         record |= {"admin": data.get("admin") is True, "federation": policy}
-        self.site.files.mkdirs(f"/Users/{record['name']}")
-        self.site.store.save()
+        self.context.files.mkdirs(f"/Users/{record['name']}")
+        self.context.store.save()
         shown = ("name", "client_secret", "token", "admin")
         return {"client_id": client_id, **{k: record[k] for k in shown}}
 
     async def _fill_vault(self, request: web.Request) -> dict[str, Any]:
         """The vault's owner puts a secret there."""
-        data, scopes = await body(request), self.site.secrets
+        data, scopes = await body(request), self.context.secrets
         scopes.put(scopes.scope(text(data, "scope")), text(data, "key"), data)
         return {}
 

@@ -12,7 +12,7 @@ from metamcp_deploy.local import federation
 from metamcp_deploy.local.api.errors import missing
 from metamcp_deploy.local.api.routes import Route
 from metamcp_deploy.local.apps.sign_in import CALLBACK, PAGE
-from metamcp_deploy.local.context import Site
+from metamcp_deploy.local.context import Context
 from metamcp_deploy.local.identity import basic
 
 _HTML = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Sign in</title>
@@ -25,11 +25,11 @@ _HTML = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Sign in</
 class Oidc:
     """The handlers; none needs a login."""
 
-    def __init__(self, site: Site) -> None:
-        self.identity = site.identity
-        self.sign_in = site.sign_in
-        self.ports = site.store.family("ports")
-        self.url = site.url
+    def __init__(self, context: Context) -> None:
+        self.identity = context.identity
+        self.sign_in = context.sign_in
+        self.ports = context.store.family("ports")
+        self.url = context.url
 
     def routes(self) -> list[Route]:
         """The table of this family."""

@@ -54,7 +54,7 @@ class Permissions:
         given = entries(await body(request), tuple(_APP_LEVELS))
         replaced = request.method == "PUT"
         record["acl"] = ({holder(record["creator"]): "CAN_MANAGE"} if replaced else record["acl"]) | given
-        self.apps.site.store.save()
+        self.apps.context.store.save()
         return self._get_of_app(request)
 
     def _levels_of_app(self, request: web.Request) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from metamcp_deploy.local.api.authorization import PROJECTS
 from metamcp_deploy.local.api.errors import ApiError, denied, invalid
 from metamcp_deploy.local.api.requests import body, flag, page, text
 from metamcp_deploy.local.api.routes import Right, Route
-from metamcp_deploy.local.context import Site
+from metamcp_deploy.local.context import Context
 from metamcp_deploy.local.identity import Principal
 from metamcp_deploy.local.lakebase import branches, rules, specs
 from metamcp_deploy.local.lakebase.autoscaling import SHORTEST_ID, check_id
@@ -31,10 +31,10 @@ _KINDS = {"projects": 1, "branches": 1, "endpoints": 1, "databases": SHORTEST_ID
 class Postgres:
     """HTTP in front of Databases."""
 
-    def __init__(self, site: Site, lists: AccessLists) -> None:
-        self.databases = site.databases
-        self.ttl = site.options.token_ttl
-        self.operations = Operations(site.timing)
+    def __init__(self, context: Context, lists: AccessLists) -> None:
+        self.databases = context.databases
+        self.ttl = context.options.token_ttl
+        self.operations = Operations(context.timing)
         self.lists = lists
 
     def routes(self) -> list[Route]:

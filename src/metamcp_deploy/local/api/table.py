@@ -20,24 +20,24 @@ from metamcp_deploy.local.api.authorization import Authorization
 from metamcp_deploy.local.api.errors import ApiError
 from metamcp_deploy.local.api.routes import Route, Table
 from metamcp_deploy.local.apps.apps import Apps
-from metamcp_deploy.local.context import Site
+from metamcp_deploy.local.context import Context
 from metamcp_deploy.local.faults.injection import Faults
 
 
-def whole(site: Site, hosted: Apps, faults: Faults, lists: AccessLists, access: Authorization) -> Table:
+def whole(context: Context, hosted: Apps, faults: Faults, lists: AccessLists, access: Authorization) -> Table:
     """The whole table; a family is the file of the same name as its path."""
     apps_api = apps.AppsApi(hosted, access)
     return Table(
         [
-            *oidc.Oidc(site).routes(),
+            *oidc.Oidc(context).routes(),
             *scim.routes(),
-            *workspace.Workspace(site.files, access).routes(),
-            *secrets.Secrets(site.secrets).routes(),
-            *postgres.Postgres(site, lists).routes(),
-            *database.Database(site, lists).routes(),
+            *workspace.Workspace(context.files, access).routes(),
+            *secrets.Secrets(context.secrets).routes(),
+            *postgres.Postgres(context, lists).routes(),
+            *database.Database(context, lists).routes(),
             *apps_api.routes(),
             *permissions.Permissions(lists, hosted).routes(),
-            *local.Local(site, apps_api, faults).routes(),
+            *local.Local(context, apps_api, faults).routes(),
             Route("*", "/{public:\\.well-known|oidc}/{anything:.*}", _unknown, public=True),
             Route("*", "/{anything:.*}", _unknown),
         ]

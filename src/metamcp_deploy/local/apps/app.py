@@ -1,4 +1,4 @@
-"""One app on the workspace's compute: its deployments, its process, its port and its log."""
+"""One app: its deployments, process, port and log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from metamcp_deploy.local.apps import deployment, environment
 from metamcp_deploy.local.apps.logs import Log
 from metamcp_deploy.local.apps.proxy import Proxy
 from metamcp_deploy.local.apps.runtime import Runtime
-from metamcp_deploy.local.context import Site
+from metamcp_deploy.local.context import Context
 from metamcp_deploy.local.ports import listener
 from metamcp_deploy.local.timing import stamp
 
@@ -27,18 +27,18 @@ _log = logging.getLogger(__name__)
 _RUNNING = ("RUNNING", "App is running.")
 
 
-class Hosted:
+class App:
     """Runs one app. Its record belongs to `Apps`; here `deployments`, `active`, `pending`, `last` are changed."""
 
-    def __init__(self, site: Site, record: dict[str, Any]) -> None:
-        self.site = site
+    def __init__(self, context: Context, record: dict[str, Any]) -> None:
+        self.context = context
         self.record = record
         self.name: str = record["name"]
-        self.folder: Path = site.folder / "apps" / self.name
+        self.folder: Path = context.folder / "apps" / self.name
         self.log = Log(self.folder / "app.log")
         self.runtime = self._new_runtime(self.name, self.folder)
         self._next: Runtime | None = None
-        self.proxy = Proxy(site, record, self.log, self.runtime)
+        self.proxy = Proxy(context, record, self.log, self.runtime)
         self.state = ("UNAVAILABLE", "App has not been deployed yet. Run your app by deploying source code")
         self.restarting = False  # what was deployed last starts again, and answers show it as active
         self._changing = asyncio.Lock()
@@ -49,7 +49,7 @@ class Hosted:
             if self.runtime is made:
                 self.state = ("CRASHED", f"App crashed with exit code {code}. Look at its log.")
 
-        made = Runtime(name, folder, self.log, self.site.ledger, exited)
+        made = Runtime(name, folder, self.log, self.context.ledger, exited)
         return made
 
     async def open(self) -> None:
@@ -58,7 +58,7 @@ class Hosted:
         Raises:
             DeployError: PORT_TAKEN.
         """
-        await self.proxy.open(listener(self.site.store, f"app:{self.name}"))
+        await self.proxy.open(listener(self.context.store, f"app:{self.name}"))
 
     async def close(self) -> None:
         """Ends the process, a deployment that is under way with it, and closes the port."""
@@ -108,7 +108,7 @@ class Hosted:
         }
         self.record["deployments"][made["deployment_id"]] = made
         self.record["pending"] = made["deployment_id"]
-        self.site.store.save()
+        self.context.store.save()
         return made
 
     async def deploy(self, deployment_id: str) -> None:
@@ -136,7 +136,7 @@ class Hosted:
     async def _pass(self, made: dict[str, Any], what: str, message: str) -> None:
         """One of the steps that a deployment in progress shows; the words are unsure."""
         made["status"]["message"] = message
-        await self.site.timing.passes(what)
+        await self.context.timing.passes(what)
         if self._closed or self.record["compute"] != "ACTIVE":
             raise FailedDeploymentError("The app was stopped during the deployment.")
 
@@ -149,7 +149,7 @@ class Hosted:
                 self.state = (self.state[0] if self.state[0] == "CRASHED" else "UNAVAILABLE", message)
             elif self.state[0] == "DEPLOYING":
                 self.state = _RUNNING
-        self.site.store.save()
+        self.context.store.save()
 
     def _finish(self, deployment_id: str, state: str, message: str) -> None:
         made = self.record["deployments"][deployment_id]
@@ -169,7 +169,7 @@ class Hosted:
     def _snapshot(self, made: dict[str, Any]) -> None:
         shown = made["source_code_path"]
         self.log.add("SYSTEM", f"Deployment {made['deployment_id']}: taking a snapshot of {shown}")
-        deployment.snapshot(self.site.files.place(shown), shown, self.source(made["deployment_id"]))
+        deployment.snapshot(self.context.files.place(shown), shown, self.source(made["deployment_id"]))
 
     async def _run(self, made: dict[str, Any]) -> None:
         """Replaces the running process by this deployment's; returns when its port accepts."""
@@ -181,7 +181,7 @@ class Hosted:
         port = ports.free()
         old, new = self.runtime, self._runtime_for_new()
         env = environment.variables(
-            self.site, self.record, described.env, made["env_vars"], port, new.scratch
+            self.context, self.record, described.env, made["env_vars"], port, new.scratch
         )
         self.state = ("DEPLOYING", "Starting the app.")
         self._next = new
@@ -209,7 +209,7 @@ class Hosted:
 
     def _runtime_for_new(self) -> Runtime:
         """Where the new process starts: in place of the old one, or beside it. Unsure which the platform does."""
-        if not (self.site.options.overlap and self.runtime.running):
+        if not (self.context.options.overlap and self.runtime.running):
             return self.runtime
         beside = self.runtime.name == self.name
         name, folder = (f"{self.name}~", self.folder / "beside") if beside else (self.name, self.folder)
@@ -236,16 +236,16 @@ class Hosted:
             self.state = ("CRASHED", str(e))
         finally:
             self.restarting = False
-        self.site.store.save()
+        self.context.store.save()
 
     async def start_compute(self) -> None:
         """STARTING → ACTIVE, and what was deployed last runs again."""
-        await self.site.timing.passes("app.start")
+        await self.context.timing.passes("app.start")
         if self._closed or self.record["compute"] != "STARTING":
             return  # deleted meanwhile
         await asyncio.to_thread(self.log.clear)
         self.record["compute"] = "ACTIVE"
-        self.site.store.save()
+        self.context.store.save()
         await self.restart()
 
     async def stop_process(self, message: str) -> None:
@@ -257,9 +257,9 @@ class Hosted:
     async def stop_compute(self) -> None:
         """STOPPING → STOPPED; the active deployment is forgotten in answers, as the platform does."""
         await self.stop_process("App compute is stopped.")
-        await self.site.timing.passes("app.stop")
+        await self.context.timing.passes("app.stop")
         if self.record["compute"] != "STOPPING":
             return  # deleted meanwhile
         self.record["compute"] = "STOPPED"
         self.record.pop("active", None)
-        self.site.store.save()
+        self.context.store.save()

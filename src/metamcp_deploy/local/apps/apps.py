@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import secrets
 import shutil
 import time
 import uuid
-from collections.abc import Coroutine
 from typing import Any
 
 from metamcp_deploy.container.ports import HOST
 from metamcp_deploy.local.access_lists import holder
 from metamcp_deploy.local.api.errors import ApiError, conflict, exists, invalid, missing
-from metamcp_deploy.local.apps.app import Hosted
+from metamcp_deploy.local.apps.app import App
 from metamcp_deploy.local.apps.attachments import Attachments
 from metamcp_deploy.local.apps.fields import settable
-from metamcp_deploy.local.context import Site
+from metamcp_deploy.local.context import Context
+from metamcp_deploy.local.tasks import Tasks
 from metamcp_deploy.local.timing import stamp
 
-_log = logging.getLogger(__name__)
 _NAME = re.compile(r"[a-z][a-z0-9-]{1,29}")
 _MOST = 100
 
@@ -29,13 +27,13 @@ _MOST = 100
 class Apps:
     """All apps. A record's `spec` is what a client wrote, the rest is the platform's."""
 
-    def __init__(self, site: Site) -> None:
-        self.site = site
-        self.records = site.store.family("apps")
-        self.attachments = Attachments(site)
-        self.hosted: dict[str, Hosted] = {}
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.records = context.store.family("apps")
+        self.attachments = Attachments(context)
+        self.hosted: dict[str, App] = {}
         self.updating: set[str] = set()  # names of apps whose change is under way
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.tasks = Tasks()
 
     def record(self, name: str) -> dict[str, Any]:
         """An app's record.
@@ -48,19 +46,6 @@ class Apps:
             raise missing(f"App with name {name} does not exist or is deleted.")
         return record
 
-    def background(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs what the API answers before it is done."""
-
-        async def run() -> None:
-            try:
-                await work
-            except Exception:
-                _log.exception("background work failed")
-
-        task = asyncio.create_task(run())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     async def resume(self) -> None:
         """After a restart of the server: the ports open again, what ran runs again, what was cut off is settled.
 
@@ -68,25 +53,23 @@ class Apps:
             DeployError: PORT_TAKEN, before any app was started.
         """
         for name, record in list(self.records.items()):
-            self.hosted[name] = Hosted(self.site, record)
+            self.hosted[name] = App(self.context, record)
             await self.hosted[name].open()
         for name, record in list(self.records.items()):
             if record["compute"] == "DELETING":
-                self.background(self._delete(name))
+                self.tasks.start(self._delete(name))
                 continue
             record["compute"] = {"STARTING": "ACTIVE", "STOPPING": "STOPPED"}.get(
                 record["compute"], record["compute"]
             )
             self.hosted[name].settle()
             if record["compute"] == "ACTIVE":
-                self.background(self.hosted[name].restart())
-        self.site.store.save()
+                self.tasks.start(self.hosted[name].restart())
+        self.context.store.save()
 
     async def close(self) -> None:
         """Ends every app and its port; they stay ACTIVE in the record, so that the next `up` starts them again."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.tasks.cancel()
         await asyncio.gather(*(h.close() for h in self.hosted.values()))
 
     async def create(self, data: dict[str, Any], *, compute: bool, creator: str) -> dict[str, Any]:
@@ -133,21 +116,21 @@ class Apps:
             "deployments": {},
             "acl": {holder(creator): "CAN_MANAGE"},
         }
-        self.hosted[name] = Hosted(self.site, record)
+        self.hosted[name] = App(self.context, record)
         await self.hosted[name].open()
         await self.attachments.apply(record)
         if compute:
             self.start(name)
-        self.site.store.save()
+        self.context.store.save()
         return record
 
     async def updated(self, name: str) -> None:
         """The end of a change that `update_mask` asked for."""
-        await self.site.timing.passes("app.update")
+        await self.context.timing.passes("app.update")
         self.updating.discard(name)
         if record := self.records.get(name):
             record["update"]["status"] = {"state": "SUCCEEDED", "message": "Update is complete."}
-            self.site.store.save()
+            self.context.store.save()
 
     async def update(self, name: str, spec: dict[str, Any], updater: str) -> None:
         """Replaces what a client can set; grants follow the resources.
@@ -160,7 +143,7 @@ class Apps:
         before = record["spec"]
         record |= {"spec": spec, "updater": updater, "update_time": stamp(time.time())}
         await self.attachments.apply(record, before)
-        self.site.store.save()
+        self.context.store.save()
 
     def start(self, name: str) -> dict[str, Any]:
         """Starts the compute; what was deployed last runs again.
@@ -172,8 +155,8 @@ class Apps:
         if record["compute"] not in ("STOPPED", "ERROR"):
             raise conflict(f"Compute for app {name} is already {record['compute']}.")
         record["compute"] = "STARTING"
-        self.site.store.save()
-        self.background(self.hosted[name].start_compute())
+        self.context.store.save()
+        self.tasks.start(self.hosted[name].start_compute())
         return record
 
     async def broken(self, name: str) -> None:
@@ -181,7 +164,7 @@ class Apps:
         record = self.record(name)
         record["compute"] = "ERROR"
         await self.hosted[name].stop_process("App compute is in error.")
-        self.site.store.save()
+        self.context.store.save()
 
     def stop(self, name: str) -> dict[str, Any]:
         """Stops the compute, and with it the app and its log.
@@ -193,8 +176,8 @@ class Apps:
         if record["compute"] != "ACTIVE":
             raise conflict(f"Compute for app {name} is already {record['compute']}.")
         record["compute"] = "STOPPING"
-        self.site.store.save()
-        self.background(self.hosted[name].stop_compute())
+        self.context.store.save()
+        self.tasks.start(self.hosted[name].stop_compute())
         return record
 
     def delete(self, name: str) -> dict[str, Any]:
@@ -212,20 +195,20 @@ class Apps:
                 "minutes ago. Please wait before trying again.",
             )
         record["compute"] = "DELETING"
-        self.site.store.save()
-        self.background(self._delete(name))
+        self.context.store.save()
+        self.tasks.start(self._delete(name))
         return record
 
     async def _delete(self, name: str) -> None:
         hosted = self.hosted[name]
         await hosted.close()
-        await self.site.timing.passes("app.delete")
+        await self.context.timing.passes("app.delete")
         await self.attachments.withdraw(hosted.record)
         await asyncio.to_thread(shutil.rmtree, hosted.folder, ignore_errors=True)
         del self.hosted[name], self.records[name]
-        self.site.store.family("ports").pop(f"app:{name}", None)
-        self.site.store.save()
+        self.context.store.family("ports").pop(f"app:{name}", None)
+        self.context.store.save()
 
     def url(self, name: str) -> str:
         """The app's public origin."""
-        return f"http://{HOST}:{self.site.store.family('ports')[f'app:{name}']}"
+        return f"http://{HOST}:{self.context.store.family('ports')[f'app:{name}']}"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from metamcp_deploy.local.api.errors import ApiError, invalid
-from metamcp_deploy.local.context import Site
+from metamcp_deploy.local.context import Context
 
 
 class Attachments:
     """The resources of kind `postgres`, `database` and `secret`."""
 
-    def __init__(self, site: Site) -> None:
-        self.site = site
+    def __init__(self, context: Context) -> None:
+        self.context = context
 
     async def check(self, spec: dict[str, Any]) -> None:
         """Whether all resources of a spec name what exists.
@@ -27,9 +27,9 @@ class Attachments:
                 raise invalid(f"App resource name {name!r} is missing or used twice.")
             seen.add(name)
             if "postgres" in resource:
-                self.site.databases.attachment(resource["postgres"])
+                self.context.databases.attachment(resource["postgres"])
             elif "database" in resource:
-                await self.site.instances.attachment(resource["database"])
+                await self.context.instances.attachment(resource["database"])
             elif "secret" in resource:
                 self._check_secret(resource["secret"])
             else:
@@ -41,13 +41,13 @@ class Attachments:
                 )
 
     def _check_secret(self, wanted: dict[str, Any]) -> None:
-        self.site.secrets.value(str(wanted.get("scope")), str(wanted.get("key")))
+        self.context.secrets.value(str(wanted.get("scope")), str(wanted.get("key")))
         if wanted.get("permission") not in ("READ", "WRITE", "MANAGE"):
             raise invalid("A secret resource needs the permission READ, WRITE or MANAGE.")
 
     async def apply(self, record: dict[str, Any], before: dict[str, Any] | None = None) -> None:
         """Gives the app's principal what its resources say, and takes away what those of `before` said."""
-        lakebase, principal = self.site.databases.lakebase, record["principal"]["client_id"]
+        lakebase, principal = self.context.databases.lakebase, record["principal"]["client_id"]
         wanted = self._databases(record["spec"])
         for physical in self._databases(before or {}) - wanted:
             await lakebase.revoke(principal, physical)
@@ -56,27 +56,29 @@ class Attachments:
         for physical in wanted:
             await lakebase.grant(principal, physical)
         for resource in _of(record["spec"], "secret"):
-            self.site.secrets.grant(resource["secret"]["scope"], principal, resource["secret"]["permission"])
+            self.context.secrets.grant(
+                resource["secret"]["scope"], principal, resource["secret"]["permission"]
+            )
 
     async def withdraw(self, record: dict[str, Any]) -> None:
         """Takes everything back. What the role owns stays: a new app of that name is another principal."""
         for physical in self._databases(record["spec"]):
-            await self.site.databases.lakebase.revoke(record["principal"]["client_id"], physical)
+            await self.context.databases.lakebase.revoke(record["principal"]["client_id"], physical)
 
     def _databases(self, spec: dict[str, Any]) -> set[str]:
         found = set()
         for resource in _of(spec, "postgres"):
             try:
-                found.add(self.site.databases.attachment(resource["postgres"])["physical"])
+                found.add(self.context.databases.attachment(resource["postgres"])["physical"])
             except ApiError:
                 continue  # the database is gone
         attached = [r["database"] for r in _of(spec, "database")]
-        here = (d for d in attached if d["instance_name"] in self.site.instances.records)
-        return found | {self.site.instances.physical(d) for d in here}
+        here = (d for d in attached if d["instance_name"] in self.context.instances.records)
+        return found | {self.context.instances.physical(d) for d in here}
 
     def environment(self, record: dict[str, Any]) -> dict[str, str]:
         """PG* of the first database among the resources (further ones get none, as on the platform); no password."""
-        lakebase = self.site.databases.lakebase
+        lakebase = self.context.databases.lakebase
         for resource in _of(record["spec"], "postgres", "database")[:1]:
             trust = lakebase.ca_file
             return {
@@ -93,13 +95,13 @@ class Attachments:
 
     def _physical(self, resource: dict[str, Any]) -> str:
         if "database" in resource:
-            self.site.instances.record(resource["database"]["instance_name"])
-            return self.site.instances.physical(resource["database"])
-        return str(self.site.databases.attachment(resource["postgres"])["physical"])
+            self.context.instances.record(resource["database"]["instance_name"])
+            return self.context.instances.physical(resource["database"])
+        return str(self.context.databases.attachment(resource["postgres"])["physical"])
 
     def values(self, record: dict[str, Any]) -> dict[str, str]:
         """What `valueFrom` each resource gives, by the resource's name."""
-        databases, secrets = self.site.databases, self.site.secrets
+        databases, secrets = self.context.databases, self.context.secrets
         values = {
             r["name"]: databases.endpoint_of(r["postgres"]["branch"]) for r in _of(record["spec"], "postgres")
         }

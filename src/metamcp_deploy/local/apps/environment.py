@@ -9,11 +9,11 @@ from metamcp_deploy.container import environment as container
 from metamcp_deploy.container import manifest
 from metamcp_deploy.local.apps.attachments import Attachments
 from metamcp_deploy.local.apps.deployment import node_folder
-from metamcp_deploy.local.context import Site
+from metamcp_deploy.local.context import Context
 
 
 def variables(
-    site: Site,
+    context: Context,
     record: dict[str, Any],
     env: tuple[dict[str, str], ...],
     given: list[dict[str, str]],
@@ -23,7 +23,7 @@ def variables(
     """All that the process sees.
 
     Args:
-        site: the workspace.
+        context: of the workspace.
         record: the app.
         env: entries of its app.yaml.
         given: entries of the deploy call.
@@ -33,15 +33,15 @@ def variables(
     Raises:
         FailedDeploymentError: as `manifest.resolved`.
     """
-    principal, attachments = record["principal"], Attachments(site)
+    principal, attachments = record["principal"], Attachments(context)
     credentials = {
-        "DATABRICKS_WORKSPACE_ID": site.identity.workspace_id,
+        "DATABRICKS_WORKSPACE_ID": context.identity.workspace_id,
         "DATABRICKS_CLIENT_ID": principal["client_id"],
         "DATABRICKS_CLIENT_SECRET": principal["client_secret"],
     }
     return {
         **container.base(scratch, node_folder()),
-        **container.platform(record["name"], port, site.url),
+        **container.platform(record["name"], port, context.url),
         **credentials,
         **attachments.environment(record),
         **manifest.resolved(manifest.overlaid(env, given), attachments.values(record)),

@@ -1,7 +1,7 @@
-"""Finds and ends what an app started, however it tried to get away.
+"""Records which processes each app started, and ends them.
 
-Children, their children, detached ones (sessions of their own, fathers that are gone), and after a kill -9 of the
-server what the server before left.
+Children, their children, detached ones (with a session of their own, or whose parent ended), and after a kill -9 of
+the daemon those of the daemon before.
 """
 
 from __future__ import annotations

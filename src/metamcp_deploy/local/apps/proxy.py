@@ -24,7 +24,7 @@ from metamcp_deploy.local.apps.runtime import Runtime
 from metamcp_deploy.local.identity import Principal, bearer
 
 if TYPE_CHECKING:
-    from metamcp_deploy.local.context import Site
+    from metamcp_deploy.local.context import Context
 
 _HOP_BY_HOP = frozenset(
     {
@@ -43,13 +43,13 @@ _BODILESS = frozenset({204, 304})
 class Proxy:
     """One app's public port."""
 
-    def __init__(self, site: Site, record: dict[str, Any], log: Log, runtime: Runtime) -> None:
-        self.site = site
+    def __init__(self, context: Context, record: dict[str, Any], log: Log, runtime: Runtime) -> None:
+        self.context = context
         self.record = record
         self.name: str = record["name"]
         self.log = log
         self.runtime = runtime
-        self.sign_in = site.sign_in
+        self.sign_in = context.sign_in
         self._streams: set[web.WebSocketResponse] = set()
         self._runner: web.ServerRunner | None = None
         self._client: aiohttp.ClientSession | None = None
@@ -88,7 +88,7 @@ class Proxy:
         principal, by_token = self._caller(request)
         if principal is None:
             # Not a 401: programs get redirected too, and find a login page where they expected an answer.
-            return _redirect(self.sign_in.url(self.site.url, self.name, request.raw_path))
+            return _redirect(self.sign_in.url(self.context.url, self.name, request.raw_path))
         if request.path == log_stream.PATH:
             if self.record["compute"] != "ACTIVE":
                 return _bad_gateway()
@@ -107,7 +107,7 @@ class Proxy:
     def _caller(self, request: web.BaseRequest) -> tuple[Principal | None, bool]:
         """Who calls, if they may, and whether by a token: personal access tokens open no app."""
         token = bearer(request)
-        by_token = self.site.identity.of_oauth_token(token) if token else None
+        by_token = self.context.identity.of_oauth_token(token) if token else None
         principal = by_token or self.sign_in.session(request, self.name)
         return (principal if principal and self._may_use(principal) else None), by_token is not None
 
@@ -118,7 +118,7 @@ class Proxy:
     def _headers(self, request: web.BaseRequest, principal: Principal, by_token: bool) -> CIMultiDict[str]:
         headers = CIMultiDict(_passed(request.headers))
         # Unsure on the platform. Without it an app cannot come to lean on a token that it may not get.
-        if by_token and not self.site.options.forward_authorization:
+        if by_token and not self.context.options.forward_authorization:
             headers.popall("Authorization", None)
         if "Cookie" in headers:
             headers["Cookie"] = sign_in.without_session(headers["Cookie"], self.name)
@@ -134,12 +134,12 @@ class Proxy:
                 "X-Real-Ip": request.remote or HOST,
                 "X-Request-Id": str(uuid.uuid4()),
                 "X-Forwarded-Email": principal.name,
-                "X-Forwarded-User": f"{principal.number}@{self.site.identity.workspace_id}",
+                "X-Forwarded-User": f"{principal.number}@{self.context.identity.workspace_id}",
                 "X-Forwarded-Preferred-Username": principal.display_name,
             }
         )
         if self.record["spec"].get("user_api_scopes") and principal.app is None:
-            headers["X-Forwarded-Access-Token"] = self.site.identity.issue(principal)
+            headers["X-Forwarded-Access-Token"] = self.context.identity.issue(principal)
         return headers
 
     async def _stream(

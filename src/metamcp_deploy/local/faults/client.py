@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.local import client
 from metamcp_deploy.local.faults.fault import HINT, ROUTE, Fault
 
 if TYPE_CHECKING:
     from metamcp_deploy.local.lifecycle import Running
-
-_ANSWER_SECONDS = 10.0
 
 
 def add(running: Running, fault: Fault, name: str | None = None) -> str:
@@ -70,21 +68,15 @@ def injected(running: Running, fault: Fault) -> Iterator[Callable[[], int]]:
 
 
 def _call(running: Running, method: str, body: Mapping[str, Any] | None = None) -> Any:
-    connection = http.client.HTTPConnection(running.url.partition("//")[2], timeout=_ANSWER_SECONDS)
     try:
-        headers = {"Authorization": f"Bearer {running.token.reveal()}"}
-        connection.request(method, ROUTE, body=json.dumps(body) if body else None, headers=headers)
-        response = connection.getresponse()
-        answer = json.loads(response.read())
+        status, answer = client.call(running.url, method, ROUTE, running.token, body)
     except (OSError, http.client.HTTPException, ValueError) as e:
         raise DeployError(
             Code.LOCAL_DOWN,
             f"The embedded workspace at {running.url} does not answer: {e}.",
             hint="metamcp-deploy local up",
         ) from e
-    finally:
-        connection.close()
-    if response.status != 200:
+    if status != 200:
         raise DeployError(
             Code.USAGE, f"The embedded workspace refused the fault: {answer.get('message')}", hint=HINT
         )

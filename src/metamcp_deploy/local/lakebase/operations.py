@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from metamcp_deploy.local.api.errors import ApiError, not_found
+from metamcp_deploy.local.tasks import Tasks
 from metamcp_deploy.local.timing import Timing
 
 _log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class Operations:
         self.timing = timing
         self.under_way: set[str] = set()
         self._known: dict[str, dict[str, Any]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     def get(self, name: str) -> dict[str, Any]:
         """An operation as it is now.
@@ -60,7 +60,7 @@ class Operations:
             self.under_way.discard(name)
             operation["done"] = True
 
-        self._later(run())
+        self._tasks.start(run())
         return dict(operation)
 
     def settle(self, name: str, what: str, response: dict[str, Any]) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class Operations:
                 await self.timing.passes(what)
                 operation.update(done=True, response=response)
 
-            self._later(run())
+            self._tasks.start(run())
         else:
             operation.update(done=True, response=response)
         return dict(operation)
@@ -81,8 +81,3 @@ class Operations:
         operation = {"name": f"{name}/operations/{uuid.uuid4()}", "done": False, "metadata": {}}
         self._known[str(operation["name"])] = operation
         return operation
-
-    def _later(self, work: Any) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

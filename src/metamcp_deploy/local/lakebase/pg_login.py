@@ -1,4 +1,4 @@
-"""Steps of a login to the embedded Lakebase: asking for the password, and failing on purpose."""
+"""Steps of a login to the embedded Lakebase: asks for the password, and injects faults."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 from metamcp_deploy.local.faults.fault import Fault
 from metamcp_deploy.local.lakebase import protocol
-from metamcp_deploy.local.lakebase.streams import Pipe
+from metamcp_deploy.local.lakebase.streams import Streams
 
 
 async def strike(fault: Fault, user: str) -> None:
@@ -22,7 +22,7 @@ async def strike(fault: Fault, user: str) -> None:
     raise protocol.ProtocolError("an injected fault", protocol.error(fault.what, fault.message or usual))
 
 
-async def ask_password(client: Pipe) -> str | None:
+async def ask_password(client: Streams) -> str | None:
     """The client's password; None when it hangs up, as psql does to ask its user."""
     await client.send(protocol.authentication(protocol.AUTH_CLEARTEXT))
     try:

@@ -1,7 +1,7 @@
-"""The door in front of the embedded Lakebase's Postgres: checks a token at login, then passes bytes through.
+"""The proxy in front of the embedded Lakebase's Postgres: checks a token at login, then passes bytes through.
 
 One Postgres role has one password, so a second credential would end the first. Lakebase gives many: here the client's
-cleartext password is looked up in a table of tokens, and the door logs in behind with the role's internal password.
+cleartext password is looked up in a table of tokens, and the proxy logs in with the role's internal password.
 Any other password goes on to the cluster, which knows roles that have one of their own (Lakebase's native logins).
 As on the platform, a token is checked at login only: open connections live on when it ends. The binaries of the extra
 have no TLS, so that ends here as well.
@@ -15,17 +15,17 @@ import logging
 import socket
 import ssl
 import struct
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local.faults.fault import Fault
 from metamcp_deploy.local.lakebase import pg_login, protocol
-from metamcp_deploy.local.lakebase.streams import GONE, Pipe, exactly, splice, wrap
+from metamcp_deploy.local.lakebase.streams import GONE, Streams, exactly, splice, wrap
+from metamcp_deploy.local.tasks import Tasks
 
 _log = logging.getLogger(__name__)
 
@@ -38,13 +38,13 @@ class Counters:
     failed: int = 0
 
 
-class Door:
+class PostgresProxy:
     """Listens on 127.0.0.1.
 
     Args:
         behind: the cluster's unix socket (asked for at each login: it changes when the cluster restarts).
         accepts: whether (user, password) is a token, and so stands for the internal password.
-        internal: the password of a role behind the door.
+        internal: the password of a role in the cluster.
         tls: answers SSLRequest with it, and then refuses logins without TLS, as Lakebase does.
         authentication_seconds: a client must have logged in by then (PostgreSQL's authentication_timeout).
         most_waiting: connections that have not logged in yet; further ones are refused.
@@ -68,7 +68,7 @@ class Door:
         self._tls, self._seconds, self._most_waiting = tls, authentication_seconds, most_waiting
         self._faults, self._named = faults, named
         self._listener: socket.socket | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._waiting = 0
         self.logins = Counters()
 
@@ -102,21 +102,14 @@ class Door:
             ) from e
         listener.setblocking(False)
         self._listener = listener
-        self._spawn(self._accept(listener))
+        self._tasks.start(self._accept(listener))
 
     async def stop(self) -> None:
         """Closes the port and all connections."""
         if self._listener:
             self._listener.close()
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
         self._listener = None
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -135,15 +128,15 @@ class Door:
                 await asyncio.sleep(0.1)  # out of descriptors: the connection waits in the kernel's queue
                 continue
             client.setblocking(False)
-            self._spawn(self._serve(client))
+            self._tasks.start(self._serve(client))
 
     async def _serve(self, sock: socket.socket) -> None:
-        pipes: list[Pipe] = []
+        opened: list[Streams] = []
         self._waiting += 1
         waiting = True
         try:
             async with asyncio.timeout(self._seconds):
-                ends = await self._log_in(sock, pipes)
+                ends = await self._log_in(sock, opened)
             self._waiting -= 1
             waiting = False
             if ends:
@@ -152,21 +145,21 @@ class Door:
             _log.info("a client did not log in within %g s", self._seconds)
         except protocol.ProtocolError as e:
             _log.info("refused: %s", str(e).encode("unicode_escape").decode())  # one line
-            if pipes and e.answer:
+            if opened and e.answer:
                 with suppress(*GONE):
-                    await pipes[0].send(e.answer)
+                    await opened[0].send(e.answer)
         except GONE as e:
             _log.debug("connection lost: %r", e)
         finally:
             self._waiting -= waiting
-            for pipe in pipes:
+            for pipe in opened:
                 pipe.close()
-            if not pipes:
+            if not opened:
                 sock.close()
 
-    async def _log_in(self, sock: socket.socket, pipes: list[Pipe]) -> tuple[Pipe, Pipe] | None:
+    async def _log_in(self, sock: socket.socket, opened: list[Streams]) -> tuple[Streams, Streams] | None:
         """Takes a client to an open session; None when it only cancelled a query, or was refused."""
-        client, packet = await self._greet(sock, pipes)
+        client, packet = await self._greet(sock, opened)
         if self._waiting > self._most_waiting:
             raise protocol.ProtocolError(
                 "too many clients", protocol.error("53300", "sorry, too many clients already")
@@ -189,10 +182,10 @@ class Door:
         accepted = self._accepts(startup.user, password)
         behind = self._internal(startup.user) if accepted else Secret(password)
         startup = protocol.renamed(startup, self._named(password, startup.database))
-        backend = await self._connect(pipes)
+        backend = await self._connect(opened)
         return (client, backend) if await self._enter(client, backend, startup, behind) else None
 
-    async def _greet(self, sock: socket.socket, pipes: list[Pipe]) -> tuple[Pipe, bytes]:
+    async def _greet(self, sock: socket.socket, opened: list[Streams]) -> tuple[Streams, bytes]:
         """Answers requests for encryption; returns the client and its first real packet.
 
         Read from the socket without a buffer, so that nothing sent in clear can be taken for part of what follows TLS
@@ -206,25 +199,27 @@ class Door:
             await loop.sock_sendall(sock, answer)
             head = b"" if answer == b"S" else await exactly(sock, 8)
         client = await wrap(sock, None if head else self._tls)
-        pipes.append(client)
+        opened.append(client)
         head = head or await client.reader.readexactly(8)
         length = struct.unpack_from("!I", head)[0]
         if not 8 <= length <= protocol.LONGEST_STARTUP:
             raise protocol.ProtocolError("invalid length of startup packet")
         return client, head + await client.reader.readexactly(length - 8)
 
-    async def _connect(self, pipes: list[Pipe]) -> Pipe:
+    async def _connect(self, opened: list[Streams]) -> Streams:
         try:
-            backend = Pipe(*await asyncio.open_unix_connection(str(self._behind())))
+            backend = Streams(*await asyncio.open_unix_connection(str(self._behind())))
         except (OSError, DeployError) as e:
-            _log.error("the cluster behind the door cannot be reached: %s", e)
+            _log.error("the cluster behind the proxy cannot be reached: %s", e)
             raise protocol.ProtocolError(
                 "no cluster", protocol.error("57P03", "the database system is not available")
             ) from e
-        pipes.append(backend)
+        opened.append(backend)
         return backend
 
-    async def _enter(self, client: Pipe, backend: Pipe, startup: protocol.Startup, password: Secret) -> bool:
+    async def _enter(
+        self, client: Streams, backend: Streams, startup: protocol.Startup, password: Secret
+    ) -> bool:
         """Logs in behind; passes the cluster's own refusal (28P01, no such database, no CONNECT) on to the client."""
         await backend.send(startup.packet)
         while True:
@@ -244,8 +239,8 @@ class Door:
                 return True
 
     async def _cancel(self, packet: bytes) -> None:
-        pipes: list[Pipe] = []
-        backend = await self._connect(pipes)
+        opened: list[Streams] = []
+        backend = await self._connect(opened)
         try:
             await backend.send(packet)
             await backend.reader.read()

@@ -1,4 +1,4 @@
-"""The first messages of PostgreSQL's protocol, as much of it as the door in front of the embedded Lakebase speaks.
+"""The first messages of PostgreSQL's wire protocol, as much of it as `pg_proxy` speaks.
 
 Source: PostgreSQL 16 documentation, chapter 55 "Frontend/Backend Protocol", and src/backend/postmaster/postmaster.c of
 that version for the limits and the texts.

@@ -6,7 +6,6 @@ exists.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import time
 import uuid
@@ -16,6 +15,7 @@ from typing import Any
 from metamcp_deploy.local.api.errors import conflict, exists, invalid, missing
 from metamcp_deploy.local.lakebase.server import Lakebase
 from metamcp_deploy.local.store import Store
+from metamcp_deploy.local.tasks import Tasks
 from metamcp_deploy.local.timing import Timing, stamp
 
 DEFAULT_DATABASE = "databricks_postgres"
@@ -31,7 +31,7 @@ class Instances:
         self.user = user
         self.timing = timing
         self.records = store.family("instances")
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         for name, record in list(self.records.items()):  # what a server's end cut off
             if record["state"] == "DELETING" or not record.get("made", True):
                 del self.records[name]
@@ -88,7 +88,7 @@ class Instances:
             "creation_time": stamp(time.time()),
         }
         self.store.save()
-        self._later(self._made(record))
+        self._tasks.start(self._made(record))
         return record
 
     async def _made(self, record: dict[str, Any]) -> None:
@@ -103,11 +103,6 @@ class Instances:
         record["state"] = state
         self.store.save()
 
-    def _later(self, work: Any) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     def change(self, name: str, *, capacity: str | None, stopped: bool | None) -> dict[str, Any]:
         """Begins to change what is given.
 
@@ -119,7 +114,7 @@ class Instances:
             raise conflict(f"Database instance {name} is {record['state']}.")
         if capacity is not None:
             record["capacity"] = _check_capacity(capacity)
-        self._later(
+        self._tasks.start(
             self._turned(record, stopped=record["state"] == "STOPPED" if stopped is None else stopped)
         )
         self.store.save()
@@ -149,7 +144,7 @@ class Instances:
         record["state"] = "DELETING"
         await self.lakebase.drop_database(own_database(name))
         if self.timing.seconds("instance.delete"):
-            self._later(self._gone(name))
+            self._tasks.start(self._gone(name))
         else:
             await self._gone(name)
 

@@ -17,7 +17,7 @@ from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local.faults.fault import Fault
 from metamcp_deploy.local.lakebase.authority import Authority
 from metamcp_deploy.local.lakebase.credentials import Credential, Named, Tokens
-from metamcp_deploy.local.lakebase.pg_proxy import Counters, Door
+from metamcp_deploy.local.lakebase.pg_proxy import Counters, PostgresProxy
 from metamcp_deploy.postgres import Cluster
 
 if TYPE_CHECKING:
@@ -53,13 +53,13 @@ class Lakebase:
         self.cluster = cluster or Cluster(folder / "postgres", history=True)
         self._authority = Authority(folder / "tls") if tls else None
         self._tokens = Tokens(clock)
-        self._door: Door | None = None
+        self._proxy: PostgresProxy | None = None
         self._faults = faults
 
     @property
     def port(self) -> int:
         """The port clients connect to; 0 while stopped."""
-        return self._door.port if self._door else 0
+        return self._proxy.port if self._proxy else 0
 
     @property
     def sslmode(self) -> str:
@@ -74,10 +74,10 @@ class Lakebase:
     @property
     def logins(self) -> Counters:
         """Logins that worked and that were refused, since the start."""
-        return self._door.logins if self._door else Counters()
+        return self._proxy.logins if self._proxy else Counters()
 
     async def start(self, port: int | None = None) -> None:
-        """Starts the cluster and the door in front of it, on `port` or on a free one.
+        """Starts the cluster and the proxy in front of it, on `port` or on a free one.
 
         Raises:
             DeployError: POSTGRES_FAILED, PORT_TAKEN, EXTRA_MISSING.
@@ -85,7 +85,7 @@ class Lakebase:
         context = self._authority.server_context(HOST, "localhost") if self._authority else None
         await asyncio.to_thread(self.cluster.start)
         socket = self.cluster.socket_folder / ".s.PGSQL.5432"
-        self._door = Door(
+        self._proxy = PostgresProxy(
             lambda: socket,
             self._accepts,
             self._internal,
@@ -94,7 +94,7 @@ class Lakebase:
             named=self._tokens.named,
         )
         try:
-            await self._door.start(port)
+            await self._proxy.start(port)
             async with self.superuser() as connection:
                 for database in (SUPERUSER, "template1"):
                     await _close_to_public(connection, database)
@@ -104,9 +104,9 @@ class Lakebase:
 
     async def stop(self) -> None:
         """Closes the port and all connections, and ends the cluster."""
-        if self._door:
-            await self._door.stop()
-            self._door = None
+        if self._proxy:
+            await self._proxy.stop()
+            self._proxy = None
         await asyncio.to_thread(self.cluster.stop)
 
     async def create_database(self, name: str) -> bool:
@@ -216,7 +216,7 @@ class Lakebase:
         return self._tokens.accepts(user, password)
 
     def _internal(self, role: str) -> Secret:
-        """The role's password behind the door: derived, so that none has to be kept."""
+        """The role's password in the cluster: derived, so that none has to be stored."""
         own = self.cluster.password()
         if role == SUPERUSER:
             return own

@@ -1,4 +1,4 @@
-"""One side of a connection through the door, and the passing of bytes between two of them."""
+"""The byte streams of a proxied connection: reading, writing, TLS, and passing bytes between two of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GONE = (OSError, asyncio.IncompleteReadError, ssl.SSLError)
 
 
 @dataclass(frozen=True)
-class Pipe:
+class Streams:
     """A connection's two streams."""
 
     reader: asyncio.StreamReader
@@ -46,16 +46,16 @@ async def exactly(sock: socket.socket, count: int) -> bytes:
     return data
 
 
-async def wrap(sock: socket.socket, tls: ssl.SSLContext | None) -> Pipe:
+async def wrap(sock: socket.socket, tls: ssl.SSLContext | None) -> Streams:
     """Makes streams of an accepted socket, after a TLS handshake as the server when `tls` is given."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=_CHUNK)
     protocol = asyncio.StreamReaderProtocol(reader)
     transport, _ = await loop.connect_accepted_socket(lambda: protocol, sock, ssl=tls)
-    return Pipe(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
+    return Streams(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
 
 
-async def splice(client: Pipe, backend: Pipe) -> None:
+async def splice(client: Streams, backend: Streams) -> None:
     """Passes bytes both ways, no faster than the receiver reads, until the cluster's side ends."""
     upwards = asyncio.ensure_future(_upwards(client, backend))
     try:
@@ -67,7 +67,7 @@ async def splice(client: Pipe, backend: Pipe) -> None:
             await upwards
 
 
-async def _upwards(client: Pipe, backend: Pipe) -> None:
+async def _upwards(client: Streams, backend: Streams) -> None:
     try:
         while data := await client.reader.read(_CHUNK):
             await backend.send(data)

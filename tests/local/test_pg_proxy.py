@@ -1,4 +1,4 @@
-"""The door, byte by byte: what a client can send, and what it gets. A real cluster stands behind it."""
+"""The proxy, byte by byte: what a client can send, and what it gets. A real cluster stands behind it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import pytest
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local.lakebase import protocol
 from metamcp_deploy.local.lakebase.authority import Authority
-from metamcp_deploy.local.lakebase.pg_proxy import Door
+from metamcp_deploy.local.lakebase.pg_proxy import PostgresProxy
 from metamcp_deploy.postgres import Cluster
 
 TOKEN = "a-token"
@@ -49,33 +49,40 @@ def in_loop() -> Iterator[Callable[[Coroutine[Any, Any, Any]], Any]]:
     loop.close()
 
 
-MakeDoor = Callable[..., Door]
+MakeProxy = Callable[..., PostgresProxy]
 
 
 @pytest.fixture
-def make_door(cluster: Cluster, in_loop: Callable[[Coroutine[Any, Any, Any]], Any]) -> Iterator[MakeDoor]:
+def make_proxy(cluster: Cluster, in_loop: Callable[[Coroutine[Any, Any, Any]], Any]) -> Iterator[MakeProxy]:
     made = []
 
-    def make(**how: Any) -> Door:
+    def make(**how: Any) -> PostgresProxy:
         behind = how.pop("behind", lambda: cluster.socket_folder / ".s.PGSQL.5432")
-        door = Door(behind, lambda user, password: password == TOKEN, lambda _: cluster.password(), **how)
-        in_loop(door.start())
-        made.append(door)
-        return door
+        proxy = PostgresProxy(
+            behind, lambda user, password: password == TOKEN, lambda _: cluster.password(), **how
+        )
+        in_loop(proxy.start())
+        made.append(proxy)
+        return proxy
 
     yield make
-    for door in made:
-        in_loop(door.stop())
+    for proxy in made:
+        in_loop(proxy.stop())
 
 
 @pytest.fixture
-def door(make_door: MakeDoor) -> Door:
-    return make_door()
+def proxy(make_proxy: MakeProxy) -> PostgresProxy:
+    return make_proxy()
 
 
 @contextmanager
+<<<<<<< HEAD:tests/local/test_door.py
 def client(door: Door) -> Iterator[socket.socket]:
     with socket.create_connection(("127.0.0.1", door.port), timeout=120) as sock:
+=======
+def client(proxy: PostgresProxy) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as sock:
+>>>>>>> 99983e7 (local: standard names for proxy, streams, context, timing; one client, one set of background tasks, one declaration of options):tests/local/test_pg_proxy.py
         yield sock
 
 
@@ -89,9 +96,9 @@ def to_the_end(sock: socket.socket) -> bytes:
     return data
 
 
-def session(door: Door, **how: Any) -> psycopg.Connection[Any]:
+def session(proxy: PostgresProxy, **how: Any) -> psycopg.Connection[Any]:
     values = {"sslmode": "disable", "password": TOKEN, "user": "postgres", "dbname": "postgres", **how}
-    return psycopg.connect(host="127.0.0.1", port=door.port, autocommit=True, **values)
+    return psycopg.connect(host="127.0.0.1", port=proxy.port, autocommit=True, **values)
 
 
 def eventually(true: Callable[[], bool]) -> None:
@@ -114,11 +121,11 @@ def eventually(true: Callable[[], bool]) -> None:
         b"\xff" * 5000,
     ],
 )
-def test_garbage_closes_the_connection_without_an_answer(door: Door, sent: bytes) -> None:
-    with client(door) as sock:
+def test_garbage_closes_the_connection_without_an_answer(proxy: PostgresProxy, sent: bytes) -> None:
+    with client(proxy) as sock:
         sock.sendall(sent)
         assert to_the_end(sock) == b""
-    session(door).close()
+    session(proxy).close()
 
 
 @pytest.mark.parametrize(
@@ -130,8 +137,8 @@ def test_garbage_closes_the_connection_without_an_answer(door: Door, sent: bytes
         (struct.pack("!I", 196608) + b"\0", b"no PostgreSQL user name specified"),
     ],
 )
-def test_a_bad_startup_packet_is_told(door: Door, body: bytes, said: bytes) -> None:
-    with client(door) as sock:
+def test_a_bad_startup_packet_is_told(proxy: PostgresProxy, body: bytes, said: bytes) -> None:
+    with client(proxy) as sock:
         sock.sendall(packet(body))
         answer = to_the_end(sock)
     assert answer[:1] == b"E"
@@ -139,17 +146,17 @@ def test_a_bad_startup_packet_is_told(door: Door, body: bytes, said: bytes) -> N
     assert said in answer
 
 
-def test_the_longest_startup_packet_is_taken(door: Door) -> None:
+def test_the_longest_startup_packet_is_taken(proxy: PostgresProxy) -> None:
     filler = 10_000 - 4 - len(STARTUP) - len(b"options\0\0")
     body = STARTUP[:-1] + b"options\0" + b" " * filler + b"\0\0"
     assert len(packet(body)) == 10_000
-    with client(door) as sock:
+    with client(proxy) as sock:
         sock.sendall(packet(body))
         assert sock.recv(9) == protocol.authentication(protocol.AUTH_CLEARTEXT)
 
 
-def test_what_arrives_in_single_bytes_is_put_together(door: Door) -> None:
-    with client(door) as sock:
+def test_what_arrives_in_single_bytes_is_put_together(proxy: PostgresProxy) -> None:
+    with client(proxy) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in packet(STARTUP):
             sock.sendall(bytes([byte]))
@@ -159,37 +166,37 @@ def test_what_arrives_in_single_bytes_is_put_together(door: Door) -> None:
         assert sock.recv(9, socket.MSG_WAITALL) == protocol.authentication(protocol.AUTH_OK)
 
 
-def test_encryption_is_declined_without_a_certificate(door: Door) -> None:
-    with client(door) as sock:
+def test_encryption_is_declined_without_a_certificate(proxy: PostgresProxy) -> None:
+    with client(proxy) as sock:
         for request in (protocol.GSSENC_REQUEST, protocol.SSL_REQUEST):
             sock.sendall(packet(struct.pack("!I", request)))
             assert sock.recv(1) == b"N"
         sock.sendall(packet(STARTUP))
         assert sock.recv(9) == protocol.authentication(protocol.AUTH_CLEARTEXT)
-    session(door, sslmode="prefer").close()
+    session(proxy, sslmode="prefer").close()
     with pytest.raises(psycopg.OperationalError, match="server does not support SSL"):
-        session(door, sslmode="require")
+        session(proxy, sslmode="require")
 
 
-def test_the_same_request_twice_is_refused(door: Door) -> None:
-    with client(door) as sock:
+def test_the_same_request_twice_is_refused(proxy: PostgresProxy) -> None:
+    with client(proxy) as sock:
         sock.sendall(packet(struct.pack("!I", protocol.SSL_REQUEST)) * 2)
         assert b"unsupported frontend protocol" in to_the_end(sock)
 
 
-def test_hanging_up_instead_of_a_password_is_no_failed_login(door: Door) -> None:
-    with client(door) as sock:
+def test_hanging_up_instead_of_a_password_is_no_failed_login(proxy: PostgresProxy) -> None:
+    with client(proxy) as sock:
         sock.sendall(packet(STARTUP))
         sock.recv(9)
-    eventually(lambda: door.connections == 0)
-    assert (door.logins.ok, door.logins.failed) == (0, 0)
+    eventually(lambda: proxy.connections == 0)
+    assert (proxy.logins.ok, proxy.logins.failed) == (0, 0)
 
 
 @pytest.mark.parametrize(
     "sent", [b"Q" + packet(b"SELECT 1\0"), b"p" + struct.pack("!I", 70_000), b"p\0\0\0\0"]
 )
-def test_anything_but_a_password_is_refused(door: Door, sent: bytes) -> None:
-    with client(door) as sock:
+def test_anything_but_a_password_is_refused(proxy: PostgresProxy, sent: bytes) -> None:
+    with client(proxy) as sock:
         sock.sendall(packet(STARTUP))
         sock.recv(9)
         sock.sendall(sent)
@@ -197,54 +204,56 @@ def test_anything_but_a_password_is_refused(door: Door, sent: bytes) -> None:
 
 
 def test_a_wrong_password_is_counted_and_logged_in_one_line(
-    door: Door, caplog: pytest.LogCaptureFixture
+    proxy: PostgresProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-        session(door, password="wrong", user="who\nFATAL: forged")
-    assert (door.logins.ok, door.logins.failed) == (0, 1)
+        session(proxy, password="wrong", user="who\nFATAL: forged")
+    assert (proxy.logins.ok, proxy.logins.failed) == (0, 1)
     eventually(lambda: "authentication failed" in caplog.text)
     assert "\nFATAL: forged" not in "\n".join(r.getMessage() for r in caplog.records)
 
 
-def test_who_does_not_log_in_in_time_is_cut_off(make_door: MakeDoor) -> None:
-    door = make_door(authentication_seconds=0.2)
+def test_who_does_not_log_in_in_time_is_cut_off(make_proxy: MakeProxy) -> None:
+    proxy = make_proxy(authentication_seconds=0.2)
     for sent in (b"", packet(STARTUP)[:9], packet(STARTUP)):
-        with client(door) as sock:
+        with client(proxy) as sock:
             sock.sendall(sent)
             assert to_the_end(sock)[9:] == b""
-    with session(door) as open_session:
+    with session(proxy) as open_session:
         time.sleep(0.3)  # the real clock: the limit must not reach a session
         assert open_session.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_a_flood_of_silent_clients_does_not_shut_others_out(make_door: MakeDoor) -> None:
-    door = make_door(most_waiting=20, authentication_seconds=0.5)
-    silent = [socket.create_connection(("127.0.0.1", door.port)) for _ in range(60)]
+def test_a_flood_of_silent_clients_does_not_shut_others_out(make_proxy: MakeProxy) -> None:
+    proxy = make_proxy(most_waiting=20, authentication_seconds=0.5)
+    silent = [socket.create_connection(("127.0.0.1", proxy.port)) for _ in range(60)]
     try:
-        eventually(lambda: door.connections == 60)
-        with client(door) as sock:
+        eventually(lambda: proxy.connections == 60)
+        with client(proxy) as sock:
             sock.sendall(packet(STARTUP))
             assert b"C53300\0" in to_the_end(sock)
-        eventually(lambda: door.connections == 0)
-        session(door).close()
+        eventually(lambda: proxy.connections == 0)
+        session(proxy).close()
     finally:
         for sock in silent:
             sock.close()
 
 
-def test_many_short_connections_leave_nothing_behind(door: Door) -> None:
+def test_many_short_connections_leave_nothing_behind(proxy: PostgresProxy) -> None:
     for _ in range(50):
-        with client(door) as sock:
+        with client(proxy) as sock:
             sock.setsockopt(
                 socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
             )  # close with a reset
             sock.sendall(packet(STARTUP))
-    eventually(lambda: door.connections == 0)
+    eventually(lambda: proxy.connections == 0)
 
 
-def test_a_reset_in_the_middle_of_an_answer_ends_the_session_behind(door: Door, cluster: Cluster) -> None:
-    with client(door) as sock:
+def test_a_reset_in_the_middle_of_an_answer_ends_the_session_behind(
+    proxy: PostgresProxy, cluster: Cluster
+) -> None:
+    with client(proxy) as sock:
         sock.sendall(packet(STARTUP))
         sock.recv(9)
         sock.sendall(protocol.password_message(TOKEN))
@@ -252,14 +261,14 @@ def test_a_reset_in_the_middle_of_an_answer_ends_the_session_behind(door: Door, 
         sock.sendall(b"Q" + packet(query))
         sock.recv(100_000)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    eventually(lambda: door.connections == 0)
+    eventually(lambda: proxy.connections == 0)
     with psycopg.connect(cluster.uri().reveal(), autocommit=True) as admin:
         query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%flood%' AND pid <> pg_backend_pid()"
         eventually(lambda: admin.execute(query).fetchone() == (0,))
 
 
-def test_a_half_closed_client_still_gets_its_answer(door: Door) -> None:
-    with client(door) as sock:
+def test_a_half_closed_client_still_gets_its_answer(proxy: PostgresProxy) -> None:
+    with client(proxy) as sock:
         sock.sendall(packet(STARTUP))
         sock.recv(9)
         sock.sendall(protocol.password_message(TOKEN))
@@ -268,8 +277,8 @@ def test_a_half_closed_client_still_gets_its_answer(door: Door) -> None:
         assert b"the answer" in to_the_end(sock)
 
 
-def test_a_client_that_does_not_read_holds_the_cluster_back(door: Door, cluster: Cluster) -> None:
-    with client(door) as sock:
+def test_a_client_that_does_not_read_holds_the_cluster_back(proxy: PostgresProxy, cluster: Cluster) -> None:
+    with client(proxy) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         sock.sendall(packet(STARTUP))
         sock.recv(9)
@@ -285,29 +294,29 @@ def test_a_client_that_does_not_read_holds_the_cluster_back(door: Door, cluster:
             received += len(sock.recv(1 << 20))
 
 
-def test_a_cluster_that_is_away_is_told(make_door: MakeDoor, tmp_path: Path) -> None:
-    door = make_door(behind=lambda: tmp_path / "none")
+def test_a_cluster_that_is_away_is_told(make_proxy: MakeProxy, tmp_path: Path) -> None:
+    proxy = make_proxy(behind=lambda: tmp_path / "none")
     with pytest.raises(psycopg.OperationalError, match="the database system is not available"):
-        session(door)
+        session(proxy)
 
 
-def test_the_end_of_the_cluster_ends_the_session(make_door: MakeDoor) -> None:
+def test_the_end_of_the_cluster_ends_the_session(make_proxy: MakeProxy) -> None:
     with Cluster.throwaway() as cluster:
         socket_file = cluster.socket_folder / ".s.PGSQL.5432"
-        door = make_door(behind=lambda: socket_file)
-        door._internal = lambda _: cluster.password()
-        connection = session(door)
+        proxy = make_proxy(behind=lambda: socket_file)
+        proxy._internal = lambda _: cluster.password()
+        connection = session(proxy)
         cluster.stop()
         with pytest.raises(psycopg.OperationalError):
             connection.execute("SELECT 1")
         connection.close()
 
 
-def test_stop_closes_port_and_sessions(make_door: MakeDoor, in_loop: Callable[[Any], Any]) -> None:
-    door = make_door()
-    connection = session(door)
-    port = door.port
-    in_loop(door.stop())
+def test_stop_closes_port_and_sessions(make_proxy: MakeProxy, in_loop: Callable[[Any], Any]) -> None:
+    proxy = make_proxy()
+    connection = session(proxy)
+    port = proxy.port
+    in_loop(proxy.stop())
     with pytest.raises(psycopg.OperationalError):
         connection.execute("SELECT 1")
     connection.close()
@@ -316,30 +325,30 @@ def test_stop_closes_port_and_sessions(make_door: MakeDoor, in_loop: Callable[[A
 
 
 def test_it_listens_on_loopback_only_and_a_taken_port_is_told(
-    door: Door, in_loop: Callable[[Any], Any]
+    proxy: PostgresProxy, in_loop: Callable[[Any], Any]
 ) -> None:
-    second = Door(Path, lambda user, password: False, lambda _: pytest.fail("not asked"))
+    second = PostgresProxy(Path, lambda user, password: False, lambda _: pytest.fail("not asked"))
     with pytest.raises(DeployError) as caught:
-        in_loop(second.start(door.port))
+        in_loop(second.start(proxy.port))
     assert caught.value.code is Code.PORT_TAKEN
-    assert door._listener
-    assert door._listener.getsockname()[0] == "127.0.0.1"
+    assert proxy._listener
+    assert proxy._listener.getsockname()[0] == "127.0.0.1"
 
 
-def test_tls_is_refused_to_what_was_sent_in_clear_before_it(make_door: MakeDoor, tmp_path: Path) -> None:
+def test_tls_is_refused_to_what_was_sent_in_clear_before_it(make_proxy: MakeProxy, tmp_path: Path) -> None:
     authority = Authority(tmp_path)
-    door = make_door(tls=authority.server_context("127.0.0.1"), authentication_seconds=5)
+    proxy = make_proxy(tls=authority.server_context("127.0.0.1"), authentication_seconds=5)
     trusting = ssl.create_default_context(cafile=str(authority.ca_file))
-    with client(door) as sock:
+    with client(proxy) as sock:
         # CVE-2021-23222: somebody in the middle adds a startup packet in clear behind the client's SSLRequest.
         sock.sendall(packet(struct.pack("!I", protocol.SSL_REQUEST)) + packet(STARTUP))
         assert sock.recv(1) == b"S"
         with pytest.raises((ssl.SSLError, ConnectionError)):
             trusting.wrap_socket(sock, server_hostname="127.0.0.1")
-    with client(door) as sock:
+    with client(proxy) as sock:
         sock.sendall(packet(struct.pack("!I", protocol.SSL_REQUEST)))
         assert sock.recv(1) == b"S"
         with trusting.wrap_socket(sock, server_hostname="127.0.0.1") as secure:
             secure.sendall(packet(STARTUP))
             assert secure.recv(9) == protocol.authentication(protocol.AUTH_CLEARTEXT)
-    session(door, sslmode="verify-full", sslrootcert=str(authority.ca_file)).close()
+    session(proxy, sslmode="verify-full", sslrootcert=str(authority.ca_file)).close()

@@ -1,0 +1,26 @@
+"""How an embedded workspace runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `up` can choose.
+
+    Attributes:
+        token_ttl: seconds a database credential lives.
+        tls: Postgres speaks TLS only.
+        forward_authorization: the proxies hand the caller's workspace token on to the app. Unsure on the platform,
+            so an app must work either way; off by default, the stricter of the two for what the app can see.
+        realistic: the platform's own times and limits, times this; 0 for neither.
+        overlap: on redeploy the old process answers until the new one does. Unsure on the platform; off by default,
+            so that there is a gap.
+    """
+
+    token_ttl: float = 3600.0
+    tls: bool = False
+    forward_authorization: bool = False
+    realistic: float = 0.0
+    overlap: bool = False
