@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiohttp import web
-
 from metamcp_deploy.local.api.authorization import APPS, Authorization
 from metamcp_deploy.local.api.errors import ApiError, invalid, missing
-from metamcp_deploy.local.api.requests import body, flag, page, text
+from metamcp_deploy.local.api.requests import Call, flag, page
 from metamcp_deploy.local.api.routes import Right, Route
 from metamcp_deploy.local.apps.apps import Apps
 from metamcp_deploy.local.apps.fields import DEFAULT_SCOPES, SETTABLE, check_deployment, settable
-from metamcp_deploy.local.identity import Principal
 
 _ROOT = "/api/2.0/apps"
 
@@ -75,39 +72,37 @@ class AppsApi:
             result["default_source_code_path"] = made["source_code_path"]
         return result
 
-    def _name(self, request: web.Request) -> str:
-        name = request.match_info["name"]
+    def _name(self, call: Call) -> str:
+        name = call["name"]
         self.apps.record(name)
         return name
 
-    async def _create(self, request: web.Request) -> dict[str, Any]:
-        data = await body(request)
-        creator: Principal = request["principal"]
-        self.access.check_attaching(creator, data)
-        compute = not flag(request.query.get("no_compute"))
-        record = await self.apps.create(data, compute=compute, creator=creator.name)
+    async def _create(self, call: Call) -> dict[str, Any]:
+        creator = call.principal
+        self.access.check_attaching(creator, call.data)
+        compute = not flag(call.query.get("no_compute"))
+        record = await self.apps.create(call.data, compute=compute, creator=creator.name)
         return self.shown(record["name"])
 
-    def _list(self, request: web.Request) -> dict[str, Any]:
-        return page([self.shown(name) for name in sorted(self.apps.records)], request.query, "apps")
+    def _list(self, call: Call) -> dict[str, Any]:
+        return page([self.shown(name) for name in sorted(self.apps.records)], call.query, "apps")
 
-    def _get(self, request: web.Request) -> dict[str, Any]:
-        return self.shown(self._name(request))
+    def _get(self, call: Call) -> dict[str, Any]:
+        return self.shown(self._name(call))
 
-    async def _replace(self, request: web.Request) -> dict[str, Any]:
+    async def _replace(self, call: Call) -> dict[str, Any]:
         """PATCH replaces everything and clears what it does not name: the platform's quirk, and a trap."""
-        data = await body(request)
-        self.access.check_attaching(request["principal"], data)
-        name = self._name(request)
-        await self.apps.update(name, settable(data), request["principal"].name)
+        self.access.check_attaching(call.principal, call.data)
+        name = self._name(call)
+        await self.apps.update(name, settable(call.data), call.principal.name)
         return self.shown(name)
 
-    async def _update(self, request: web.Request) -> dict[str, Any]:
+    async def _update(self, call: Call) -> dict[str, Any]:
         """Changes what `update_mask` names and leaves the rest."""
-        data = await body(request)
-        self.access.check_attaching(request["principal"], data.get("app") or data)
-        name = self._name(request)
-        mask = text(data, "update_mask")
+        data = call.data
+        self.access.check_attaching(call.principal, data.get("app") or data)
+        name = self._name(call)
+        mask = call.field("update_mask")
         fields = SETTABLE if mask == "*" else mask.split(",")
         if unknown := [f for f in fields if f not in SETTABLE]:
             raise invalid(f"update_mask names {', '.join(unknown)}, which cannot be changed")
@@ -121,7 +116,7 @@ class AppsApi:
                 spec[field] = wanted[field]
         self.apps.updating.add(name)
         try:
-            await self.apps.update(name, spec, request["principal"].name)
+            await self.apps.update(name, spec, call.principal.name)
         except BaseException:
             self.apps.updating.discard(name)
             raise
@@ -131,46 +126,46 @@ class AppsApi:
         self.apps.tasks.start(self.apps.updated(name))
         return begun
 
-    def _last_update(self, request: web.Request) -> dict[str, Any]:
-        update: dict[str, Any] | None = self.apps.record(self._name(request)).get("update")
+    def _last_update(self, call: Call) -> dict[str, Any]:
+        update: dict[str, Any] | None = self.apps.record(self._name(call)).get("update")
         if update is None:
-            raise missing(f"App {request.match_info['name']} has no update.")
+            raise missing(f"App {call['name']} has no update.")
         return update
 
-    def _delete(self, request: web.Request) -> dict[str, Any]:
-        name = self._name(request)
+    def _delete(self, call: Call) -> dict[str, Any]:
+        name = self._name(call)
         self.apps.delete(name)
         return self.shown(name)
 
-    def _start(self, request: web.Request) -> dict[str, Any]:
-        name = self._name(request)
+    def _start(self, call: Call) -> dict[str, Any]:
+        name = self._name(call)
         self.apps.start(name)
         return self.shown(name)
 
-    def _stop(self, request: web.Request) -> dict[str, Any]:
-        name = self._name(request)
+    def _stop(self, call: Call) -> dict[str, Any]:
+        name = self._name(call)
         self.apps.stop(name)
         return self.shown(name)
 
-    async def _deploy(self, request: web.Request) -> dict[str, Any]:
-        name, data = self._name(request), await body(request)
-        text(data, "source_code_path")
+    def _deploy(self, call: Call) -> dict[str, Any]:
+        name, data = self._name(call), call.data
+        call.field("source_code_path")
         check_deployment(data)
         hosted = self.apps.hosted[name]
-        made = hosted.accept(data, request["principal"].name)
+        made = hosted.accept(data, call.principal.name)
         self.apps.tasks.start(hosted.deploy(made["deployment_id"]))
         return _deployment(made)
 
-    def _deployments(self, request: web.Request) -> dict[str, Any]:
-        record = self.apps.record(self._name(request))
+    def _deployments(self, call: Call) -> dict[str, Any]:
+        record = self.apps.record(self._name(call))
         newest = [_deployment(d) for d in reversed(record["deployments"].values())]
-        return page(newest, request.query, "app_deployments")
+        return page(newest, call.query, "app_deployments")
 
-    def _deployment(self, request: web.Request) -> dict[str, Any]:
-        record = self.apps.record(self._name(request))
-        made = record["deployments"].get(request.match_info["id"])
+    def _deployment(self, call: Call) -> dict[str, Any]:
+        record = self.apps.record(self._name(call))
+        made = record["deployments"].get(call["id"])
         if made is None:
-            raise missing(f"Deployment {request.match_info['id']} of app {record['name']} does not exist.")
+            raise missing(f"Deployment {call['id']} of app {record['name']} does not exist.")
         return _deployment(made)
 
 

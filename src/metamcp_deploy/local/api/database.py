@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiohttp import web
-
 from metamcp_deploy.local.access_lists import AccessLists
 from metamcp_deploy.local.api.authorization import INSTANCES
 from metamcp_deploy.local.api.errors import denied, invalid
-from metamcp_deploy.local.api.requests import body, flag, page, text
+from metamcp_deploy.local.api.requests import Call, flag, page
 from metamcp_deploy.local.api.routes import Right, Route
 from metamcp_deploy.local.context import Context
-from metamcp_deploy.local.identity import Principal
 from metamcp_deploy.local.lakebase.autoscaling import check_id
 from metamcp_deploy.local.timing import stamp
 
@@ -41,14 +38,13 @@ class Database:
             Route("DELETE", _ONE, self._delete, manage),
         ]
 
-    async def _credential(self, request: web.Request) -> dict[str, Any]:
+    def _credential(self, call: Call) -> dict[str, Any]:
         """A Postgres password; an app's principal can have one only for an instance that it has a resource of."""
-        data = await body(request)
-        names = data.get("instance_names")
+        names = call.data.get("instance_names")
         if not isinstance(names, list) or not names:
             raise invalid("Missing required field: instance_names")
-        text(data, "request_id")
-        principal: Principal = request["principal"]
+        call.field("request_id")
+        principal = call.principal
         for name in map(str, names):
             self.instances.record(name)
             if principal.app and name not in self._attached(principal.app):
@@ -60,34 +56,33 @@ class Database:
         resources = self.apps[app]["spec"].get("resources") or []
         return {r["database"]["instance_name"] for r in resources if "database" in r}
 
-    async def _create(self, request: web.Request) -> dict[str, Any]:
-        data = await body(request)
-        name, by = check_id(text(data, "name")), request["principal"].name
-        made = self.instances.create(name, text(data, "capacity", "CU_1"), by)
+    def _create(self, call: Call) -> dict[str, Any]:
+        name, by = check_id(call.field("name")), call.principal.name
+        made = self.instances.create(name, call.field("capacity", "CU_1"), by)
         self.lists.made(INSTANCES, name, by)
         return self.instances.shown(made)
 
-    def _list(self, request: web.Request) -> dict[str, Any]:
+    def _list(self, call: Call) -> dict[str, Any]:
         shown = [self.instances.shown(r) for r in self.instances.records.values()]
-        return page(shown, request.query, "database_instances")
+        return page(shown, call.query, "database_instances")
 
-    def _get(self, request: web.Request) -> dict[str, Any]:
-        return self.instances.shown(self.instances.record(request.match_info["name"]))
+    def _get(self, call: Call) -> dict[str, Any]:
+        return self.instances.shown(self.instances.record(call["name"]))
 
-    async def _change(self, request: web.Request) -> dict[str, Any]:
-        name, data = request.match_info["name"], await body(request)
+    def _change(self, call: Call) -> dict[str, Any]:
+        name, data = call["name"], call.data
         self.instances.record(name)
-        mask = {m for m in request.query.get("update_mask", "").split(",") if m}
+        mask = {m for m in call.query.get("update_mask", "").split(",") if m}
         if not mask or mask - {"capacity", "stopped"}:
             raise invalid("The embedded workspace changes nothing but capacity and stopped of an instance.")
-        capacity = text(data, "capacity") if "capacity" in mask else None
+        capacity = call.field("capacity") if "capacity" in mask else None
         stopped = flag(data.get("stopped")) if "stopped" in mask else None
         return self.instances.shown(self.instances.change(name, capacity=capacity, stopped=stopped))
 
-    async def _delete(self, request: web.Request) -> dict[str, Any]:
-        name = request.match_info["name"]
+    async def _delete(self, call: Call) -> dict[str, Any]:
+        name = call["name"]
         self.instances.record(name)
-        if not flag(request.query.get("purge")):
+        if not flag(call.query.get("purge")):
             raise invalid("Deleting a database instance deletes its data: it needs purge=true.")
         await self.instances.delete(name)
         return {}

@@ -8,12 +8,10 @@ import uuid
 from dataclasses import fields
 from typing import Any
 
-from aiohttp import web
-
 from metamcp_deploy.errors import DeployError
 from metamcp_deploy.local.api.apps import AppsApi
 from metamcp_deploy.local.api.errors import denied, invalid
-from metamcp_deploy.local.api.requests import body, text
+from metamcp_deploy.local.api.requests import Call
 from metamcp_deploy.local.api.routes import Route
 from metamcp_deploy.local.context import Context
 from metamcp_deploy.local.faults.fault import ROUTE as FAULTS
@@ -47,7 +45,7 @@ class Local:
             Route("POST", "/local/apps/{name}/broken", self._break_app),
         ]
 
-    def _status(self, _: web.Request) -> dict[str, Any]:
+    def _status(self, _: Call) -> dict[str, Any]:
         """What `local status` shows."""
         shown = [self.apps.shown(name) for name in sorted(self.apps.apps.records)]
         apps = [
@@ -78,11 +76,11 @@ class Local:
         made = [d["physical"] for b in branches for d in b["databases"].values()]
         return [*made, *map(own_database, self.context.instances.records)]
 
-    def _list_faults(self, _: web.Request) -> dict[str, Any]:
+    def _list_faults(self, _: Call) -> dict[str, Any]:
         return {"faults": [a.shown() for a in self.faults.active.values()]}
 
-    async def _add_fault(self, request: web.Request) -> dict[str, Any]:
-        data = await body(request)
+    def _add_fault(self, call: Call) -> dict[str, Any]:
+        data = call.data
         name = data.pop("name", None)
         known = {f.name for f in fields(Fault)}
         if unknown := sorted(set(data) - known):
@@ -93,18 +91,17 @@ class Local:
             raise invalid(str(e)) from e
         return self.faults.add(fault, name).shown()
 
-    async def _clear_faults(self, request: web.Request) -> dict[str, Any]:
-        return {"cleared": self.faults.clear((await body(request)).get("name"))}
+    def _clear_faults(self, call: Call) -> dict[str, Any]:
+        return {"cleared": self.faults.clear(call.data.get("name"))}
 
-    async def _add_person(self, request: web.Request) -> dict[str, Any]:
+    def _add_person(self, call: Call) -> dict[str, Any]:
         """`{name, admin?, federation?}`: an e-mail address makes a user, any other name a service principal.
 
         Adding somebody again changes what they may do and keeps their login.
         """
-        if request["principal"].name != USER:
+        if call.principal.name != USER:
             raise denied("Only the workspace's owner adds people.")
-        data = await body(request)
-        name, policy = text(data, "name"), data.get("federation")
+        name, policy = call.field("name"), call.data.get("federation")
         if policy is not None and not (isinstance(policy, dict) and all(policy.get(k) for k in FIELDS)):
             raise invalid(f"federation needs {', '.join(FIELDS)}")
         known = next((i for i, r in self.people.items() if r["display_name"] == name), None)
@@ -119,20 +116,20 @@ class Local:
                 "token": "dapi" + secrets.token_hex(16),
             }
         record = self.people[client_id]
-        record |= {"admin": data.get("admin") is True, "federation": policy}
+        record |= {"admin": call.data.get("admin") is True, "federation": policy}
         self.context.files.mkdirs(f"/Users/{record['name']}")
         self.context.store.save()
         shown = ("name", "client_secret", "token", "admin")
         return {"client_id": client_id, **{k: record[k] for k in shown}}
 
-    async def _fill_vault(self, request: web.Request) -> dict[str, Any]:
+    def _fill_vault(self, call: Call) -> dict[str, Any]:
         """The vault's owner puts a secret there."""
-        data, scopes = await body(request), self.context.secrets
-        scopes.put(scopes.scope(text(data, "scope")), text(data, "key"), data)
+        data, scopes = call.data, self.context.secrets
+        scopes.put(scopes.scope(call.field("scope")), call.field("key"), data)
         return {}
 
-    async def _break_app(self, request: web.Request) -> dict[str, Any]:
+    async def _break_app(self, call: Call) -> dict[str, Any]:
         """Puts the compute in ERROR, as after a create that failed on the platform."""
-        name = request.match_info["name"]
+        name = call["name"]
         await self.apps.apps.broken(name)
         return self.apps.shown(name)

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from metamcp_deploy.local import federation
 from metamcp_deploy.local.api.errors import missing
+from metamcp_deploy.local.api.requests import Call
 from metamcp_deploy.local.api.routes import Route
 from metamcp_deploy.local.apps.sign_in import CALLBACK, PAGE
 from metamcp_deploy.local.context import Context
@@ -37,15 +38,15 @@ class Oidc:
         return [
             Route("GET", "/.well-known/databricks-config", self._configuration, public=True),
             Route("GET", discovery, self._discovery, public=True),
-            Route("POST", "/oidc/v1/token", self._token, public=True),
+            Route("POST", "/oidc/v1/token", self._token, raw=True, public=True),
             Route("GET", PAGE, self._page, public=True),
-            Route("POST", PAGE, self._signed_in, public=True),
+            Route("POST", PAGE, self._signed_in, raw=True, public=True),
         ]
 
-    def _configuration(self, _: web.Request) -> dict[str, str]:
+    def _configuration(self, _: Call) -> dict[str, str]:
         return {"oidc_endpoint": f"{self.url}/oidc", "workspace_id": self.identity.workspace_id}
 
-    def _discovery(self, _: web.Request) -> dict[str, Any]:
+    def _discovery(self, _: Call) -> dict[str, Any]:
         return {
             "issuer": f"{self.url}/oidc",
             "authorization_endpoint": f"{self.url}{PAGE}",
@@ -54,9 +55,9 @@ class Oidc:
             "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
         }
 
-    async def _token(self, request: web.Request) -> Any:
-        form = await request.post()
-        given = basic(request) or (str(form.get("client_id", "")), str(form.get("client_secret", "")))
+    async def _token(self, call: Call) -> Any:
+        form = await call.request.post()
+        given = basic(call.request) or (str(form.get("client_id", "")), str(form.get("client_secret", "")))
         if form.get("grant_type") == federation.GRANT:
             policy = self.identity.federation_policy(given[0])
             refused = federation.refusal(policy, str(form.get("subject_token", "")), self.identity.clock())
@@ -70,7 +71,7 @@ class Oidc:
             return _refused(400, "unsupported_grant_type", known)
         if principal is None:
             return _refused(401, "invalid_client", "Client authentication failed")
-        request["principal"] = principal
+        call.request["principal"] = principal
         return {
             "access_token": self.identity.issue(principal),
             "token_type": "Bearer",
@@ -78,27 +79,27 @@ class Oidc:
             "expires_in": self.identity.token_seconds,
         }
 
-    def _app(self, request: web.Request) -> str:
-        name = request.query.get("client_id", "")
+    def _app(self, call: Call) -> str:
+        name = call.query.get("client_id", "")
         if f"app:{name}" not in self.ports:
             raise missing(f"App with name {name} does not exist or is deleted.")
         return name
 
-    def _page(self, request: web.Request) -> web.Response:
-        app = self._app(request)
+    def _page(self, call: Call) -> web.Response:
+        app = self._app(call)
         # The nonce keeps other pages in the same browser from signing in on the user's behalf.
         nonce = self.sign_in.remember(f"nonce:{app}")
         page = _HTML.format(app=html.escape(app), user=html.escape(self.identity.user.name), nonce=nonce)
         headers = {"Cache-Control": "no-store", "Content-Security-Policy": "frame-ancestors 'none'"}
         return web.Response(text=page, content_type="text/html", headers=headers)
 
-    async def _signed_in(self, request: web.Request) -> None:
-        app = self._app(request)
-        form = await request.post()
+    async def _signed_in(self, call: Call) -> None:
+        app = self._app(call)
+        form = await call.request.post()
         if not self.sign_in.redeem(str(form.get("nonce", "")), f"nonce:{app}"):
-            raise web.HTTPFound(str(request.rel_url))
+            raise web.HTTPFound(str(call.request.rel_url))
         code = self.sign_in.remember(f"code:{app}")
-        query = urlencode({"code": code, "state": request.query.get("state", "")})
+        query = urlencode({"code": code, "state": call.query.get("state", "")})
         raise web.HTTPFound(f"http://127.0.0.1:{self.ports[f'app:{app}']}{CALLBACK}?{query}")
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiohttp import web
-
 from metamcp_deploy.local.access_lists import GRANTABLE, AccessLists, entries, holder, shown
 from metamcp_deploy.local.api.authorization import APPS
 from metamcp_deploy.local.api.errors import missing
-from metamcp_deploy.local.api.requests import body
+from metamcp_deploy.local.api.requests import Call
 from metamcp_deploy.local.api.routes import Right, Route
 from metamcp_deploy.local.apps.apps import Apps
 from metamcp_deploy.local.identity import USER
@@ -40,35 +38,35 @@ class Permissions:
             Route("GET", f"{one}/permissionLevels", self._levels),
         ]
 
-    def _get_of_app(self, request: web.Request) -> dict[str, Any]:
-        name = request.match_info["name"]
+    def _get_of_app(self, call: Call) -> dict[str, Any]:
+        name = call["name"]
         listed = [
             shown(who, [{"permission_level": level, "inherited": False}])
             for who, level in self.apps.record(name)["acl"].items()
         ]
         return {"object_id": f"/apps/{name}", "object_type": "apps", "access_control_list": listed}
 
-    async def _change_of_app(self, request: web.Request) -> dict[str, Any]:
+    def _change_of_app(self, call: Call) -> dict[str, Any]:
         """PATCH adds; PUT replaces, save that the creator keeps CAN_MANAGE."""
-        record = self.apps.record(request.match_info["name"])
-        given = entries(await body(request), tuple(_APP_LEVELS))
-        replaced = request.method == "PUT"
+        record = self.apps.record(call["name"])
+        given = entries(call.data, tuple(_APP_LEVELS))
+        replaced = call.request.method == "PUT"
         record["acl"] = ({holder(record["creator"]): "CAN_MANAGE"} if replaced else record["acl"]) | given
         self.apps.context.store.save()
-        return self._get_of_app(request)
+        return self._get_of_app(call)
 
-    def _levels_of_app(self, request: web.Request) -> dict[str, Any]:
-        self.apps.record(request.match_info["name"])
+    def _levels_of_app(self, call: Call) -> dict[str, Any]:
+        self.apps.record(call["name"])
         levels = [{"permission_level": k, "description": v} for k, v in _APP_LEVELS.items()]
         return {"permission_levels": levels}
 
-    def _named(self, request: web.Request) -> tuple[str, str]:
+    def _named(self, call: Call) -> tuple[str, str]:
         """Kind and name of what a request is about.
 
         Raises:
             ApiError: 404.
         """
-        kind, given = request.match_info["kind"], request.match_info["id"]
+        kind, given = call["kind"], call["id"]
         if kind == "directories":
             return kind, self.lists.folder_of(given)
         family = "projects" if kind == "database-projects" else "instances"
@@ -76,17 +74,17 @@ class Permissions:
             raise missing(f"{kind} {given} does not exist.")
         return kind, given
 
-    def _get(self, request: web.Request) -> dict[str, Any]:
-        return self._shown(*self._named(request), request.match_info["id"])
+    def _get(self, call: Call) -> dict[str, Any]:
+        return self._shown(*self._named(call), call["id"])
 
-    async def _change(self, request: web.Request) -> dict[str, Any]:
-        kind, name = self._named(request)
-        given = entries(await body(request), GRANTABLE[kind])
-        self.lists.change(kind, name, given, replace=request.method == "PUT")
-        return self._shown(kind, name, request.match_info["id"])
+    def _change(self, call: Call) -> dict[str, Any]:
+        kind, name = self._named(call)
+        given = entries(call.data, GRANTABLE[kind])
+        self.lists.change(kind, name, given, replace=call.request.method == "PUT")
+        return self._shown(kind, name, call["id"])
 
-    def _levels(self, request: web.Request) -> dict[str, Any]:
-        kind, _ = self._named(request)
+    def _levels(self, call: Call) -> dict[str, Any]:
+        kind, _ = self._named(call)
         return {"permission_levels": [{"permission_level": level} for level in GRANTABLE[kind]]}
 
     def _shown(self, kind: str, name: str, object_id: str) -> dict[str, Any]:

@@ -8,15 +8,12 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiohttp import web
-
 from metamcp_deploy.local.access_lists import AccessLists
 from metamcp_deploy.local.api.authorization import PROJECTS
 from metamcp_deploy.local.api.errors import ApiError, denied, invalid
-from metamcp_deploy.local.api.requests import body, flag, page, text
+from metamcp_deploy.local.api.requests import Call, flag, page
 from metamcp_deploy.local.api.routes import Right, Route
 from metamcp_deploy.local.context import Context
-from metamcp_deploy.local.identity import Principal
 from metamcp_deploy.local.lakebase import branches, rules, specs
 from metamcp_deploy.local.lakebase.autoscaling import SHORTEST_ID, check_id
 from metamcp_deploy.local.lakebase.operations import Operations
@@ -54,19 +51,18 @@ class Postgres:
             Route("DELETE", f"{root}/{name}", self._delete, manage),
         ]
 
-    async def _credential(self, request: web.Request) -> dict[str, Any]:
+    def _credential(self, call: Call) -> dict[str, Any]:
         """A Postgres password for whoever asks; an app's principal can have one only where it has a resource."""
-        data = await body(request)
-        endpoint = text(data, "endpoint")
+        endpoint = call.field("endpoint")
         if not re.fullmatch(r"projects/[^/]+/branches/[^/]+/endpoints/[^/]+", endpoint):
             raise invalid("endpoint must be projects/{project}/branches/{branch}/endpoints/{endpoint}")
         self.databases.resource(endpoint)
-        principal: Principal = request["principal"]
+        principal = call.principal
         if principal.app and not self._attached(principal.app, endpoint):
             raise denied(f"{principal.display_name} has no access to {endpoint}.")
         branch = endpoint.rpartition("/endpoints/")[0]
         issued = self.databases.lakebase.issue_credential(
-            principal.name, self._lifetime(data), lambda database: self.databases.named(branch, database)
+            principal.name, self._lifetime(call.data), lambda database: self.databases.named(branch, database)
         )
         return {"token": issued.token.reveal(), "expire_time": stamp(issued.expires_at)}
 
@@ -83,24 +79,24 @@ class Postgres:
             raise invalid("ttl must be a duration between 300s and 3600s")
         return min(float(asked[1]), self.ttl)
 
-    async def _create(self, request: web.Request) -> dict[str, Any]:
-        kind = request.match_info["kind"]
-        parent = request.match_info.get("parent", "")
-        identifier = _identifier(kind, request)
+    def _create(self, call: Call) -> dict[str, Any]:
+        kind = call["kind"]
+        parent = call.request.match_info.get("parent", "")
+        identifier = _identifier(kind, call)
         name = f"{parent}/{kind}/{identifier}".lstrip("/")
         siblings = self._siblings(parent, kind)
         if name in self.operations.under_way:
             raise exists(f"{_singular(kind)} {name} is being created or deleted")
-        spec = specs.checked(kind, (await body(request)).get("spec") or {})
+        spec = specs.checked(kind, call.data.get("spec") or {})
         if identifier not in siblings:
             operation = self._made(kind, parent, identifier, spec)
-        elif flag(request.query.get("replace_existing")):
+        elif flag(call.query.get("replace_existing")):
             rules.update(self.databases, name, spec, "spec")
             operation = self._changed(name)
         else:
             raise _taken(kind)
         if kind == "projects":
-            self.lists.made(PROJECTS, identifier, request["principal"].name)
+            self.lists.made(PROJECTS, identifier, call.principal.name)
         return operation
 
     def _made(self, kind: str, parent: str, identifier: str, spec: dict[str, Any]) -> dict[str, Any]:
@@ -134,11 +130,11 @@ class Postgres:
             raise ApiError(400, "RESOURCE_LIMIT_EXCEEDED", message)
         return lambda: branches.create(databases, f"{parent}/branches/{identifier}", asked)
 
-    async def _update(self, request: web.Request) -> dict[str, Any]:
+    def _update(self, call: Call) -> dict[str, Any]:
         """PATCH changes what `update_mask` names: `spec`, or paths in it."""
-        name = request.match_info["name"]
-        spec = (await body(request)).get("spec")
-        rules.update(self.databases, name, spec, request.query.get("update_mask", ""))
+        name = call["name"]
+        spec = call.data.get("spec")
+        rules.update(self.databases, name, spec, call.query.get("update_mask", ""))
         return self._changed(name)
 
     def _changed(self, name: str) -> dict[str, Any]:
@@ -150,19 +146,19 @@ class Postgres:
         )
         return siblings
 
-    def _operation(self, request: web.Request) -> dict[str, Any]:
-        return self.operations.get(request.match_info["name"])
+    def _operation(self, call: Call) -> dict[str, Any]:
+        return self.operations.get(call["name"])
 
-    def _get(self, request: web.Request) -> dict[str, Any]:
-        return shown(self.databases, request.match_info["name"])
+    def _get(self, call: Call) -> dict[str, Any]:
+        return shown(self.databases, call["name"])
 
-    def _list(self, request: web.Request) -> dict[str, Any]:
-        kind, parent = request.match_info["kind"], request.match_info.get("parent", "")
+    def _list(self, call: Call) -> dict[str, Any]:
+        kind, parent = call["kind"], call.request.match_info.get("parent", "")
         found = self._siblings(parent, kind)
-        return page([shown(self.databases, r["name"]) for r in found.values()], request.query, kind)
+        return page([shown(self.databases, r["name"]) for r in found.values()], call.query, kind)
 
-    async def _delete(self, request: web.Request) -> dict[str, Any]:
-        name = request.match_info["name"]
+    def _delete(self, call: Call) -> dict[str, Any]:
+        name = call["name"]
         rules.check_delete(self.databases, name)
         # Answered first: to drop a large database, and end its connections, may take longer than clients wait.
         return self.operations.begin(name, "lakebase.delete", lambda: self._deleted(name))
@@ -176,10 +172,10 @@ def _singular(kind: str) -> str:
     return "branch" if kind == "branches" else kind[:-1]
 
 
-def _identifier(kind: str, request: web.Request) -> str:
+def _identifier(kind: str, call: Call) -> str:
     """The id that the request names; of databases and roles one is made up without, which breaks paths that name it."""
     singular = _singular(kind)
-    given = request.query.get(f"{singular}_id", "")
+    given = call.query.get(f"{singular}_id", "")
     if not given and kind in ("databases", "roles"):
         given = f"{singular}-{uuid.uuid4().hex[:12]}"
     if not given:

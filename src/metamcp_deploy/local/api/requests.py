@@ -4,11 +4,49 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
 from metamcp_deploy.local.api.errors import ApiError, invalid
+from metamcp_deploy.local.identity import Principal
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request as its handler sees it.
+
+    Attributes:
+        request: as it came.
+        data: the JSON object of its body.
+    """
+
+    request: web.Request
+    data: dict[str, Any]
+
+    def __getitem__(self, name: str) -> str:
+        """A part of the path."""
+        return self.request.match_info[name]
+
+    def field(self, name: str, default: str | None = None) -> str:
+        """A text field of the query of a GET, else of the body.
+
+        Raises:
+            ApiError: 400, when it is missing or not a text.
+        """
+        return text(self.query if self.request.method in ("GET", "HEAD") else self.data, name, default)
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The fields of the query."""
+        return self.request.query
+
+    @property
+    def principal(self) -> Principal:
+        """Who calls, at a route that needs a login."""
+        principal: Principal = self.request["principal"]
+        return principal
 
 
 async def body(request: web.Request) -> dict[str, Any]:

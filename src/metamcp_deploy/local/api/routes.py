@@ -9,7 +9,10 @@ from typing import Any
 
 from aiohttp import web
 
-Handler = Callable[[web.Request], Any]
+from metamcp_deploy.local.api.requests import Call, body
+
+Handler = Callable[[Call], Any]
+_WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Route:
         method: one method, or `*`.
         path: as aiohttp matches paths, with `{parts}`.
         handler: gives a response, or what is sent as JSON; may be asynchronous.
+        raw: the handler reads the body, which is no JSON object.
         right: None: everybody with a login can call it.
         public: needs no login.
         apps: principals of apps can call it too; where the path names an app, only that app's own.
@@ -44,6 +48,7 @@ class Route:
     path: str
     handler: Handler
     right: Right | None = None
+    raw: bool = False
     public: bool = False
     apps: bool = False
 
@@ -59,7 +64,7 @@ class Table:
         """Makes an application answer them; of several that match, the first."""
         for route in self._routes:
             for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
-                registered = application.router.add_route(method, route.path, _answering(route.handler))
+                registered = application.router.add_route(method, route.path, _answering(route))
                 self._registered[registered] = route
 
     def of(self, request: web.Request) -> Route:
@@ -67,9 +72,10 @@ class Table:
         return self._registered[request.match_info.route]
 
 
-def _answering(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _answering(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def answer(request: web.Request) -> web.StreamResponse:
-        result = handler(request)
+        reads = request.method in _WITH_BODY and not route.raw
+        result = route.handler(Call(request, await body(request) if reads else {}))
         content = await result if inspect.isawaitable(result) else result
         return content if isinstance(content, web.StreamResponse) else web.json_response(content)
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiohttp import web
-
+from metamcp_deploy.local.api.requests import Call
 from metamcp_deploy.local.api.routes import Route
-from metamcp_deploy.local.identity import Principal
 
 
 def routes() -> list[Route]:
@@ -15,8 +13,8 @@ def routes() -> list[Route]:
     return [Route("GET", "/api/2.0/preview/scim/v2/Me", _me, apps=True)]
 
 
-def _me(request: web.Request) -> dict[str, Any]:
-    principal: Principal = request["principal"]
+def _me(call: Call) -> dict[str, Any]:
+    principal = call.principal
     person = "@" in principal.name
     return {
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],

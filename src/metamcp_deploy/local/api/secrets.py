@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiohttp import web
-
 from metamcp_deploy.local.api.authorization import SCOPES
 from metamcp_deploy.local.api.errors import denied, invalid, missing
-from metamcp_deploy.local.api.requests import body, text
+from metamcp_deploy.local.api.requests import Call
 from metamcp_deploy.local.api.routes import Right, Route
-from metamcp_deploy.local.identity import Principal
 from metamcp_deploy.local.secret_scopes import RANKS, WORKSPACE, SecretScopes
 
 _ROOT = "/api/2.0/secrets"
@@ -39,18 +36,17 @@ class Secrets:
             Route("POST", f"{_ROOT}/acls/delete", self._delete_acl, _MANAGE),
         ]
 
-    def _check_readable(self, request: web.Request, name: str) -> None:
+    def _check_readable(self, call: Call, name: str) -> None:
         acls = self.secrets.scope(name)["acls"]
-        principal: Principal = request["principal"]
+        principal = call.principal
         if principal.app and principal.name not in acls:
             raise denied(f"User {principal.name} does not have READ permission on scope {name}")
 
-    async def _create_scope(self, request: web.Request) -> dict[str, Any]:
-        data = await body(request)
-        self.secrets.create(text(data, "scope"), request["principal"].name, data)
+    def _create_scope(self, call: Call) -> dict[str, Any]:
+        self.secrets.create(call.field("scope"), call.principal.name, call.data)
         return {}
 
-    def _list_scopes(self, _: web.Request) -> dict[str, Any]:
+    def _list_scopes(self, _: Call) -> dict[str, Any]:
         listed = [
             {"name": name, "backend_type": WORKSPACE}
             | {k: scope[k] for k in ("backend_type", "keyvault_metadata") if k in scope}
@@ -58,60 +54,56 @@ class Secrets:
         ]
         return {"scopes": listed} if listed else {}
 
-    async def _delete_scope(self, request: web.Request) -> dict[str, Any]:
-        name = text(await body(request), "scope")
+    def _delete_scope(self, call: Call) -> dict[str, Any]:
+        name = call.field("scope")
         self.secrets.scope(name)
         del self.secrets.scopes[name]
         return self._saved()
 
-    async def _put(self, request: web.Request) -> dict[str, Any]:
-        data = await body(request)
-        scope = self.secrets.writable(text(data, "scope"))
-        self.secrets.put(scope, text(data, "key"), data)
+    def _put(self, call: Call) -> dict[str, Any]:
+        scope = self.secrets.writable(call.field("scope"))
+        self.secrets.put(scope, call.field("key"), call.data)
         return {}
 
-    def _get(self, request: web.Request) -> dict[str, Any]:
-        scope, key = text(request.query, "scope"), text(request.query, "key")
-        self._check_readable(request, scope)
+    def _get(self, call: Call) -> dict[str, Any]:
+        scope, key = call.field("scope"), call.field("key")
+        self._check_readable(call, scope)
         return {"key": key, "value": self.secrets.secret(scope, key)["value"]}
 
-    def _list(self, request: web.Request) -> dict[str, Any]:
-        scope = text(request.query, "scope")
-        self._check_readable(request, scope)
+    def _list(self, call: Call) -> dict[str, Any]:
+        scope = call.field("scope")
+        self._check_readable(call, scope)
         secrets = sorted(self.secrets.scope(scope)["secrets"].items())
         listed = [{"key": k, "last_updated_timestamp": v["updated"]} for k, v in secrets]
         return {"secrets": listed} if listed else {}
 
-    async def _delete(self, request: web.Request) -> dict[str, Any]:
-        data = await body(request)
-        name, key = text(data, "scope"), text(data, "key")
+    def _delete(self, call: Call) -> dict[str, Any]:
+        name, key = call.field("scope"), call.field("key")
         scope = self.secrets.writable(name)
         self.secrets.secret(name, key)
         del scope["secrets"][key]
         return self._saved()
 
-    async def _put_acl(self, request: web.Request) -> dict[str, Any]:
-        data = await body(request)
-        permission = text(data, "permission")
+    def _put_acl(self, call: Call) -> dict[str, Any]:
+        permission = call.field("permission")
         if permission not in RANKS:
             raise invalid(f"permission must be one of {', '.join(RANKS)}, not {permission}")
-        self.secrets.scope(text(data, "scope"))["acls"][text(data, "principal")] = permission
+        self.secrets.scope(call.field("scope"))["acls"][call.field("principal")] = permission
         return self._saved()
 
-    def _get_acl(self, request: web.Request) -> dict[str, Any]:
-        scope = text(request.query, "scope")
-        acls, principal = self.secrets.scope(scope)["acls"], text(request.query, "principal")
+    def _get_acl(self, call: Call) -> dict[str, Any]:
+        scope = call.field("scope")
+        acls, principal = self.secrets.scope(scope)["acls"], call.field("principal")
         if principal not in acls:
             raise missing(f"Failed to get secret acl for principal {principal} for scope {scope}.")
         return {"principal": principal, "permission": acls[principal]}
 
-    def _list_acls(self, request: web.Request) -> dict[str, Any]:
-        acls = self.secrets.scope(text(request.query, "scope"))["acls"]
+    def _list_acls(self, call: Call) -> dict[str, Any]:
+        acls = self.secrets.scope(call.field("scope"))["acls"]
         return {"items": [{"principal": p, "permission": v} for p, v in sorted(acls.items())]}
 
-    async def _delete_acl(self, request: web.Request) -> dict[str, Any]:
-        data = await body(request)
-        scope, principal = text(data, "scope"), text(data, "principal")
+    def _delete_acl(self, call: Call) -> dict[str, Any]:
+        scope, principal = call.field("scope"), call.field("principal")
         if self.secrets.scope(scope)["acls"].pop(principal, None) is None:
             raise missing(f"Failed to delete secret acl for principal {principal} for scope {scope}.")
         return self._saved()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from aiohttp import web
-
 from metamcp_deploy.local.access_lists import AccessLists
 from metamcp_deploy.local.api import (
     apps,
@@ -18,6 +16,7 @@ from metamcp_deploy.local.api import (
 )
 from metamcp_deploy.local.api.authorization import Authorization
 from metamcp_deploy.local.api.errors import ApiError
+from metamcp_deploy.local.api.requests import Call
 from metamcp_deploy.local.api.routes import Route, Table
 from metamcp_deploy.local.apps.apps import Apps
 from metamcp_deploy.local.context import Context
@@ -38,14 +37,13 @@ def whole(context: Context, hosted: Apps, faults: Faults, lists: AccessLists, ac
             *apps_api.routes(),
             *permissions.Permissions(lists, hosted).routes(),
             *local.Local(context, apps_api, faults).routes(),
-            Route("*", "/{public:\\.well-known|oidc}/{anything:.*}", _unknown, public=True),
-            Route("*", "/{anything:.*}", _unknown),
+            Route("*", "/{public:\\.well-known|oidc}/{anything:.*}", _unknown, raw=True, public=True),
+            Route("*", "/{anything:.*}", _unknown, raw=True),
         ]
     )
 
 
-async def _unknown(request: web.Request) -> None:
+def _unknown(call: Call) -> None:
     """Fails loudly, so that nobody takes a route that is not imitated for one that works."""
-    raise ApiError(
-        501, "NOT_IMPLEMENTED", f"The embedded workspace does not imitate {request.method} {request.path}."
-    )
+    asked = f"{call.request.method} {call.request.path}"
+    raise ApiError(501, "NOT_IMPLEMENTED", f"The embedded workspace does not imitate {asked}.")

@@ -13,7 +13,7 @@ from aiohttp import BodyPartReader, web
 
 from metamcp_deploy.local.api.authorization import PATHS, Authorization
 from metamcp_deploy.local.api.errors import ApiError, invalid, missing
-from metamcp_deploy.local.api.requests import body, flag, text
+from metamcp_deploy.local.api.requests import Call, body, flag, text
 from metamcp_deploy.local.api.routes import Right, Route
 from metamcp_deploy.local.files import Files
 
@@ -32,9 +32,11 @@ class Workspace:
         """The table of this family."""
         read, manage = Right(PATHS, "CAN_READ", "path"), Right(PATHS, "CAN_MANAGE", "path")
         return [
-            Route("POST", "/api/2.0/workspace-files/import-file/{path:.*}", self.import_file, manage),
+            Route(
+                "POST", "/api/2.0/workspace-files/import-file/{path:.*}", self.import_file, manage, raw=True
+            ),
             # Its right is checked by the handler: only there a multipart form is read.
-            Route("POST", "/api/2.0/workspace/import", self.import_object),
+            Route("POST", "/api/2.0/workspace/import", self.import_object, raw=True),
             Route("POST", "/api/2.0/workspace/mkdirs", self.mkdirs, manage),
             Route("POST", "/api/2.0/workspace/delete", self.delete, manage),
             Route("GET", "/api/2.0/workspace/get-status", self.get_status, read),
@@ -42,34 +44,34 @@ class Workspace:
             Route("GET", "/api/2.0/workspace/export", self.export, read),
         ]
 
-    async def import_file(self, request: web.Request) -> dict[str, Any]:
+    async def import_file(self, call: Call) -> dict[str, Any]:
         """One file as it is. The path follows the route with each `/` as %2F; a conflict is 409 here."""
-        raw = request.raw_path.partition("?")[0].partition("/import-file/")[2]
+        raw = call.request.raw_path.partition("?")[0].partition("/import-file/")[2]
         incoming = await asyncio.to_thread(self.files.temporary)
         try:
-            await _save(request.content, incoming)
+            await _save(call.request.content, incoming)
             await asyncio.to_thread(
                 self.files.put,
                 "/" + unquote(raw).lstrip("/"),
                 incoming,
-                overwrite=flag(request.query.get("overwrite")),
+                overwrite=flag(call.query.get("overwrite")),
                 conflict_status=409,
             )
         finally:
             await asyncio.to_thread(incoming.unlink, missing_ok=True)
         return {}
 
-    async def import_object(self, request: web.Request) -> dict[str, Any]:
+    async def import_object(self, call: Call) -> dict[str, Any]:
         """`workspace/import`: a multipart form with the content as a file, or JSON with base64 content."""
         incoming = await asyncio.to_thread(self.files.temporary)
         try:
             fields = (
-                await _multipart(request, incoming)
-                if request.content_type == "multipart/form-data"
-                else await _json(request, incoming)
+                await _multipart(call.request, incoming)
+                if call.request.content_type == "multipart/form-data"
+                else await _json(call.request, incoming)
             )
             path = text(fields, "path")
-            self.access.demand(request["principal"], PATHS, path, "CAN_MANAGE")
+            self.access.demand(call.principal, PATHS, path, "CAN_MANAGE")
             await asyncio.to_thread(
                 self.files.put_as,
                 path,
@@ -82,35 +84,36 @@ class Workspace:
             await asyncio.to_thread(incoming.unlink, missing_ok=True)
         return {}
 
-    async def mkdirs(self, request: web.Request) -> dict[str, Any]:
+    async def mkdirs(self, call: Call) -> dict[str, Any]:
         """Makes a folder and its parents."""
-        await asyncio.to_thread(self.files.mkdirs, text(await body(request), "path"))
+        await asyncio.to_thread(self.files.mkdirs, call.field("path"))
         return {}
 
-    async def delete(self, request: web.Request) -> dict[str, Any]:
+    async def delete(self, call: Call) -> dict[str, Any]:
         """Deletes a file, or a folder (`recursive` when it is not empty)."""
-        data = await body(request)
-        await asyncio.to_thread(self.files.delete, text(data, "path"), recursive=flag(data.get("recursive")))
+        await asyncio.to_thread(
+            self.files.delete, call.field("path"), recursive=flag(call.data.get("recursive"))
+        )
         return {}
 
-    async def get_status(self, request: web.Request) -> dict[str, Any]:
+    async def get_status(self, call: Call) -> dict[str, Any]:
         """What is at a path."""
-        path = text(request.query, "path")
+        path = call.field("path")
         return await asyncio.to_thread(lambda: self.files.status(self.files.existing(path)))
 
-    async def list(self, request: web.Request) -> dict[str, Any]:
+    async def list(self, call: Call) -> dict[str, Any]:
         """What is in a folder; `objects` is left out when there is nothing, as the platform does."""
-        found = await asyncio.to_thread(self.files.listing, text(request.query, "path"))
+        found = await asyncio.to_thread(self.files.listing, call.field("path"))
         return {"objects": found} if found else {}
 
-    async def export(self, request: web.Request) -> Any:
+    async def export(self, call: Call) -> Any:
         """A file's content: raw with `direct_download`, else base64 in JSON up to 10 MB."""
-        path = text(request.query, "path")
+        path = call.field("path")
         place = await asyncio.to_thread(self.files.existing, path)
         facts = await asyncio.to_thread(self.files.status, place)
         if facts["object_type"] == "DIRECTORY":
             raise ApiError(501, "NOT_IMPLEMENTED", "The embedded workspace does not export folders.")
-        if flag(request.query.get("direct_download")):
+        if flag(call.query.get("direct_download")):
             raw = await asyncio.to_thread(place.read_bytes)
             return web.Response(body=raw, content_type="application/octet-stream")
         if facts.get("size", 0) > JSON_LIMIT:
