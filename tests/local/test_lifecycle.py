@@ -169,7 +169,7 @@ def test_after_kill_9_down_cleans_too(own):
 
 def test_a_hanging_daemon_is_replaced(own, monkeypatch):
     os.kill(own.running.pid, signal.SIGSTOP)
-    monkeypatch.setattr(lifecycle, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("metamcp_deploy.local.client.SECONDS", 0.5)
     again = local.up(own.project)
     assert again.pid != own.running.pid
     assert not alive(own.running.pid)

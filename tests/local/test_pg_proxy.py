@@ -76,13 +76,8 @@ def proxy(make_proxy: MakeProxy) -> PostgresProxy:
 
 
 @contextmanager
-<<<<<<< HEAD:tests/local/test_door.py
-def client(door: Door) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", door.port), timeout=120) as sock:
-=======
 def client(proxy: PostgresProxy) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as sock:
->>>>>>> 99983e7 (local: standard names for proxy, streams, context, timing; one client, one set of background tasks, one declaration of options):tests/local/test_pg_proxy.py
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=120) as sock:
         yield sock
 
 

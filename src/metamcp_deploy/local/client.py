@@ -9,7 +9,7 @@ from typing import Any
 
 from metamcp_deploy.config.secret import Secret
 
-_SECONDS = 10.0
+SECONDS = 10.0
 
 
 def call(
@@ -20,7 +20,7 @@ def call(
     Raises:
         OSError, http.client.HTTPException, ValueError: nothing sensible answers.
     """
-    connection = http.client.HTTPConnection(url.partition("//")[2], timeout=_SECONDS)
+    connection = http.client.HTTPConnection(url.partition("//")[2], timeout=SECONDS)
     headers = {"Authorization": f"Bearer {token.reveal()}"} if token else {}
     try:
         connection.request(method, path, body=json.dumps(body) if body else None, headers=headers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from binascii import Error as Base64Error
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -70,7 +71,7 @@ class Workspace:
                 if call.request.content_type == "multipart/form-data"
                 else await _json(call.request, incoming)
             )
-            path = text(fields, "path")
+            path = _named(call, fields)
             self.access.demand(call.principal, PATHS, path, "CAN_MANAGE")
             await asyncio.to_thread(
                 self.files.put_as,
@@ -86,29 +87,29 @@ class Workspace:
 
     async def mkdirs(self, call: Call) -> dict[str, Any]:
         """Makes a folder and its parents."""
-        await asyncio.to_thread(self.files.mkdirs, call.field("path"))
+        await asyncio.to_thread(self.files.mkdirs, _named(call, call.data))
         return {}
 
     async def delete(self, call: Call) -> dict[str, Any]:
         """Deletes a file, or a folder (`recursive` when it is not empty)."""
         await asyncio.to_thread(
-            self.files.delete, call.field("path"), recursive=flag(call.data.get("recursive"))
+            self.files.delete, _named(call, call.data), recursive=flag(call.data.get("recursive"))
         )
         return {}
 
     async def get_status(self, call: Call) -> dict[str, Any]:
         """What is at a path."""
-        path = call.field("path")
+        path = _named(call, call.query)
         return await asyncio.to_thread(lambda: self.files.status(self.files.existing(path)))
 
     async def list(self, call: Call) -> dict[str, Any]:
         """What is in a folder; `objects` is left out when there is nothing, as the platform does."""
-        found = await asyncio.to_thread(self.files.listing, call.field("path"))
+        found = await asyncio.to_thread(self.files.listing, _named(call, call.query))
         return {"objects": found} if found else {}
 
     async def export(self, call: Call) -> Any:
         """A file's content: raw with `direct_download`, else base64 in JSON up to 10 MB."""
-        path = call.field("path")
+        path = _named(call, call.query)
         place = await asyncio.to_thread(self.files.existing, path)
         facts = await asyncio.to_thread(self.files.status, place)
         if facts["object_type"] == "DIRECTORY":
@@ -120,6 +121,13 @@ class Workspace:
             raise _too_large(facts["size"])
         content = await asyncio.to_thread(place.read_bytes)
         return {"content": base64.b64encode(content).decode(), "file_type": place.suffix.lstrip(".")}
+
+
+def _named(call: Call, fields: Mapping[str, Any]) -> str:
+    """The path that a request names; the record of requests shows it."""
+    path = text(fields, "path")
+    call.request["file"] = path
+    return path
 
 
 async def _save(content: Any, place: Path) -> None:
