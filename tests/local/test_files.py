@@ -135,7 +135,7 @@ def test_an_interrupted_upload_leaves_nothing(world, folder):
 
     with pytest.raises((OSError, requests.RequestException)):
         import_file(world, f"{folder}/half", cut())
-    world.until(lambda: not list((world.project.local / "incoming").iterdir()))
+    world.until(lambda: not list((world.project.local / "incoming").glob("*")))
     with pytest.raises(NotFound):
         world.client.workspace.get_status(f"{folder}/half")
 

@@ -93,7 +93,8 @@ def test_requests_are_recorded_without_secrets(world):
     world.client.secrets.put_secret("recorded", "key", string_value="marked-secret-value")
     record = (world.project.local / "requests.jsonl").read_text()
     last = json.loads(record.splitlines()[-1])
-    assert last == {"method": "POST", "path": "/api/2.0/secrets/put", "status": 200, "by": "user"}
+    about = {"status": 200, "by": "user", "workspace": world.running.workspace_id}
+    assert last == {"method": "POST", "path": "/api/2.0/secrets/put", **about}
     assert "marked-secret-value" not in record
     assert world.running.client_secret.reveal() not in record
 
