@@ -119,10 +119,17 @@ def test_it_is_healthy_and_every_operating_command_works(workplace: Workplace) -
     assert token not in json.dumps(status)
 
 
-def test_a_second_run_rebuilds_and_restarts_nothing(workplace: Workplace, again: Callable[[], Any]) -> None:
-    before = {
-        p.pid for p in psutil.process_iter(["cmdline"]) if "metamcp-launcher" in (p.info["cmdline"] or [])
+def launchers(workplace: Workplace) -> set[int]:
+    """Launchers of this workplace: other tests have theirs."""
+    return {
+        p.pid
+        for p in psutil.process_iter(["cmdline", "cwd"])
+        if "metamcp-launcher" in (p.info["cmdline"] or []) and str(workplace.folder) in (p.info["cwd"] or "")
     }
+
+
+def test_a_second_run_rebuilds_and_restarts_nothing(workplace: Workplace, again: Callable[[], Any]) -> None:
+    before = launchers(workplace)
     done = again()
     ran = {s["stage"]: s["ran"] for s in done["stages"]}
     assert ran == {
@@ -132,10 +139,7 @@ def test_a_second_run_rebuilds_and_restarts_nothing(workplace: Workplace, again:
         "bundle-deploy": True,
         "app-deploy": True,
     }
-    after = {
-        p.pid for p in psutil.process_iter(["cmdline"]) if "metamcp-launcher" in (p.info["cmdline"] or [])
-    }
-    assert before & after == before
+    assert before == launchers(workplace)
     assert done["health"]["status"] == "healthy"
 
 

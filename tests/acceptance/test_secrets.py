@@ -212,11 +212,11 @@ def put_secret(world: World) -> str:
 
 BUG = """
 import os, sys
-from metamcp_deploy.stages import operate
+from metamcp_deploy.deployments import access
 from metamcp_deploy.__main__ import main
 def broken(*_):
     raise RuntimeError(" ".join(v for v in os.environ.values() if ("m4" + "rk") in v))
-operate.healthy = broken
+access.healthy = broken
 sys.argv = ["metamcp-deploy", *sys.argv[2:]]
 main()
 """

@@ -15,6 +15,7 @@ from metamcp_deploy import atomic, pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.release import releases
 from metamcp_deploy.stages import app_deploy, bundle_deploy
 from metamcp_deploy.target import protection, session
 
@@ -104,7 +105,7 @@ def test_both_stages_ask_before_they_log_in(make: Make, monkeypatch: pytest.Monk
     project = make()
     (project.folder / "metamcp.yaml").write_text("changed: {}\n")
     monkeypatch.setattr(session, "connect", lambda _: pytest.fail("logged in"))
-    monkeypatch.setattr(bundle_deploy.releases, "built", lambda _: None)
+    monkeypatch.setattr(releases, "built", lambda _: None)
     for stage in (bundle_deploy, app_deploy):
         with pytest.raises(DeployError) as caught:
             pipeline.execute(stage.step(project), project.state)

@@ -158,6 +158,7 @@ def start(people: dict[str, dict[str, str]]) -> Callable[..., subprocess.Popen[s
         stated = project.settings.model_dump(
             mode="json", by_alias=True, exclude_defaults=True, exclude={"target"}
         )
+        stated = {section: values for section, values in stated.items() if values != {}}
         (project.folder / "metamcp.yaml").write_text(json.dumps({"version": 1, "targets": {"dev": stated}}))
         argv = [
             sys.executable,
@@ -194,7 +195,7 @@ def ended(child: subprocess.Popen[str]) -> tuple[int, dict[str, Any]]:
 def until_held(base: Project, root: str, child: subprocess.Popen[str]) -> None:
     place = base.local / "files" / root.removeprefix("/Workspace/") / "state" / "deploy.lock"
     while not place.exists():
-        assert child.poll() is None
+        assert child.poll() is None, child.communicate()
         time.sleep(0.02)
 
 
@@ -204,7 +205,8 @@ def slow(call: str) -> Fault:
 
 def test_two_at_once(copy: Any, start: Any, running: local.Running, base: Project, root: str) -> None:
     rights = shared("CAN_MANAGE", "MANAGE")
-    assert ended(start(ADA, copy("first", **rights), "bundle-deploy"))[0] == 0
+    code, answer = ended(start(ADA, copy("first", **rights), "bundle-deploy"))
+    assert code == 0, answer
     sized = {size: {**rights, "app": {**rights["app"], "compute_size": size}} for size in ("LARGE", "XLARGE")}
     hers, his = copy("hers", **sized["LARGE"]), copy("his", **sized["XLARGE"])
     with injected(running, slow("POST /api/2.0/apps/*/update")):
