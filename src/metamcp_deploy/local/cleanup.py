@@ -17,8 +17,11 @@ def end_rest(folder: Path) -> bool:
     from metamcp_deploy.postgres import Cluster
 
     found = False
+    # One that does not answer although its state is there hangs. One whose state was deleted is about to end by itself,
+    # and only it knows all processes of its apps.
+    patience = 5.0 if (folder / "workspace.json").exists() else STOP_SECONDS
     for pid in daemons(folder):
-        end(pid, patience=5.0)
+        end(pid, patience)
         found = True
     found = process_ledger.clean(folder / "processes.json", folder / "apps") > 0 or found
     if (folder / "postgres").exists():
