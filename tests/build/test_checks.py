@@ -31,8 +31,11 @@ def test_packages_are_built_without_type_declarations(tmp_path: Path, write: Wri
 @pytest.mark.parametrize(
     "path", ["apps/frontend/server.js", "apps/frontend/.next/required-server-files.json"]
 )
-def test_switches_of_the_build_do_not_reach_the_release(path: str) -> None:
-    built = {"eslint": {"ignoreDuringBuilds": True}, "typescript": {"ignoreBuildErrors": True}, "a": 1}
+@pytest.mark.parametrize("last", [True, False])
+def test_switches_of_the_build_do_not_reach_the_release(path: str, last: bool) -> None:
+    switches = {"eslint": {"ignoreDuringBuilds": True}, "typescript": {"ignoreBuildErrors": True}}
+    excludes = {"outputFileTracingExcludes": {"next-server": ["**/node_modules/typescript/**"]}}
+    built = {"a": 1, **switches, **excludes} if last else {**excludes, **switches, "a": 1}
     content = checks.without_switches(path, json.dumps(built, separators=(",", ":")).encode())
     usual = {"eslint": {"ignoreDuringBuilds": False}, "typescript": {"ignoreBuildErrors": False}, "a": 1}
     assert json.loads(content) == usual
@@ -50,3 +53,4 @@ def test_a_release_records_the_defaults(built_sample: Project) -> None:
         text = server.read().decode()
     assert '"ignoreDuringBuilds":false' in text
     assert '"ignoreBuildErrors":false' in text
+    assert "outputFileTracingExcludes" not in text

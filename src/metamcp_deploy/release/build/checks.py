@@ -11,9 +11,12 @@ from pathlib import Path
 
 _DECLARATIONS = re.compile(r"\bdts: true\b")
 _CONFIGURED = ("/server.js", "/required-server-files.json")
+_NOT_TRACED = b'"outputFileTracingExcludes":{"next-server":["**/node_modules/typescript/**"]}'
 _SWITCHES = (
     (b'"ignoreDuringBuilds":true', b'"ignoreDuringBuilds":false'),
     (b'"ignoreBuildErrors":true', b'"ignoreBuildErrors":false'),
+    (_NOT_TRACED + b",", b""),
+    (b"," + _NOT_TRACED, b""),
 )
 
 

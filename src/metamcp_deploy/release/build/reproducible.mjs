@@ -13,6 +13,8 @@ const PLACE = "/metamcp";
 const DEPENDENCY = /[\\/]node_modules[\\/]/;
 // Of the form Next makes them, and public: `pack` puts in the id of the release's sources, the launcher real keys.
 const BUILD_ID = "metamcp0deploy0build0";
+// Next traces which files a server could load; the compiler is the largest by far, and no release holds it (prune.py).
+const NOT_TRACED = { "next-server": ["**/node_modules/typescript/**"] };
 const ACTIONS_KEY = Buffer.alloc(32, 4).toString("base64");
 
 /** The configuration that is built with, from what upstream's file exports; with `sourceMaps`, those of the server too. */
@@ -23,9 +25,10 @@ export function reproducible(upstream, { sourceMaps = false } = {}) {
     const { webpack, experimental } = own;
     return {
       ...own,
-      // The checks do not change the output (see checks.py), and take up to a quarter of the build's processor time.
+      // The checks do not change the output (see checks.py) and take a quarter of the build's processor time.
       eslint: { ...own.eslint, ignoreDuringBuilds: true },
       typescript: { ...own.typescript, ignoreBuildErrors: true },
+      outputFileTracingExcludes: own.outputFileTracingExcludes ?? NOT_TRACED,
       generateBuildId: () => BUILD_ID,
       // Next compiles in processes of its own unless a configuration has a `webpack`: this one minds neither.
       experimental: {
