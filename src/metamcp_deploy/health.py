@@ -115,9 +115,7 @@ def check(
         if report.status not in _WAITED_FOR or clock.now() + pause > ends:
             return report
         last = report.checks[-1]
-        events.emit(
-            events.Progress(f"waits for a healthy answer ({report.status.value} {last.detail}".rstrip() + ")")
-        )
+        events.emit(events.Progress(f"waits for a healthy answer ({last.detail or report.status.value})"))
         clock.sleep(pause)
         pause = min(pause * 1.5, _PAUSES[1])
 
@@ -189,8 +187,9 @@ def _launcher_said(response: requests.Response) -> str:
     if not isinstance(document, dict) or not document.get("step"):
         return ""
     state, code = document.get("status", "failed"), document.get("code", "")
-    fix = document.get("fix") or ""  # operators are told
-    return f"{state} at step {document['step']} ({code}): {document.get('message', '')} {fix}".rstrip()
+    cause = "" if code == state else f" ({code})"
+    fix = document.get("fix") or ""  # for operators only
+    return f"{state} at step {document['step']}{cause}: {document.get('message', '')} {fix}".rstrip()
 
 
 def _is_json(response: requests.Response) -> bool:
