@@ -121,7 +121,7 @@ def check(
 
 
 def stopped(base_url: str, compute: str) -> Report:
-    """The report for an app whose compute is not there; no request would tell more."""
+    """The report for an app whose compute is not there; no request would show more."""
     return Report(base_url, Status.STOPPED, (Check("compute", "", Status.STOPPED, None, 0.0, compute),))
 
 

@@ -122,7 +122,7 @@ def test_a_release_that_does_not_tell_has_no_bill_of_materials(
 ) -> None:
     written(folder / "build/bundle/app", patches=None, files=None, verified=None)
     assert run("show") == 0
-    assert capsys.readouterr().out.count("not told") == 4
+    assert capsys.readouterr().out.count("not recorded") == 4
     assert run("show", "--sbom", "-o", "json") == 1
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "release_unknown"
 

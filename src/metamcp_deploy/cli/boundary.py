@@ -70,7 +70,7 @@ def _unread() -> int:
 
 
 def _interrupted(argv: Sequence[str]) -> int:
-    # A second one must not cut short what the first is told.
+    # A second one must not cut short the report of the first.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         _told(

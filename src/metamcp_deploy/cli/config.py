@@ -14,7 +14,7 @@ app = typer.Typer(
 )
 
 Force = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
-Origin = Annotated[bool, typer.Option("--origin", help="Also tell where each value came from.")]
+Origin = Annotated[bool, typer.Option("--origin", help="Also show the origin of each value.")]
 
 
 @common

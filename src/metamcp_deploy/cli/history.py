@@ -43,9 +43,9 @@ def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 def _row(entry: Entry) -> list[str]:
     what = entry.kind + (f" of {entry.of[:12]}" if entry.of else "")
     outcome = entry.outcome.lower().replace("_", " ")
-    told = [entry.message or "", entry.pipeline or ""]
+    notes = [entry.message or "", entry.pipeline or ""]
     if entry.kind not in ("destroy",) and not entry.known:
-        told.append("(the workspace does not know it any more)")
+        notes.append("(the workspace no longer lists it)")
     return [
         "*" if entry.runs else " ",
         entry.deployment[:12],
@@ -56,7 +56,7 @@ def _row(entry: Entry) -> list[str]:
         entry.release or "-",
         entry.pin or "-",
         _configuration(entry),
-        " ".join(text for text in told if text),
+        " ".join(text for text in notes if text),
     ]
 
 

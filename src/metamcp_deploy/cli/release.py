@@ -115,12 +115,12 @@ def _shown(found: Description, packages: int | None) -> Iterator[str]:
         "where": found.where,
         "upstream": f"{upstream['ref']} {upstream['commit']} of {upstream['url'] or 'a local clone'}",
         "tool": f"metamcp-deploy {about.get('tool')}",
-        "built with": ", ".join(f"{name} {version}" for name, version in built.items()) or "not told",
+        "built with": ", ".join(f"{name} {version}" for name, version in built.items()) or "not recorded",
         "schema": about.get("schema"),
         "verified": _verified(about.get("verified")),
         "sent": _files(about.get("files")),
         "runs": _files(found.listing) + (", with source maps" if about.get("source_maps") else ""),
-        "packages": packages or "not told",
+        "packages": packages or "not recorded",
         "patches": _matches(about.get("patches")),
         "overrides": ", ".join(row["path"] for row in about.get("overrides") or []) or "none",
     }
@@ -139,7 +139,9 @@ def _verified(proof: dict[str, Any] | None) -> str:
 
 def _files(files: dict[str, dict[str, Any]] | None) -> str:
     return (
-        f"{len(files)} files, {_megabytes(sum(f['bytes'] for f in files.values()))}" if files else "not told"
+        f"{len(files)} files, {_megabytes(sum(f['bytes'] for f in files.values()))}"
+        if files
+        else "not recorded"
     )
 
 
@@ -148,7 +150,7 @@ def _megabytes(count: int) -> str:
 
 
 def _matches(patches: list[dict[str, Any]] | None) -> str:
-    return ", ".join(f"{p['id']} ({p['matches']})" for p in patches or []) or "not told"
+    return ", ".join(f"{p['id']} ({p['matches']})" for p in patches or []) or "not recorded"
 
 
 def _differences(found: dict[str, Any]) -> Iterator[str]:
@@ -165,7 +167,7 @@ def _differences(found: dict[str, Any]) -> Iterator[str]:
 
 def _section(name: str, found: dict[str, Any] | None) -> Iterator[str]:
     if found is None:
-        yield f"{name}: not told by one of the two"
+        yield f"{name}: not recorded by one of the two"
         return
     lines = [f"  + {key} {_value(value)}".rstrip() for key, value in found["added"].items()]
     lines += [f"  - {key} {_value(value)}".rstrip() for key, value in found["removed"].items()]
@@ -181,7 +183,7 @@ def _value(value: Any) -> str:
 
 def _sizes(found: dict[str, Any] | None) -> Iterator[str]:
     if found is None:
-        yield "files: not told by one of the two"
+        yield "files: not recorded by one of the two"
         return
     rows = [(count, f"  + {path} {count}") for path, count in found["added"].items()]
     rows += [(count, f"  - {path} {count}") for path, count in found["removed"].items()]

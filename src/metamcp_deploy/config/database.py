@@ -159,7 +159,7 @@ class Autoscaling(Lakebase):
         return {"project": (app, "app.name"), "name": (self.default_name, "")}
 
     def identity(self, app: str, scope: str) -> tuple[str, str] | None:
-        """The database in words, and the key that tells it from those of other targets; None for one of others."""
+        """The database in words, and the key that identifies it among targets; None for one of others."""
         text = f"{self.project_id(app)}/{self.branch}/{self.database_name}"
         return (text, "database.project") if self.managed else None
 

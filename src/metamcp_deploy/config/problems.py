@@ -84,7 +84,7 @@ def ordered(problems: Iterable[Problem]) -> list[Problem]:
 def failure(
     problems: Sequence[Problem], code: Code = Code.CONFIG_INVALID, hint: str | None = None
 ) -> ConfigurationError:
-    """One error that tells all problems: the only one in the message, several in the detail."""
+    """One error for all problems: a single one in the message, several in the detail."""
     problems = ordered(problems)
     message, detail = str(problems[0]), None
     if len(problems) > 1:

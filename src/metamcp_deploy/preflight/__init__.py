@@ -55,7 +55,7 @@ class Report:
 
     @property
     def unknown(self) -> list[Check]:
-        """What only an attempt could tell."""
+        """What only an attempt can show."""
         return [check for check in self.checks if check.state is State.UNKNOWN]
 
     def as_dict(self) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Person:
-    """Who deploys: name, groups as far as the workspace tells them, and whether a workspace admin."""
+    """Who deploys: name, groups as far as the workspace reports them, and whether a workspace admin."""
 
     name: str
     groups: frozenset[str] = frozenset()
@@ -84,7 +84,7 @@ def judged(person: Person, granted: Granted | None, wanted: str) -> Seen:
         if kind != "group_name" and name == person.name:
             return Seen(State.HAD, "you have it")
     groups = [name for kind, name in holders if kind == "group_name" and name != "admins"]
-    if groups:  # the workspace need not tell in which groups a group of theirs is
+    if groups:  # the workspace need not report groups of groups
         return Seen(State.UNKNOWN, f"you have it if you are in {' or '.join(groups)}")
     names = " and ".join(name for _, name in holders)
     return Seen(State.MISSING, f"only {names} may" if names else "nobody may")

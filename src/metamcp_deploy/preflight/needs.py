@@ -13,7 +13,7 @@ from metamcp_deploy.knowledge.loading import folder
 
 
 class State(StrEnum):
-    """How it stands with a need; `unknown` is what only an attempt could tell."""
+    """How it stands with a need; `unknown` is what only an attempt can show."""
 
     HAD = "had"
     MISSING = "missing"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from metamcp_deploy.workspace import Workspace
     from metamcp_deploy.workspace.apps import App
 
-ONLY_AN_ATTEMPT = "only the attempt tells whether you may"
+ONLY_AN_ATTEMPT = "only an attempt can show it"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Scene:
         project: with the target's settings.
         workspace: logged in.
         person: who is logged in.
-        desired: how the target should be; where only the app is known, what that tells.
+        desired: how the target should be; where only the app is known, as it states.
         app: the app; None without one.
     """
 

@@ -1,4 +1,4 @@
-"""What a program is told of the caller's environment: what programs in general need, and none of the secrets."""
+"""The part of the caller's environment that programs get: what programs in general need, without secrets."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _NAMESPACE = uuid.UUID("0d1b5a7e-6f2c-4f0b-9c55-3f0f6b1d9e21")  # of this tool's
 
 
 def of_release(shipped: Shipped, tree: Path, release_id: str, upstream: Mapping[str, str | None]) -> str:
-    """The document: one component for each package, with its hash and, where its package.json tells, its licence.
+    """The document: one component for each package, with its hash and, where its package.json has one, its licence.
 
     It holds no time, and its serial number is made from its content.
 

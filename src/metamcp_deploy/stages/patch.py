@@ -35,7 +35,7 @@ class ListedPatch:
 
 @dataclass(frozen=True)
 class ListedOverride:
-    """A row of `patch --list`; `replaces` tells whether the upstream has that file, None before the first run."""
+    """A row of `patch --list`; `replaces` is whether the upstream has that file, None before the first run."""
 
     path: str
     source: str

@@ -82,7 +82,7 @@ def of_tree(tree: Path, ref: str, commit: str) -> list[Hole]:
 
 
 def warning(found: Sequence[Hole], ref: str) -> events.Warned | None:
-    """What a person is told about the holes of a pin, once for all of them; None without any."""
+    """One warning for all known vulnerabilities of a pin; None without any."""
     if not found:
         return None
     return events.Warned(

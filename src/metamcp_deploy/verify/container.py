@@ -13,7 +13,7 @@ from types import TracebackType
 from metamcp_deploy import process
 from metamcp_deploy.container import environment, manifest, ports
 
-OPERATOR = "verification@example.com"  # who asks, so that the launcher tells what failed
+OPERATOR = "verification@example.com"  # who asks, so that the launcher shows details
 
 
 class Container:

@@ -1,4 +1,4 @@
-"""Whether a release comes up, serves and ends, told by its own answers."""
+"""Checks that a release starts, serves and ends, by its own answers."""
 
 from __future__ import annotations
 

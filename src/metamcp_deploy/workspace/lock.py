@@ -1,7 +1,7 @@
 """The lock of a target, `<root>/state/deploy.lock`, in the official command line's format: both respect it.
 
 Unlike the official tool's it is renewed while it is held. So one that a killed run left is known by its age, which is
-told by the workspace's clock (the file's date against the answer's) and not by anybody's laptop.
+by the workspace's clock (the file's date against the answer's) and not by anybody's laptop.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ class _Lock:
             )
 
     def release(self) -> bool:
-        """Lets it go, if it is ours; False (told, but no error: the work is done) where that failed."""
+        """Releases it, if it is ours; False where that failed, which is reported but no error: the work is done."""
         why = ""
         for pause in _RELEASE_PAUSES:
             looked = False

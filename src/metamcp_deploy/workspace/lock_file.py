@@ -63,7 +63,7 @@ class LockHolder:
         ).encode()
 
     def silent(self, now: float | None) -> float | None:
-        """Seconds since it was last renewed; None for one that never is, or without clocks to tell."""
+        """Seconds since it was last renewed; None for one that never is, or without a clock."""
         if now is None or self.renewed is None or self.renewed_every is None:
             return None
         return now - self.renewed

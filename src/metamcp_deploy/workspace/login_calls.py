@@ -31,7 +31,7 @@ _OF_PIPELINES = {
 
 
 def twice(call: Callable[[], T], clock: Clock, waits: Waits) -> T:
-    """Makes a login, and once more if it failed: the SDK does not tell a failure that passes from a refusal.
+    """Makes a login, and once more if it failed: the SDK does not distinguish a temporary failure from a refusal.
 
     Raises:
         DeployError: of the second try, or of the first where that took long already.

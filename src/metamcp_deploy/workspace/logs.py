@@ -2,7 +2,7 @@
 
 The protocol, as the official command line speaks it: after the upgrade the client sends one text frame, the search
 term; then the server replays its history and goes on. A frame is a keepalive byte, a JSON line, or raw text. The end
-of the history is not marked, so that a pause tells it.
+of the history is not marked, so a pause marks it.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ class Logs:
         return DeployError(
             Code.LOG_STREAM,
             f"The log stream of {self._app} cannot be read: {how}.",
-            hint="Run the same command again in a moment; metamcp-deploy health tells how the app is.",
+            hint="Run the same command again in a moment; metamcp-deploy health shows the state of the app.",
         )
 
 

@@ -66,7 +66,7 @@ class Runtime:
         self._watch = asyncio.create_task(self._follow(self._child))
 
     async def _follow(self, child: asyncio.subprocess.Process) -> None:
-        """Reads the output to its end, then tells how the process ended.
+        """Reads the output to its end, then reports how the process ended.
 
         Children can hold the pipe open, so the end of the process counts, not that of the pipe.
         """

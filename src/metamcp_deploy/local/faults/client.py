@@ -54,7 +54,7 @@ def clear(running: Running, name: str | None = None) -> int:
 
 @contextlib.contextmanager
 def injected(running: Running, fault: Fault) -> Iterator[Callable[[], int]]:
-    """A fault for as long as the block lasts; gives a function that tells how often it struck so far."""
+    """A fault for as long as the block lasts; returns a function for how often it occurred so far."""
     name = add(running, fault)
 
     def struck() -> int:

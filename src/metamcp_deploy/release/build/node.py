@@ -57,7 +57,7 @@ def find(path: str | None = None, extra: bool = True) -> Node:
         version = _version(candidate)
         if version is not None and OLDEST <= int(version.split(".")[0]) <= NEWEST:
             return Node(candidate, version, "on PATH")
-        refused.append(f"{candidate}: {version or 'does not tell its version'}")
+        refused.append(f"{candidate}: {version or 'does not print its version'}")
     if extra and (own := of_extra()):
         return own
     raise DeployError(

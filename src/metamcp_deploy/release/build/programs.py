@@ -15,7 +15,7 @@ _SCRIPT = Path(__file__).with_name("bundle.mjs")
 _LAUNCHER = resources.PACKAGE / "launcher"
 BACKEND = "apps/backend"
 
-# `pg-native` is an optional native driver that `pg` asks for only when told to. Names are kept as upstream's tsup does.
+# `pg-native` is an optional native driver that `pg` loads only on request. Names are kept as upstream's tsup does.
 _UPSTREAM = {"commonjs": True, "external": ["pg-native"], "keepNames": True}
 _MAPPED = {"sourcemap": True, "sourcesContent": False}
 
