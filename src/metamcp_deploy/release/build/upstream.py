@@ -61,23 +61,11 @@ def install(tree: Path, store: Path, env: dict[str, str], log: Path) -> None:
     """
     if not (tree / "pnpm-lock.yaml").is_file():
         raise _failure("no_lockfile", tree, log, [], None)
-    seen: list[str] = []
-    done = process.run(
-        ["pnpm", "install", *_INSTALL_OPTIONS, "--store-dir", store],
-        cwd=tree,
-        env=env,
-        silence=_INSTALL_SILENCE,
-        source="pnpm",
-        on_line=seen.append,
-        log=log,
-        check=False,
-    )
-    if done.returncode == 0:
+    returncode, seen = _pnpm("install", *_INSTALL_OPTIONS, "--store-dir", store, tree=tree, env=env, log=log)
+    if returncode == 0:
         return
     codes = ", ".join(sorted(set(_PNPM_CODE.findall("\n".join(seen)))))
-    raise _failure(
-        "install", tree, log, seen, done.returncode, reason=codes or f"exit code {done.returncode}"
-    )
+    raise _failure("install", tree, log, seen, returncode, reason=codes or f"exit code {returncode}")
 
 
 def build(tree: Path, env: dict[str, str], log: Path) -> None:
@@ -86,20 +74,27 @@ def build(tree: Path, env: dict[str, str], log: Path) -> None:
     Raises:
         DeployError: DISK_FULL, or BUILD_FAILED with its last lines and the log file.
     """
+    returncode, seen = _pnpm("run", "build", tree=tree, env=env, log=log, silence=_BUILD_SILENCE)
+    if returncode != 0:
+        raise _failure("build", tree, log, seen, returncode)
+
+
+def _pnpm(
+    *words: str | Path, tree: Path, env: dict[str, str], log: Path, silence: float = _INSTALL_SILENCE
+) -> tuple[int, list[str]]:
+    """Runs pnpm in the tree: its exit code and the lines of its output, which also go to the log file."""
     seen: list[str] = []
     done = process.run(
-        ["pnpm", "run", "build"],
+        ["pnpm", *words],
         cwd=tree,
         env=env,
-        silence=_BUILD_SILENCE,
+        silence=silence,
         source="pnpm",
         on_line=seen.append,
         log=log,
         check=False,
     )
-    if done.returncode == 0:
-        return
-    raise _failure("build", tree, log, seen, done.returncode)
+    return done.returncode, seen
 
 
 def _failure(
