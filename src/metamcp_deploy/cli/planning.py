@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from metamcp_deploy.cli.options import Run
     from metamcp_deploy.plan import Plan
-    from metamcp_deploy.stages.full_plan import Outlook
+    from metamcp_deploy.stages.full_plan import FullPlan
 
 DIFFERS = 4
 
@@ -18,7 +18,7 @@ DetailedExitcode = Annotated[
 ]
 
 
-def shown(run: Run, plan: Plan | Outlook, detailed_exitcode: bool = False) -> None:
+def shown(run: Run, plan: Plan | FullPlan, detailed_exitcode: bool = False) -> None:
     """Shows a plan; with `--detailed-exitcode` ends with 4 when it differs."""
     run.console.data(plan.as_dict(), "\n".join(plan.lines()))
     if detailed_exitcode and plan.differs:

@@ -22,7 +22,7 @@ from metamcp_deploy.target import databricks_yml, session
 
 
 @dataclass(frozen=True)
-class Outlook:
+class FullPlan:
     """What stages would do.
 
     Attributes:
@@ -54,7 +54,7 @@ class Outlook:
         return [*rows, *([""] if rows and remote else []), *remote]
 
 
-def look(project: Project, stages: Sequence[Stage], wishes: Sequence[object] = ()) -> Outlook:
+def look(project: Project, stages: Sequence[Stage], wishes: Sequence[object] = ()) -> FullPlan:
     """What these stages would do; `wishes` as of `deploy.run`.
 
     Raises:
@@ -64,15 +64,15 @@ def look(project: Project, stages: Sequence[Stage], wishes: Sequence[object] = (
     remote = [stage for stage in stages if stage.REMOTE]
     planned = tuple(deploy.plan(project, local, wishes))
     if not remote:
-        return Outlook(planned)
+        return FullPlan(planned)
     if project.settings.embedded and not _runs(project):
-        return Outlook(
+        return FullPlan(
             planned,
             why="The embedded workspace does not run: what is in it is not known. `local up` starts it.",
         )
     source = deploy.asked(from_file, wishes).source
     with release_to_send(project, source, any(p.reason for p in planned)) as release:
-        return Outlook(planned, _remote(project, remote, wishes, release))
+        return FullPlan(planned, _remote(project, remote, wishes, release))
 
 
 def _runs(project: Project) -> bool:

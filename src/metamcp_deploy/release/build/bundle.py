@@ -61,7 +61,7 @@ def make(project: Project, plan: Plan, *, clean: bool = False, verify: bool = Tr
 
     Returns:
         Facts of the stage: release, node, package_manager, files and bytes of the app's source, contents (path in
-        the bundle → SHA-256), verified (see `proven`), seconds (of each part of the work that was done).
+        the bundle → SHA-256), verified (see `verification`), seconds (of each part of the work that was done).
 
     Raises:
         DeployError: as installing, building, packing, checking and verifying do.
