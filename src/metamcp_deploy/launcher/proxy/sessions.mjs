@@ -26,7 +26,7 @@ export class Sessions {
 
   /** Whether the session exists and this owner opened it. */
   belongsTo(id, owner) {
-    return this.#all.get(id)?.owner === owner;
+    return this.#all.has(id) && this.#all.get(id).owner === owner;
   }
 
   /** A request or stream of the session begins; returns the function to call once when it has ended. */
