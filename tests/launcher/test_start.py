@@ -21,16 +21,22 @@ from tests.launcher.launcher_app import AUTH_SECRET, CLIENT_SECRET, LAUNCHER, OI
 Launch = Callable[..., App]
 
 
-def test_serves_both_services_and_logs_what_the_runbook_greps_for(launch: Launch) -> None:
-    app = launch().up()
+def test_serves_both_services_and_logs_what_the_runbook_greps_for(
+    launch: Launch, workspace: FakeWorkspace
+) -> None:
+    app = launch(env={"PGAPPNAME": "tiny"}).up()
     assert app.get("/").json()["service"] == "frontend"
     assert app.get("/trpc/x?y=1").json()["url"] == "/trpc/frontend/x?y=1"
+    assert app.get("/api/env").json()["now"]["PGAPPNAME"] == "tiny"
     log = app.log
+    assert "=missing" not in log  # of a healthy start
     for line in [
         "[MetaMCP][Databricks] PG env status: PGHOST=set",
+        "PGPASSWORD=comes-with-the-credential",
         "Databricks env keys: DATABRICKS_APP_NAME",
-        "Requesting workspace token",
-        "Requesting DB credential",
+        f"Requesting workspace token from {workspace.url}/oidc/v1/token",
+        f"Requesting DB credential from {workspace.url}/api/2.0/postgres/credentials for endpoint "
+        "projects/p/branches/b/endpoints/e",
         "Obtained database credential token (length): 22",
         "Derived DATABASE_URL for host db.example.com:5432",
         "Applying database migrations",
@@ -56,7 +62,8 @@ def test_asks_the_workspace_as_the_platform_specifies(launch: Launch, workspace:
 
 
 def test_provisioned_instances_use_the_other_call(launch: Launch, workspace: FakeWorkspace) -> None:
-    launch(env={"LAKEBASE_ENDPOINT": None, "LAKEBASE_INSTANCE_NAME": "legacy"}).up()
+    app = launch(env={"LAKEBASE_ENDPOINT": None, "LAKEBASE_INSTANCE_NAME": "legacy"}).up()
+    assert "/api/2.0/database/credentials for instance legacy" in app.log
     method, path, _, body = workspace.requests[1]
     assert (method, path) == ("POST", "/api/2.0/database/credentials")
     assert json.loads(body)["instance_names"] == ["legacy"]
@@ -103,6 +110,7 @@ def test_an_external_url_is_taken_apart(launch: Launch) -> None:
     app = launch(env={"DATABASE_URL": url, "PGHOST": None}).up()
     env = app.get("/api/env").json()["now"]
     names = ["PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGSSLMODE"]
+    assert "PG env status: PGHOST=in-DATABASE_URL" in app.log
     assert [env[n] for n in names] == ["pg.example.com", "6000", "me", "other", "verify-full"]
     assert "DATABASE_URL" not in env
     assert app.get("/api/ask?want=database-password").json() == {"value": "url-password"}
@@ -125,14 +133,14 @@ def test_asks_for_its_own_url_when_nobody_sent_it(launch: Launch) -> None:
 @pytest.mark.parametrize(
     ("env", "step", "code", "line"),
     [
-        ({"PGHOST": None}, "database", "pghost_missing", "PGHOST not set"),
+        ({"PGHOST": None}, "database", "pghost_missing", "\n[MetaMCP][Databricks] PGHOST not set"),
         ({"PGUSER": None}, "database", "pguser_missing", "PGUSER not set"),
         ({"LAKEBASE_ENDPOINT": None}, "database", "lakebase_endpoint_missing", "LAKEBASE_ENDPOINT not set"),
         (
             {"DATABRICKS_CLIENT_SECRET": None},
             "token",
             "client_credentials_missing",
-            "Missing Databricks client credentials",
+            "\n[MetaMCP][Databricks] Missing Databricks client credentials",
         ),
         (
             {"BETTER_AUTH_SECRET": None},
@@ -203,7 +211,7 @@ TOKEN, CREDENTIAL = "/oidc/v1/token", "/api/2.0/postgres/credentials"
             TOKEN,
             (401, {"error": "invalid_client"}),
             "token_refused",
-            "Failed to fetch workspace OAuth token: HTTP 401",
+            "\n[MetaMCP][Databricks] Failed to fetch workspace OAuth token: HTTP 401",
         ),
         (TOKEN, (200, {}), "token_refused", "Failed to fetch workspace OAuth token"),
         (TOKEN, (200, "<html>"), "token_refused", "Failed to fetch workspace OAuth token: HTTP 200 <html>"),
@@ -211,13 +219,13 @@ TOKEN, CREDENTIAL = "/oidc/v1/token", "/api/2.0/postgres/credentials"
             CREDENTIAL,
             (404, {"error_code": "NOT_FOUND"}),
             "credential_refused",
-            "Failed to generate database credential: HTTP 404",
+            "\n[MetaMCP][Databricks] Failed to generate database credential: HTTP 404",
         ),
         (
             CREDENTIAL,
             (200, {"expiration_time": "x"}),
             "credential_missing",
-            "Database credential response missing token",
+            "\n[MetaMCP][Databricks] Database credential response missing token",
         ),
         (
             CREDENTIAL,
@@ -256,7 +264,7 @@ def test_a_migration_that_failed_is_not_tried_again(launch: Launch) -> None:
     body = app.away().json()
     assert (body["step"], body["code"]) == ("migrate", "schema_forbidden")
     assert "does not try again" in body["message"]
-    app.logged("Failed to apply database migrations: It failed. (evidence)")
+    app.logged("\nFailed to apply database migrations: It failed. (evidence)")
     app.logged("Not tried again")
     assert "evidence" not in app.get("/").text
 

@@ -30,7 +30,8 @@ export function isKnown(name, env) {
  * before.
  */
 export function describe(env, secrets, withheld) {
-  const status = (name) => (name in secrets || env[name] ? "set" : "missing");
+  const comesBy = secrets.DATABASE_URL ? () => "in-DATABASE_URL" : (name) => (name === "PGPASSWORD" ? "comes-with-the-credential" : "missing");
+  const status = (name) => (name in secrets || env[name] ? "set" : comesBy(name));
   const pg = ["PGHOST", "PGPORT", "PGDATABASE", "PGUSER", "PGSSLMODE", "PGPASSWORD"];
   const all = [...Object.keys({ ...env, ...secrets }), ...withheld].sort();
   const shown = all.map((name) => `${name}=${display(name, env, secrets)}`);

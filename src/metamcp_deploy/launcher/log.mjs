@@ -79,6 +79,13 @@ export function complain(text) {
   say(text, process.stderr);
 }
 
+/** Logs a failure without the prefix, for a line that the predecessor's runbook greps for at a line's start. */
+export function sayPlainly(text) {
+  const clean = redact(text);
+  remember("launcher", clean);
+  process.stderr.write(`${clean}\n`);
+}
+
 /** Logs a line of a service, marked with its name. */
 export function passOn(name, line, stream = process.stdout) {
   const clean = redact(line);

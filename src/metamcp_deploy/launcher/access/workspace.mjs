@@ -35,7 +35,7 @@ export class Workspace {
       const names = "DATABRICKS_HOST, DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET";
       throw new Failure("token", "client_credentials_missing", `Missing Databricks client credentials: the platform sets ${names}.`);
     }
-    say("Requesting workspace token");
+    say(`Requesting workspace token from ${this.host}/oidc/v1/token`);
     const started = this.now();
     const answer = await this.#call("token", "Failed to fetch workspace OAuth token", "/oidc/v1/token", {
       method: "POST",
@@ -63,7 +63,8 @@ export class Workspace {
   /** A database credential {token, ttl (ms)}; the request is {path, body}, as in databases/kinds.mjs. */
   async credential({ path, body }) {
     const bearer = await this.token();
-    say("Requesting DB credential");
+    const wanted = body.endpoint ? `endpoint ${body.endpoint}` : `instance ${body.instance_names?.join(", ")}`;
+    say(`Requesting DB credential from ${this.host}${path} for ${wanted}`);
     const answer = await this.#call("credential", "Failed to generate database credential", path, {
       method: "POST",
       headers: { authorization: `Bearer ${bearer}`, "content-type": "application/json" },

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { Failure } from "../failure.mjs";
 import { serve } from "./ipc.mjs";
-import { complain, eachLine, passOn, say } from "../log.mjs";
+import { eachLine, passOn, say, sayPlainly } from "../log.mjs";
 import { Family } from "../processes.mjs";
 
 const GRACE_MS = 1_500;
@@ -26,7 +26,7 @@ export async function migrate({ signal, deadline = DEADLINE_MS, ...program }) {
     const names = result.applied.length ? `: ${result.applied.join(", ")}` : "";
     return say(`Database migrations: ${result.applied.length} applied in ${result.seconds} s${names}`);
   }
-  complain(`Failed to apply database migrations: ${result.message}${result.detail ? ` (${result.detail})` : ""}`);
+  sayPlainly(`Failed to apply database migrations: ${result.message}${result.detail ? ` (${result.detail})` : ""}`);
   throw new Failure("migrate", result.code, result.message, { detail: result.detail, heals: result.heals });
 }
 

@@ -73,7 +73,8 @@ export class Programs {
   }
 
   #database({ PGHOST, PGPORT, PGDATABASE, PGUSER, PGSSLMODE }) {
-    const { PGSSLROOTCERT } = this.env;
-    return { PGHOST, PGPORT, PGDATABASE, PGUSER, PGSSLMODE, ...(PGSSLROOTCERT && { PGSSLROOTCERT }) };
+    const { PGAPPNAME, PGSSLROOTCERT } = this.env;
+    const more = { ...(PGAPPNAME && { PGAPPNAME }), ...(PGSSLROOTCERT && { PGSSLROOTCERT }) };
+    return { PGHOST, PGPORT, PGDATABASE, PGUSER, PGSSLMODE, ...more };
   }
 }
