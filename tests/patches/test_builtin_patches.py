@@ -302,6 +302,65 @@ def test_what_mcp_servers_get_elsewhere(tmp_path: Path, expansion: str, inspecto
     assert caught.value.code is Code.PATCH_DRIFT
 
 
+ROUTER = """\
+import { randomUUID } from "node:crypto";
+
+const cleanupSession = async (%s) => {
+  await transports.get(sessionId)?.close();
+};
+
+export default router;
+"""
+ROUTER_AFTER = """\
+import { randomUUID } from "node:crypto";
+
+import { endsSessions } from "../../databricks/session-ends";
+
+const cleanupSession = async (%s) => {
+  await transports.get(sessionId)?.close();
+};
+
+endsSessions("%s", (%s) => cleanupSession(%s));
+
+export default router;
+"""
+ROUTERS = ("public-metamcp/streamable-http", "public-metamcp/sse", "mcp-proxy/metamcp", "mcp-proxy/server")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "taken"),
+    [
+        ("sessionId: string", "sessionId"),
+        ("\n  sessionId: string,\n  transport?: Transport,\n", "sessionId"),
+        ("sessionId: string, endpointName: string", "sessionId, endpoint"),
+    ],
+)
+def test_the_routers_clean_ups_are_handed_over(tmp_path: Path, parameters: str, taken: str) -> None:
+    given = {f"apps/backend/src/routers/{name}.ts": ROUTER % "sessionId: string" for name in ROUTERS}
+    first = next(iter(given))
+    write(tmp_path, given | {first: ROUTER % parameters})
+    engine.apply(tmp_path, [builtin("session-ends")], {"schema": SCHEMA})
+    for name in ROUTERS[1:]:
+        after = ROUTER_AFTER % ("sessionId: string", name, "sessionId", "sessionId")
+        assert (tmp_path / f"apps/backend/src/routers/{name}.ts").read_text() == after
+    assert (tmp_path / first).read_text() == ROUTER_AFTER % (
+        parameters,
+        ROUTERS[0],
+        taken,
+        taken,
+    )
+
+
+@pytest.mark.parametrize("name", ROUTERS)
+def test_a_clean_up_of_another_shape(tmp_path: Path, name: str) -> None:
+    given = {f"apps/backend/src/routers/{n}.ts": ROUTER % "sessionId: string" for n in ROUTERS}
+    path = f"apps/backend/src/routers/{name}.ts"
+    write(tmp_path, given | {path: given[path].replace("const cleanupSession", "const endSession")})
+    with pytest.raises(DeployError, match="session-ends") as caught:
+        engine.apply(tmp_path, [builtin("session-ends")], {"schema": SCHEMA})
+    assert caught.value.code is Code.PATCH_DRIFT
+
+
 @pytest.mark.parametrize("address", ['"http://localhost:12009"', "request.nextUrl.origin"])
 def test_the_front_ends_addresses(tmp_path: Path, address: str) -> None:
     before = BASE_URL.replace('"http://localhost:12009"', address)
@@ -333,6 +392,7 @@ def test_every_patch_says_what_and_why() -> None:
     assert {p.id for p in patches} == {c.partition(",")[0] for c in CHANGES} | {
         "child-environment",
         "frontend-backend-address",
+        "session-ends",
     }
     for patch in patches:
         assert patch.what.endswith(".")

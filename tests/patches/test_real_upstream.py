@@ -13,7 +13,7 @@ from metamcp_deploy.postgres import Cluster
 from tests.patches.patch_helpers import SCHEMA, both_ways
 
 # Edits that every release needs alike; those of schema and migrations grow with the upstream.
-SAME = {"backend-port": 6, "drizzle-config": 1, "frontend-backend-address": 2}
+SAME = {"backend-port": 6, "drizzle-config": 1, "frontend-backend-address": 2, "session-ends": 8}
 AT_LEAST = {"schema": 16, "migrations": 55}
 
 

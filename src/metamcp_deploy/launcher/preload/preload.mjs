@@ -1,7 +1,8 @@
 // Runs in a service before its own code (node --import). It waits until the launcher lets the service start, gets its
 // secrets from the launcher, keeps them in process.env while the service starts, and removes them before the first client
 // can reach it. It reports when the service listens and which child processes it starts, enforces the end of those that
-// the service terminates, sends requests for the app's own URL to the loopback, and ends the service after the launcher.
+// the service terminates, ends MCP sessions when the launcher asks, sends requests for the app's own URL to the loopback, and
+// ends the service after the launcher.
 //
 // It does nothing elsewhere: programs forked by the service, and worker threads, inherit --import but not the mark.
 
@@ -14,6 +15,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { enforceTermination } from "./termination.mjs";
 import { Family } from "../processes.mjs";
 import { fetchOverLoopback } from "./loopback-fetch.mjs";
+import { takeSessionEnds } from "./session-ends.mjs";
 
 const ANSWER_MS = 20_000;
 const HELD_MS = 5; // a service that may start earlier does not prepare
@@ -24,6 +26,7 @@ const names = (process.env.METAMCP_SERVICE_SECRETS ?? "").split(",").filter(Bool
 const marked = process.env.METAMCP_SERVICE_SECRETS !== undefined;
 const childEnv = new Set((process.env.METAMCP_CHILD_ENV ?? "").split(",")); // MCP servers may be given these
 const started = new Set(); // pids of child processes
+const endSession = takeSessionEnds();
 delete process.env.METAMCP_SERVICE_SECRETS;
 
 if (marked && process.send && process.channel) {
@@ -69,6 +72,7 @@ async function secret(name) {
 }
 
 function onMessage(message) {
+  if (message?.event === "end-session") return void endSession(message);
   if (message?.event !== "ready") return;
   for (const name of names) {
     if (childEnv.has(name)) continue;

@@ -2,8 +2,9 @@ import express from "express";
 
 import "./lib/settings";
 import authRouter from "./routers/auth";
-import gatewayRouter from "./routers/gateway";
+import metamcpRouter from "./routers/mcp-proxy/metamcp";
 import inspectorRouter from "./routers/mcp-proxy/server";
+import publicEndpointsRouter from "./routers/public-metamcp";
 import trpcRouter from "./routers/trpc";
 
 const app = express();
@@ -18,7 +19,8 @@ app.use((req, res, next) => {
 });
 
 app.use("/api/auth", authRouter);
-app.use("/metamcp", gatewayRouter);
+app.use("/metamcp", publicEndpointsRouter);
+app.use("/mcp-proxy/metamcp", metamcpRouter);
 app.use("/mcp-proxy/server", inspectorRouter);
 app.use("/trpc", trpcRouter);
 

@@ -37,14 +37,14 @@ export const builtIn = [
   },
 ];
 
-export async function listTools(namespaceUuid: string) {
+export async function listTools(namespaceUuid: string, sessionId: string) {
   const rows = await db
     .select()
     .from(toolsTable)
     .where(and(eq(toolsTable.namespaceUuid, namespaceUuid), eq(toolsTable.status, "ACTIVE")))
     .orderBy(toolsTable.name);
   const own = rows.map((row) => ({ name: row.name, inputSchema: row.toolSchema }));
-  return [...own, ...(await listServerTools(namespaceUuid))];
+  return [...own, ...(await listServerTools(namespaceUuid, sessionId))];
 }
 
 /** Runs a tool and records the call; null when the namespace has no such tool. */
@@ -52,9 +52,10 @@ export async function callTool(
   namespaceUuid: string,
   name: string,
   args: Arguments,
+  sessionId: string,
 ): Promise<unknown> {
   if (name.includes("__")) {
-    return callServerTool(namespaceUuid, name, args);
+    return callServerTool(namespaceUuid, name, args, sessionId);
   }
   const started = performance.now();
   const [tool] = await db

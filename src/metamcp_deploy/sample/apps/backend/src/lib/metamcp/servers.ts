@@ -8,17 +8,28 @@ import { getDefaultEnvironment, resolveEnvVariables } from "./utils";
 type Row = typeof mcpServersTable.$inferSelect;
 type Tool = { name: string; inputSchema: unknown };
 
-// One process for each server, started when it is first asked for.
+// One process for each server of a session, started when it is first asked for.
 const running = new Map<string, StdioServer>();
 
-async function serverOf(row: Row): Promise<StdioServer> {
-  const known = running.get(row.uuid);
+/** Ends the servers of a session. */
+export function closeServers(sessionId: string): void {
+  for (const [key, server] of running) {
+    if (key.startsWith(`${sessionId}/`)) {
+      running.delete(key);
+      server.close();
+    }
+  }
+}
+
+async function serverOf(row: Row, sessionId: string): Promise<StdioServer> {
+  const key = `${sessionId}/${row.uuid}`;
+  const known = running.get(key);
   if (known?.alive) {
     return known;
   }
   const env = { ...getDefaultEnvironment(), ...resolveEnvVariables(row.env) };
   const server = new StdioServer(row.command, row.args, env);
-  running.set(row.uuid, server);
+  running.set(key, server);
   const clientInfo = { name: "metamcp-sample", version: "1.0.0" };
   await server.request("initialize", { protocolVersion: "2025-06-18", capabilities: {}, clientInfo });
   server.send({ jsonrpc: "2.0", method: "notifications/initialized" });
@@ -35,10 +46,10 @@ async function serversOf(namespaceUuid: string): Promise<Row[]> {
 }
 
 /** The tools of a namespace's servers, named as the real one does. */
-export async function listServerTools(namespaceUuid: string): Promise<Tool[]> {
+export async function listServerTools(namespaceUuid: string, sessionId: string): Promise<Tool[]> {
   const found = [];
   for (const row of await serversOf(namespaceUuid)) {
-    const server = await serverOf(row);
+    const server = await serverOf(row, sessionId);
     const { tools } = (await server.request("tools/list", {})) as { tools: Tool[] };
     found.push(...tools.map((tool) => ({ ...tool, name: `${row.name}__${tool.name}` })));
   }
@@ -50,12 +61,13 @@ export async function callServerTool(
   namespaceUuid: string,
   name: string,
   args: Record<string, unknown>,
+  sessionId: string,
 ): Promise<unknown> {
   const [serverName, toolName] = name.split("__");
   const row = (await serversOf(namespaceUuid)).find((one) => one.name === serverName);
   if (!row) {
     return null;
   }
-  const server = await serverOf(row);
+  const server = await serverOf(row, sessionId);
   return server.request("tools/call", { name: toolName, arguments: args });
 }

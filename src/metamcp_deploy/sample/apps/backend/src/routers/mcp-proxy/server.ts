@@ -14,6 +14,12 @@ const defaultEnvironment = {
 const serverRouter = express.Router();
 const sessions = new Map<string, StdioServer>();
 
+// Session cleanup function
+const cleanupSession = async (sessionId: string) => {
+  sessions.get(sessionId)?.close();
+  sessions.delete(sessionId);
+};
+
 serverRouter.use(async (req, res, next) => {
   if (await currentUser(req)) {
     next();
@@ -41,10 +47,7 @@ const open: express.RequestHandler = (req, res) => {
     res.write(`event: endpoint\ndata: /mcp-proxy/server/message?sessionId=${sessionId}\n\n`);
     server.onmessage = (message) => res.write(`event: message\ndata: ${JSON.stringify(message)}\n\n`);
     server.process.on("close", () => res.end());
-    req.on("close", () => {
-      sessions.delete(sessionId);
-      server.close();
-    });
+    req.on("close", () => cleanupSession(sessionId));
   } catch (error) {
     res.status(500).json({ error: String(error) });
   }

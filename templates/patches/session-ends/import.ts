@@ -1,0 +1,3 @@
+{{ text }}
+
+import { endsSessions } from "../../databricks/session-ends";

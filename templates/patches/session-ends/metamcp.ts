@@ -1,0 +1,3 @@
+{{ text }}
+
+endsSessions("mcp-proxy/metamcp", (sessionId) => cleanupSession(sessionId));

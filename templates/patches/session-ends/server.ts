@@ -1,0 +1,3 @@
+{{ text }}
+
+endsSessions("mcp-proxy/server", (sessionId) => cleanupSession(sessionId));

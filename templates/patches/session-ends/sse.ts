@@ -1,0 +1,3 @@
+{{ text }}
+
+endsSessions("public-metamcp/sse", (sessionId) => cleanupSession(sessionId));

@@ -1,0 +1,3 @@
+{{ text }}
+
+endsSessions("public-metamcp/streamable-http", (sessionId) => cleanupSession(sessionId));
