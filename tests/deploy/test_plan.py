@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from metamcp_deploy import pipeline
-from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import OURS, Action, Change, Difference, Plan
@@ -238,11 +236,3 @@ def test_in_a_fresh_checkout_what_runs_is_compared_with_the_settings(
     assert "env.LOG_LEVEL" in [d.field for d in change.differences]
     assert "release" not in [d.field for d in change.differences]
     write_bundle(project)
-
-
-def test_an_embedded_workspace_that_does_not_run_is_not_started(tmp_path: Path) -> None:
-    settings = Settings.model_validate({"target": "local", "embedded": True})
-    found = full_plan.look(Project(tmp_path, settings), deploy.REMOTE)
-    assert found.plan is None
-    assert "does not run" in "\n".join(found.lines())
-    assert not list(tmp_path.iterdir())

@@ -56,6 +56,7 @@ def store(run: Run, name: Name, plan: Plan = False, force_lock: ForceLock = Fals
     with session.shared():
         with run.console.following():
             protection.allow(run.project)
+            session.connect(run.project, start=not plan)
             site = locate.site(run.project)
             before = scope_keys.settable(site, _key(name))
         if plan:

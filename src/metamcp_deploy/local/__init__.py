@@ -1,5 +1,15 @@
 """The embedded workspace: an HTTP server that speaks the Databricks API, runs deployed apps and owns a Postgres."""
 
-from metamcp_deploy.local.lifecycle import Running, down, need_extra, reset, running, status, up
+from metamcp_deploy.local.lifecycle import (
+    Running,
+    down,
+    made,
+    need_extra,
+    reached,
+    reset,
+    running,
+    status,
+    up,
+)
 
-__all__ = ["Running", "down", "need_extra", "reset", "running", "status", "up"]
+__all__ = ["Running", "down", "made", "need_extra", "reached", "reset", "running", "status", "up"]

@@ -16,9 +16,9 @@ from typing import Any
 
 from aiohttp import web
 
+from metamcp_deploy.local.options import USER
 from metamcp_deploy.local.store import Store
 
-USER = "developer@example.com"
 TOKEN_SECONDS = 3600
 API = "databricks"
 

@@ -102,6 +102,33 @@ def _running(folder: Path) -> Running | None:
     )
 
 
+def reached(project: Project) -> Running:
+    """The project's workspace. Starts nothing.
+
+    Raises:
+        DeployError: LOCAL_DOWN when it does not run; NOT_DEPLOYED where there never was one.
+    """
+    found = running(project)
+    if found is not None:
+        return found
+    if not made(project):
+        raise DeployError(
+            Code.NOT_DEPLOYED,
+            f"Nothing is there: no embedded workspace was made in {project.folder} yet.",
+            hint=f"metamcp-deploy deploy -t {project.settings.target}",
+        )
+    raise DeployError(
+        Code.LOCAL_DOWN,
+        f"The embedded workspace in {project.folder} does not run; its apps and data are kept.",
+        hint="metamcp-deploy local up",
+    )
+
+
+def made(project: Project) -> bool:
+    """Whether there is a workspace, running or not."""
+    return (project.local / store.NAME).exists()
+
+
 def down(project: Project) -> bool:
     """Ends the workspace and every process that came from it; its state stays. Whether it ran.
 

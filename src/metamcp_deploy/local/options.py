@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+USER = "developer@example.com"  # to whom the workspace belongs
+
 
 @dataclass(frozen=True)
 class Options:

@@ -35,11 +35,11 @@ from metamcp_deploy.local.apps.sign_in import SignIn
 from metamcp_deploy.local.context import Context
 from metamcp_deploy.local.faults.injection import Faults
 from metamcp_deploy.local.files import Files
-from metamcp_deploy.local.identity import USER, Identity
+from metamcp_deploy.local.identity import Identity
 from metamcp_deploy.local.lakebase.autoscaling import Databases
 from metamcp_deploy.local.lakebase.provisioned import Instances
 from metamcp_deploy.local.lakebase.server import Lakebase
-from metamcp_deploy.local.options import Options
+from metamcp_deploy.local.options import USER, Options
 from metamcp_deploy.local.secret_scopes import SecretScopes
 from metamcp_deploy.local.store import Store
 from metamcp_deploy.local.timing import Timing

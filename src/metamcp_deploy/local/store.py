@@ -11,6 +11,7 @@ from metamcp_deploy import atomic
 from metamcp_deploy.errors import Code, DeployError
 
 FORMAT = 1
+NAME = "state.json"
 
 
 def write(path: Path, data: Any) -> None:
@@ -40,7 +41,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.path = folder / "state.json"
+        self.path = folder / NAME
         self._saving = threading.Lock()  # of two threads, the later writes what both changed
         self.data: dict[str, Any] = self._load() if self.path.exists() else {"format": FORMAT}
 

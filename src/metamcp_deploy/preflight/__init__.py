@@ -24,6 +24,7 @@ _LOGIN = ("host", "address", "login")
 _BLAMED = {
     Code.CONFIG_INVALID: "host",
     Code.HOST_MISMATCH: "host",
+    Code.LOCAL_DOWN: "host",
     Code.WORKSPACE_UNREACHABLE: "host",
     Code.WORKSPACE_ANSWER: "host",
     Code.ADDRESS_REFUSED: "address",
@@ -74,7 +75,7 @@ def look(project: Project) -> Report:
     """
     target = project.settings.target
     try:
-        workspace = session.connect(project)
+        workspace = session.connect_or_unmade(project)
         person = Person.of(workspace.identity)
     except DeployError as e:
         if e.code not in _BLAMED:

@@ -66,7 +66,7 @@ def _run(project: Project, asked: Wishes) -> pipeline.Facts:
         events.emit(events.Warned(text, LOCKED_OUT_HINT))
     sent = None if asked.release else _bundle(project)
     with session.shared() as this_run:
-        site = session.site(project)
+        site = session.site(project, session.connect(project, start=True))
         wanted = _named(site, asked.release) if asked.release else _sent(site, sent or {})
         known = this_run.converged.pop(site.root, None) if sent else None
         desired = known.desired if known else _desired(site, sent)

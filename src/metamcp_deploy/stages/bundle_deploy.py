@@ -53,7 +53,7 @@ def _run(project: Project, asked: Wishes) -> pipeline.Facts:
     release = releases.built(project)
     protection.allow(project)
     with session.shared() as this_run:
-        site = session.site(project)
+        site = session.site(project, session.connect(project, start=True))
         desired = databricks_yml.read(project, site.workspace.me)
         found = target.converged(site, desired, release, adopt=asked.adopt, force_lock=asked.force_lock)
         this_run.converged[site.root] = found

@@ -14,11 +14,13 @@ from metamcp_deploy.config.project import Project
 from metamcp_deploy.converge.part import Context, Part
 from metamcp_deploy.converge.parts.deployment import DeploymentPart
 from metamcp_deploy.converge.target import Target
+from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import Plan
 from metamcp_deploy.release import releases
 from metamcp_deploy.stages import app_deploy, bundle_deploy, deploy, from_file
 from metamcp_deploy.stages.deploy import Planned, Stage
 from metamcp_deploy.target import databricks_yml, session
+from metamcp_deploy.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class FullPlan:
 
     Attributes:
         stages: why each local stage would run.
-        plan: of the workspace; None where no remote stage was asked for, or there is no workspace yet.
+        plan: of the workspace; None where no remote stage was asked for, or the embedded workspace is stopped.
         why: in words, why a plan of the workspace is missing; empty where it is not.
     """
 
@@ -65,20 +67,15 @@ def look(project: Project, stages: Sequence[Stage], wishes: Sequence[object] = (
     planned = tuple(deploy.plan(project, local, wishes))
     if not remote:
         return FullPlan(planned)
-    if project.settings.embedded and not _runs(project):
-        return FullPlan(
-            planned,
-            why="The embedded workspace does not run: what is in it is not known. `local up` starts it.",
-        )
+    try:
+        workspace = session.connect_or_unmade(project)
+    except DeployError as e:
+        if e.code is not Code.LOCAL_DOWN:
+            raise
+        return FullPlan(planned, why=f"{e.message} What is in it is not known. Next: {e.hint}")
     source = deploy.asked(from_file, wishes).source
     with release_to_send(project, source, any(p.reason for p in planned)) as release:
-        return FullPlan(planned, _remote(project, remote, wishes, release))
-
-
-def _runs(project: Project) -> bool:
-    from metamcp_deploy import local
-
-    return local.running(project) is not None
+        return FullPlan(planned, _remote(project, remote, wishes, release, workspace))
 
 
 @contextmanager
@@ -96,12 +93,16 @@ def release_to_send(
 
 
 def _remote(
-    project: Project, stages: Sequence[Stage], wishes: Sequence[object], release: releases.Release | None
+    project: Project,
+    stages: Sequence[Stage],
+    wishes: Sequence[object],
+    release: releases.Release | None,
+    workspace: Workspace,
 ) -> Plan:
     bundle: bundle_deploy.Wishes = deploy.asked(bundle_deploy, wishes)
     app: app_deploy.Wishes = deploy.asked(app_deploy, wishes)
     with session.shared():
-        site = session.site(project)
+        site = session.site(project, workspace)
         desired = databricks_yml.current(project, site.workspace.me)
         context = Context(site, desired, bundle.adopt)
         events.emit(events.Progress(f"looks at the target {desired.target}"))

@@ -14,6 +14,7 @@ from metamcp_deploy.errors import DeployError
 from metamcp_deploy.target.site import Site, root
 
 if TYPE_CHECKING:
+    from metamcp_deploy.network import Network
     from metamcp_deploy.workspace import Workspace
 
 
@@ -98,44 +99,67 @@ def locked(site: Site, force: bool = False) -> Iterator[None]:
         yield
 
 
-def site(project: Project) -> Site:
+def site(project: Project, workspace: Workspace | None = None) -> Site:
     """The target's place in its workspace.
+
+    Args:
+        project: with the target's settings.
+        workspace: instead of the one that `connect` gives.
 
     Raises:
         DeployError: as `connect`.
     """
-    workspace = connect(project)
+    workspace = workspace or connect(project)
     stated = project.settings.workspace.root_path
     return Site(project, workspace, root(project.settings, "" if stated else workspace.me))
 
 
-def connect(project: Project) -> Workspace:
-    """Logs in to the target's workspace; the embedded one is started when it is not there.
+def connect(project: Project, *, start: bool = False) -> Workspace:
+    """Logs in to the target's workspace.
+
+    Args:
+        project: with the target's settings.
+        start: the embedded workspace, when it does not run: for acts that make something in it.
 
     Raises:
-        DeployError: HOST_MISMATCH, AUTH_FAILED, WORKSPACE_UNREACHABLE; what `local.up` raises.
+        DeployError: HOST_MISMATCH, AUTH_FAILED, WORKSPACE_UNREACHABLE; what `local.up` or `local.reached` raises.
     """
     settings = project.settings
     made_from = (project.folder, settings.embedded, settings.workspace, settings.network)
     found = _session.workspaces.get(made_from) if _session else None
     if found is None:
-        found = _connected(project)
+        found = _connected(project, start)
         if _session:
             _session.workspaces[made_from] = found
     return found
 
 
-def _connected(project: Project) -> Workspace:
+def connect_or_unmade(project: Project) -> Workspace:
+    """As `connect`, for plans: where no embedded workspace was made yet, one that holds nothing and takes no writes."""
+    from metamcp_deploy import local
+
+    if not project.settings.embedded or local.made(project):
+        return connect(project)
+    from metamcp_deploy.local import unmade
+
+    return unmade.workspace(_network(project))
+
+
+def _network(project: Project) -> Network:
     from metamcp_deploy.network import Network
+
+    return Network.of(project.settings.network, kept=project.certificates)
+
+
+def _connected(project: Project, start: bool) -> Workspace:
     from metamcp_deploy.workspace import Workspace
 
-    settings = project.settings
-    network = Network.of(settings.network, kept=project.certificates)
+    settings, network = project.settings, _network(project)
     if not settings.embedded:
         return Workspace.connect(settings, network)
     from metamcp_deploy import local
 
-    running = local.up(project)
+    running = local.up(project) if start else local.reached(project)
     return Workspace.connect(
         settings,
         network,

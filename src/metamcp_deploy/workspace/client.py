@@ -21,6 +21,8 @@ from metamcp_deploy.workspace.secrets import Secrets
 from metamcp_deploy.workspace.transport import Transport
 
 if TYPE_CHECKING:
+    import requests
+
     from metamcp_deploy.network import Network
 
 
@@ -46,6 +48,7 @@ class Workspace:
         network: Network,
         clock: Clock | None = None,
         waits: Waits | None = None,
+        session: Callable[[], requests.Session] | None = None,
     ) -> None:
         self.waits = waits or Waits()
         self.clock = replace(clock or Clock(), patience=self.waits.outage)
@@ -56,7 +59,7 @@ class Workspace:
         # Through lambdas, so that `renew` counts from the next call on.
         self._transport = Transport(
             self.host,
-            network.requests_session,
+            session or network.requests_session,
             lambda: self._login.headers(),
             self.clock,
             self.waits,

@@ -18,8 +18,8 @@ from metamcp_deploy.local.faults.fault import ROUTE as FAULTS
 from metamcp_deploy.local.faults.fault import Fault
 from metamcp_deploy.local.faults.injection import Faults
 from metamcp_deploy.local.federation import FIELDS
-from metamcp_deploy.local.identity import USER
 from metamcp_deploy.local.lakebase.provisioned import own_database
+from metamcp_deploy.local.options import USER
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 

@@ -15,7 +15,8 @@ from metamcp_deploy.local.api.authorization import APPS, Authorization
 from metamcp_deploy.local.api.errors import ApiError, denied
 from metamcp_deploy.local.api.routes import Route, Table
 from metamcp_deploy.local.faults.injection import Faults
-from metamcp_deploy.local.identity import USER, Identity, Principal, bearer
+from metamcp_deploy.local.identity import Identity, Principal, bearer
+from metamcp_deploy.local.options import USER
 from metamcp_deploy.local.timing import RETRY_AFTER_SECONDS, Timing
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -10,7 +10,7 @@ from metamcp_deploy.local.api.errors import missing
 from metamcp_deploy.local.api.requests import Call
 from metamcp_deploy.local.api.routes import Right, Route
 from metamcp_deploy.local.apps.apps import Apps
-from metamcp_deploy.local.identity import USER
+from metamcp_deploy.local.options import USER
 
 _ROOT = "/api/2.0/permissions"
 _APP_LEVELS = {"CAN_USE": "Can use the app", "CAN_MANAGE": "Can manage the app"}

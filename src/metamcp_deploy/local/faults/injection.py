@@ -12,8 +12,9 @@ from aiohttp import web
 from metamcp_deploy.errors import DeployError
 from metamcp_deploy.local.api.errors import ApiError, invalid
 from metamcp_deploy.local.faults.fault import HEADER, LOGIN, Fault, parse
-from metamcp_deploy.local.identity import USER, Identity, caller
+from metamcp_deploy.local.identity import Identity, caller
 from metamcp_deploy.local.lakebase.server import SUPERUSER
+from metamcp_deploy.local.options import USER
 
 _OWN = "/local/"
 _LOOK_SECONDS = 0.1
