@@ -197,7 +197,7 @@ def test_a_release_json_that_is_none(text: str, folder: Path, capsys: pytest.Cap
 def workspace(folder: Path) -> Iterator[Path]:
     """An embedded workspace that holds the second release."""
     project = load(folder, target="local")
-    connected = session.connect(project)
+    connected = session.connect(project, start=True)
     path = f"{root_of(project.settings, connected.me)}/releases/{SECOND}"
     connected.files.make_folder(path)
     app = written(folder / "sent", SECOND)
