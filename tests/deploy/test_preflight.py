@@ -239,6 +239,14 @@ def test_an_address_that_is_not_let_in(project: Project, running: local.Running,
     assert by_id(report)["host"].state is State.HAD
 
 
+def test_a_call_that_is_refused_is_a_row_of_the_table(project: Project, running: local.Running) -> None:
+    with faults.injected(running, faults.Fault("400", "GET /api/2.0/secrets/*", message="not today")):
+        found = by_id(preflight.look(project))
+    assert {found[need].state for need in ("scope", "keys")} == {State.UNKNOWN}
+    assert "not today" in found["scope"].detail
+    assert found["app"].state is State.HAD
+
+
 def test_a_bug_is_no_missing_permission(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     def failed(_: Project) -> None:
         raise DeployError(Code.EXTRA_MISSING, "The extra is missing.", hint="Install it.")

@@ -71,27 +71,50 @@ def test_a_start_that_asks_for_a_new_one_asks_whatever_was_before(node: Path) ->
     assert seen[0] == seen[1] == "token-marked-3"
 
 
+def test_a_fresh_credential_is_given_time_to_be_known(node: Path) -> None:
+    """Lakebase may refuse one for 30 s: until then the one before serves, or the same is tried again."""
+    seen = run(
+        node,
+        """
+        const hour = async () => ({ token: `token-${++asked}`, ttl: 3_600_000 });
+        const long = new Credentials(hour, { now: () => time, random: () => 0 });
+        const tries = [];
+        for (const wait of [0, 1_000, 2_000, 5_000, 10_000, 20_000]) {
+          await pass(wait);
+          await long.settle(); // an attempt to start, after the database refused the last one
+          tries.push(await long.password());
+        }
+        const then = [];
+        // Settled, renewed at 60 % of its hour, not settled yet, settled.
+        for (const wait of [30_000, 2_130_000, 29_000, 1_000]) {
+          await pass(wait);
+          then.push(await long.password());
+        }
+        console.log(JSON.stringify([tries, then]));
+        """,
+    )
+    assert seen == [["token-1"] * 6, ["token-2", "token-2", "token-2", "token-3"]]
+
+
 def test_attempts_to_start_leave_no_credential_behind(node: Path, workspace: FakeWorkspace) -> None:
     code = f"""
-        import {{ Access }} from {json.dumps((LAUNCHER / "access/access.mjs").as_uri())};
-        const env = {{
-          DATABRICKS_HOST: {json.dumps(workspace.url)}, DATABRICKS_CLIENT_ID: "x", DATABRICKS_APP_NAME: "tiny",
-          PGHOST: "db.example.com", PGDATABASE: "d", PGUSER: "x",
-          LAKEBASE_ENDPOINT: "projects/p/branches/b/endpoints/e",
-        }};
-        const access = new Access(env, {{ DATABRICKS_CLIENT_SECRET: "client-secret-marked" }});
-        for (let i = 0; i < 3; i++) await access.database();
-        const tokens = [0, 1, 2].map((i) => `db-credential-marked-${{i}}`);
+        import {{ Workspace }} from {json.dumps((LAUNCHER / "access/workspace.mjs").as_uri())};
+        const place = {{ host: {json.dumps(workspace.url)}, id: "123" }};
+        const workspace = new Workspace({{ ...place, clientId: "x", clientSecret: "client-secret-marked" }});
+        const one = () => workspace.credential({{ path: {json.dumps(CREDENTIAL)}, body: {{}} }});
+        const each = new Credentials(one, {{ now: () => time, random: () => 0 }});
+        for (let i = 0; i < 4; i++) {{
+          await each.settle();
+          await pass(31_000);
+        }}
+        const tokens = [0, 1, 2, 3].map((i) => `db-credential-marked-${{i}}`);
         const shown = () => tokens.map(redact).filter((text) => text.includes("marked"));
-        const before = shown();
         await pass(121_000);
-        console.log(JSON.stringify([before, shown(), await access.password()]));
+        console.log(JSON.stringify([shown(), await each.password()]));
     """
-    assert run(node, code) == [
-        [],
-        ["db-credential-marked-0", "db-credential-marked-1"],
-        "db-credential-marked-2",
-    ]
+    assert run(node, code) == [["db-credential-marked-0", "db-credential-marked-1"], "db-credential-marked-3"]
+    asked = [headers for _, path, headers, _ in workspace.requests if path == CREDENTIAL]
+    assert {headers.get("x-databricks-workspace-id") for headers in asked} == {"123"}
 
 
 def test_a_credential_that_is_given_again_stays_out_of_the_log(node: Path, workspace: FakeWorkspace) -> None:

@@ -84,12 +84,21 @@ def test_time_that_the_workspace_asked_for_is_no_failure(
     assert time.slept == [50, 1]
 
 
-def test_a_token_that_ended_early(host: FakeHost, connect: Connect) -> None:
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (401, {"error_code": "UNAUTHENTICATED", "message": "token expired"}),
+        (403, {"error_code": "PERMISSION_DENIED", "message": "Invalid access token."}),
+    ],
+)
+def test_a_token_that_ended_early(
+    host: FakeHost, connect: Connect, status: int, error: dict[str, str]
+) -> None:
     """One new login serves all threads, and the requests that were refused are sent again."""
     workspace = connect()
     assert workspace.me
     asked = {"Retry-After": "0.1"}
-    ended = Answer(401, {"error_code": "UNAUTHENTICATED", "message": "token expired"})
+    ended = Answer(status, error)
     host.on("GET", APP, ended, ended, ended, Answer(429, headers=asked), WELL)
     tokens = len(host.asked("POST", "/oidc/v1/token"))
     together = threading.Barrier(3)

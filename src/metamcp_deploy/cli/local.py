@@ -48,6 +48,17 @@ def up(
             "--overlap/--gap", help="Redeploy: the old process answers until the new one does, or not."
         ),
     ] = None,
+    unified: Annotated[
+        bool | None,
+        typer.Option("--unified/--classic", help="Whether requests have to name the workspace by its id."),
+    ] = None,
+    instances: Annotated[
+        bool | None,
+        typer.Option(
+            "--instances/--no-instances",
+            help="Whether provisioned instances can be made, as until March 2026.",
+        ),
+    ] = None,
 ) -> None:
     """Start it, if it does not run, and the apps that ran when it ended."""
     from metamcp_deploy import local
@@ -62,6 +73,8 @@ def up(
             forward_authorization=forward_authorization,
             realistic=pace,
             overlap=overlap,
+            unified=unified,
+            instances=instances,
         )
     run.console.data({"url": found.url, "pid": found.pid, "options": found.options}, found.url)
 

@@ -21,7 +21,7 @@ from metamcp_deploy.config.tree import Node, at, merge, without
 from metamcp_deploy.config.validation import absolute_paths, validated
 from metamcp_deploy.errors import Code
 
-LOGIN = (("workspace", "host"), ("workspace", "profile"))
+LOGIN = (("workspace", "host"), ("workspace", "profile"), ("workspace", "id"))
 
 
 @dataclass(frozen=True)

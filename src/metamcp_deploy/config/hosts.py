@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
@@ -42,6 +42,17 @@ def origin(text: str) -> str:
     shown = f"[{name}]" if ":" in name else name
     usual = {"https": 443, "http": 80}[parts.scheme]
     return f"{parts.scheme}://{shown}" + (f":{port}" if port not in (None, usual) else "")
+
+
+def workspace_id(text: str | None) -> str | None:
+    """The id of a workspace behind its address: `?o=` and `?workspace_id=` where they are numbers, or `?w=`.
+
+    As the official command line reads it (libs/auth/hostparams.go).
+    """
+    named = {key: values[0] for key, values in parse_qs(urlsplit((text or "").strip()).query).items()}
+    key = next((key for key in ("o", "w", "workspace_id") if key in named), "")
+    found = named.get(key)
+    return found if found and (key == "w" or found.isdecimal()) else None
 
 
 def loopback(name: str) -> bool:

@@ -113,7 +113,7 @@ def _chosen(
         return targets.REMOTE, Origin("flag", name="--app")
     from_environment = _targets(environment, (sources.TARGET_VARIABLE,))
     from_dotenv = _targets(dotenv, sources.DOTENV_TARGETS)
-    named = any(at(layer, path) for layer in (near, tree) for path in LOGIN)
+    named = any(at(layer, path) for layer in (near, tree) for path in LOGIN[:2])
     return targets.choose(tree, asked.target, from_environment, from_dotenv, named, folder)
 
 
@@ -148,7 +148,7 @@ def _meant(variables: Node | None, flagged: Node | None, of_file: FileTarget) ->
     """The variables without those that are not meant for the target."""
     if of_file.settings.embedded:
         return without(variables, *LOGIN)
-    host, profile = LOGIN
+    host, profile, _ = LOGIN
     if at(of_file.merged, host) is None and (at(flagged, profile) or at(of_file.merged, profile)):
         # The profile names the workspace: a stray DATABRICKS_HOST must not take its credentials elsewhere.
         return without(variables, host)

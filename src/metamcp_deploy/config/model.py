@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from metamcp_deploy.config import hosts
 from metamcp_deploy.config.app import App
 from metamcp_deploy.config.constraints import (
     Commit,
@@ -112,6 +113,10 @@ class WorkspaceSettings(Model):
     host: Annotated[Host | None, Setting(variable="DATABRICKS_HOST")] = Field(
         default=None, description="https origin; compared with the login before the first write"
     )
+    id: Annotated[Line | None, Setting(variable="DATABRICKS_WORKSPACE_ID")] = Field(
+        default=None,
+        description="of one workspace on a host that serves several; or `?o=<id>` behind the host",
+    )
     profile: Annotated[
         Line | None, Setting(variable="DATABRICKS_CONFIG_PROFILE", option="--profile", personal=True)
     ] = Field(default=None, description="profile of ~/.databrickscfg")
@@ -119,6 +124,16 @@ class WorkspaceSettings(Model):
         default=None,
         description="where releases and state live; default: below /Workspace/Users/<me>/.bundle",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _id_behind_the_host(cls, stated: Any) -> Any:
+        named = hosts.workspace_id(str(stated.get("host") or "")) if isinstance(stated, dict) else None
+        if not named:
+            return stated
+        if (one := str(stated.get("id") or named)) != named:
+            raise ValueError(f"the host names the workspace {named}, and `id` the workspace {one}")
+        return {**stated, "id": named}
 
 
 _PER_RELEASE = Setting(place="top")  # the build reads it, and one release serves every target

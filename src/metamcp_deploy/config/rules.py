@@ -27,7 +27,7 @@ def of_target(settings: Settings, stated: Node | None, merged: Node) -> list[Pro
     problems = []
     own = stated.origin if stated else merged.origin
     if settings.embedded:
-        for key in ("host", "profile"):
+        for key in ("host", "profile", "id"):
             if node := at(stated, ["workspace", key]):
                 text = "an embedded target has no other workspace than the one on this machine."
                 if settings.target == "local":

@@ -89,7 +89,7 @@ def _running(folder: Path) -> Running | None:
         return None
     found = client.get(data["url"], "/.well-known/databricks-config")
     # Somebody else may listen on that port by now.
-    if found is None or found.get("workspace_id") != data["workspace_id"]:
+    if found is None or data["workspace_id"] not in (found.get("workspace_id"), found.get("embedded")):
         return None
     return Running(
         url=data["url"],

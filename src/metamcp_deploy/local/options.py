@@ -19,6 +19,8 @@ class Options:
         realistic: the platform's own times and limits, times this; 0 for neither.
         overlap: on redeploy the old process answers until the new one does. Unsure on the platform; off by default,
             so that there is a gap.
+        unified: the host serves several workspaces, so each request of the API has to name this one.
+        instances: new provisioned database instances can be made, as until March 2026; for what needs one.
     """
 
     token_ttl: float = 3600.0
@@ -26,3 +28,5 @@ class Options:
     forward_authorization: bool = False
     realistic: float = 0.0
     overlap: bool = False
+    unified: bool = False
+    instances: bool = False

@@ -117,7 +117,15 @@ class Server:
         access = Authorization(context.store, lists)
         routes = table.whole(context, apps, self.faults, lists, access)
         record = self.folder / "requests.jsonl"
-        layers = middleware.layers(context.identity, record, self.faults, access, self.timing, routes)
+        layers = middleware.layers(
+            context.identity,
+            record,
+            self.faults,
+            access,
+            self.timing,
+            routes,
+            unified=self.options.unified,
+        )
         application = web.Application(middlewares=layers, client_max_size=_LARGEST_REQUEST)
         routes.register(application)
         return application

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from metamcp_deploy.preflight.access import Person
 from metamcp_deploy.preflight.needs import Check, State, all_needs, request
 from metamcp_deploy.preflight.scene import Scene, row, wanted
 from metamcp_deploy.target import session
+from metamcp_deploy.workspace import ApiError
 
 if TYPE_CHECKING:
     from metamcp_deploy.workspace import Workspace
@@ -69,16 +70,17 @@ class Report:
 def look(project: Project) -> Report:
     """Finds out how it stands with everything that a deployment of the target needs.
 
+    Whatever the workspace answers, it ends with a report: a row names what failed.
+
     Raises:
-        DeployError: what is about this machine or the settings, and not about the workspace; a workspace that stops
-            answering in the middle.
+        DeployError: what is about this machine or the settings, and not about the workspace.
     """
     target = project.settings.target
     try:
         workspace = session.connect_or_unmade(project)
         person = Person.of(workspace.identity)
     except DeployError as e:
-        if e.code not in _BLAMED:
+        if e.code not in _BLAMED and not isinstance(e, ApiError):
             raise
         return Report(target, project.settings.workspace.host or "", "", tuple(_no_login(project, e)))
     events.emit(events.Progress(f"looks at {workspace.host} as {person.name}"))
@@ -99,9 +101,25 @@ def _looked(project: Project, workspace: Workspace, person: Person) -> list[Chec
         about_app = lambda seen: app.refused(seen, failure)  # noqa: E731
     else:
         scene = replace(scene, app=found, desired=wanted(project, found, person.name))
+    areas = {
+        about_app: ("apps", "app", "deploy", "open"),
+        folder.look: ("root", "upload"),
+        database.look: ("lakebase", "database"),
+        secrets.look: ("scope", "keys"),
+    }
     with ThreadPoolExecutor(4, thread_name_prefix="preflight") as pool:
-        looks = [pool.submit(area, scene) for area in (about_app, folder.look, database.look, secrets.look)]
+        looks = [pool.submit(_rows, area, scene, needs) for area, needs in areas.items()]
         return [check for done in looks for check in done.result()]
+
+
+def _rows(area: Callable[[Scene], list[Check]], scene: Scene, needs: Sequence[str]) -> list[Check]:
+    """The rows of an area; where the workspace refuses or stops answering, that it could not be looked at."""
+    try:
+        return area(scene)
+    except DeployError as e:
+        if e.code is Code.INTERRUPTED:
+            raise
+        return [row(need, State.UNKNOWN, f"could not be looked at: {e.message}", e.hint) for need in needs]
 
 
 def _step(check: Check) -> int:
@@ -110,7 +128,7 @@ def _step(check: Check) -> int:
 
 def _no_login(project: Project, error: DeployError) -> list[Check]:
     """The rows without a login: what failed, what was all right until there, and that the rest was not looked at."""
-    blamed = _BLAMED[error.code]
+    blamed = _BLAMED.get(error.code, "login")
     host = project.settings.workspace.host or "the login's host"
     checks = []
     for need in _LOGIN:

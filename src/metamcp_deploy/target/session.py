@@ -166,4 +166,5 @@ def _connected(project: Project, start: bool) -> Workspace:
         host=running.url,
         client_id=running.client_id,
         client_secret=running.client_secret,
+        workspace_id=running.workspace_id,
     )

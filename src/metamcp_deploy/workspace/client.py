@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy.config.model import Settings, Waits
 from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.workspace import services
 from metamcp_deploy.workspace.apps import Apps
 from metamcp_deploy.workspace.clock import Clock
@@ -82,16 +83,18 @@ class Workspace:
         client_id: str | None = None,
         client_secret: Secret | None = None,
         host: str | None = None,
+        workspace_id: str | None = None,
         clock: Clock | None = None,
     ) -> Workspace:
         """Logs in; nothing is read or written yet.
 
         Args:
-            settings: `workspace.profile` and `workspace.host`; a login for another host is refused.
+            settings: `workspace.profile`, `workspace.host` and `workspace.id`; a login for another host is refused.
             network: how to reach it.
             client_id: with client_secret and host, a service principal to log in as.
             client_secret: of it.
             host: of it.
+            workspace_id: of it, in place of the settings'.
             clock: of all waits.
 
         Raises:
@@ -105,6 +108,7 @@ class Workspace:
                 host=host,
                 client_id=client_id,
                 client_secret=client_secret,
+                workspace_id=workspace_id,
                 clock=clock,
             )
 
@@ -121,8 +125,20 @@ class Workspace:
 
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
-        """Who the login is, in SCIM's words: `userName`, `groups`, ..."""
-        return self._transport.answer(services.current_user(self._transport).me)
+        """Who the login is, in SCIM's words: `userName`, `groups`, ...
+
+        Raises:
+            DeployError: AUTH_FAILED, WORKSPACE_ANSWER, ...
+        """
+        found = self._transport.answer(services.current_user(self._transport).me)
+        if not found.get("userName"):
+            raise DeployError(
+                Code.WORKSPACE_ANSWER,
+                f"{self.host} was asked who is logged in, and names nobody.",
+                hint="Check workspace.host (or the profile's host): it is the origin of a workspace.",
+                detail=str(found)[:300],
+            )
+        return found
 
     @property
     def me(self) -> str:

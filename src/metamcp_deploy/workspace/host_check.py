@@ -24,6 +24,7 @@ class HostCheck:
         network: how the host is reached.
         clock: of the pauses between tries.
         waits: the user's.
+        workspace_id: of the workspace, where known.
         host: origin that was checked; empty before.
         oddity: what is unusual about its answer; no failure by itself.
     """
@@ -33,6 +34,7 @@ class HostCheck:
     network: Network
     clock: Clock
     waits: Waits
+    workspace_id: str | None = None
     host: str = ""
     oddity: str | None = None
 
@@ -82,7 +84,10 @@ class HostCheck:
         # Half of the patience: a silent host is reported well before the whole is over.
         waits = self.waits.model_copy(update={"answer": self.waits.answer / 2})
         # By hand, both paths: without a login there is no client of the SDK's.
-        asked = transport.Transport(host, self.network.requests_session, dict, self.clock, waits)
+        known = transport.Unconfigured(self.workspace_id)
+        asked = transport.Transport(
+            host, self.network.requests_session, dict, self.clock, waits, config=lambda: known
+        )
         try:
             asked.do("GET", path)
         except refusals.ApiError as e:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy import __version__, events
+from metamcp_deploy.config import hosts
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
@@ -91,6 +92,7 @@ def log_in(
     host: str | None = None,
     client_id: str | None = None,
     client_secret: Secret | None = None,
+    workspace_id: str | None = None,
     clock: Clock | None = None,
 ) -> Login:
     """Logs in: with the credentials given, else as the SDK's chain finds them (profile, environment, CLI, CI).
@@ -101,16 +103,17 @@ def log_in(
         host: with client_id and client_secret, of a service principal; nothing of the environment counts then.
         client_id: of it.
         client_secret: of it.
+        workspace_id: of it, in place of the settings'.
         clock: of the pauses between tries.
 
     Raises:
         DeployError: HOST_MISMATCH, AUTH_FAILED, WORKSPACE_UNREACHABLE, CONFIG_INVALID.
     """
     network.configure_sdk()
-    wanted = profiles.origin(host or settings.workspace.host)
+    wanted, named = profiles.origin(host or settings.workspace.host), workspace_id or settings.workspace.id
 
     def check(source: str) -> HostCheck:
-        return HostCheck(wanted, source, network, clock or Clock(), settings.waits)
+        return HostCheck(wanted, source, network, clock or Clock(), settings.waits, named)
 
     if client_id and client_secret:
         given = {
@@ -124,16 +127,36 @@ def log_in(
     profile = settings.workspace.profile or os.environ.get("DATABRICKS_CONFIG_PROFILE")
     stated = os.environ.get("DATABRICKS_HOST")
     if not profile and wanted and not stated:
-        profile = profiles.of_host(wanted)
+        profile = profiles.of_host(wanted, named)
     if profile:
         # The host in its plain form: what is copied from a browser (`/?o=123`) breaks the SDK's URLs.
         place = profiles.origin(profiles.hosts_of_profiles().get(profile))
+        named = _one_workspace(profile, profiles.workspace_of(profile), named)
         return _configured({"profile": profile, "host": place}, check(f"Profile {profile}"))
+    named = named or hosts.workspace_id(stated)
     return _configured({"host": profiles.origin(stated) or wanted}, check("The environment's login"))
+
+
+def _one_workspace(profile: str, theirs: str | None, wanted: str | None) -> str | None:
+    """The workspace of a profile's login, which on a host of several is not proven by the host.
+
+    Raises:
+        DeployError: HOST_MISMATCH.
+    """
+    if theirs and wanted and theirs != wanted:
+        raise DeployError(
+            Code.HOST_MISMATCH,
+            f"Profile {profile} is a login for the workspace {theirs}, but the target's workspace.id is {wanted}. "
+            "Nothing was changed.",
+            hint=f"Use a profile whose workspace_id is {wanted}: -p NAME; or correct workspace.id (`?o=` of the host).",
+        )
+    return wanted or theirs
 
 
 def _configured(given: dict[str, Any], check: HostCheck) -> Login:
     events.emit(events.Progress(f"logging in to {check.wanted or check.source}"))
+    if check.workspace_id:
+        given["workspace_id"] = check.workspace_id
     if given["host"]:
         check.origin(given["host"])  # before the SDK, which gives up later
     return login_calls.twice(lambda: _tried(given, check), check.clock, check.waits)

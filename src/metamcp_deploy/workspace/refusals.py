@@ -64,6 +64,14 @@ def refusal(host: str, method: str, path: str, response: requests.Response) -> A
     )
 
 
+def login_ended(response: requests.Response) -> bool:
+    """Whether a request was refused for its token, which a new one may end: by 401, or by 403 and what it says."""
+    if response.status_code != 403:
+        return bool(response.status_code == 401)
+    error_code, message = _said(response)
+    return _known(http=403, error_code=error_code, body=message, state="refused").error is Code.AUTH_FAILED
+
+
 def no_object(host: str, method: str, path: str, response: requests.Response) -> ApiError:
     """The error for a success whose content is not what every API answers."""
     what = "an HTML page" if _is_html(response) else "something that is no JSON object"
@@ -100,7 +108,9 @@ def _said(response: requests.Response) -> tuple[str, str]:
     try:
         document = response.json()
     except (ValueError, json.JSONDecodeError):
-        return "", "an HTML page, not a workspace's API" if _is_html(response) else ""
+        return "", "an HTML page, not a workspace's API" if _is_html(response) else response.text.strip()[
+            :300
+        ]
     if not isinstance(document, dict):
         return "", ""
     error_code = document.get("error_code") or document.get("scimType") or document.get("error") or ""

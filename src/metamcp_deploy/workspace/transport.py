@@ -206,7 +206,7 @@ class Transport:
                     raise causes.unreachable(self.host, f"{method} {where}", e, retries.elapsed) from e
                 text = f"{self.host} does not answer; trying again ({causes.reason(e)})"
             else:
-                if response.status_code == 401 and self._renew and not renewed:
+                if self._renew and not renewed and refusals.login_ended(response):
                     renewed = True
                     self._renewed(response, self._renew)
                     continue

@@ -14,22 +14,23 @@ export class Access {
 
   constructor(env, secrets) {
     Object.assign(this, { env, secrets });
+    const place = { host: workspaceHost(env), id: env.DATABRICKS_WORKSPACE_ID };
     this.#workspace = new Workspace({
-      host: workspaceHost(env),
+      ...place,
       clientId: env.DATABRICKS_CLIENT_ID,
       clientSecret: secrets.DATABRICKS_CLIENT_SECRET,
     });
     // With `database.principal` another service principal logs in to the database, and requests the password itself.
     const id = env.METAMCP_DATABASE_CLIENT_ID;
     const other = { clientId: id, clientSecret: secrets.METAMCP_DATABASE_CLIENT_SECRET };
-    this.#credentialIssuer = id ? new Workspace({ host: workspaceHost(env), ...other }) : this.#workspace;
+    this.#credentialIssuer = id ? new Workspace({ ...place, ...other }) : this.#workspace;
   }
 
   /** The database's target (see `databaseTarget` in databases/kinds.mjs), once a password for it is available. */
   async database() {
     const target = await this.#target();
     this.#credentials = this.#credentialsFor(target);
-    await this.#credentials.renew(); // the database may have refused the credential of the previous attempt
+    await this.#credentials.settle(); // the database may have refused the credential of the previous attempt
     say(`Derived DATABASE_URL for host ${target.PGHOST}:${target.PGPORT}, database ${target.PGDATABASE}, user ${target.PGUSER} (${target.kind})`);
     const instances = await this.#instances();
     if (instances > 1) throw manyInstances(instances);

@@ -9,9 +9,11 @@ const RENEW_AT = 0.6; // of its validity; the rest is for a workspace that is un
 const JITTER = 0.1; // many apps must not ask in the same second
 const MARGIN = 0.1; // of its validity: with less left it is not used for a login, which may take a while
 const MAX_MARGIN_MS = 30_000;
+const SETTLED_MS = 30_000; // a credential that is younger may be refused: not every server knows it yet
 
 export class Credentials {
   #current = null;
+  #previous = null; // used for new connections until the current one is settled
   #pending = null;
   #timer = null;
   #failures = 0;
@@ -25,9 +27,20 @@ export class Credentials {
 
   /** A valid password. Waits for a renewal that is under way; rejects while none is valid and the next try is not due. */
   async password() {
-    if (this.#current && this.#current.usableUntil > this.now()) return this.#current.token;
+    const usable = (one) => one && one.usableUntil > this.now();
+    if (usable(this.#previous) && !this.#isSettled()) return this.#previous.token;
+    if (usable(this.#current)) return this.#current.token;
     if (this.#refusal && !this.#pending) throw this.#refusal; // each connection must not send a request of its own
     return (await this.renew()).token;
+  }
+
+  #isSettled() {
+    return this.now() - this.#current.asked >= SETTLED_MS;
+  }
+
+  /** For another attempt to log in: keeps one that was refused while it was fresh, which a new one would be again. */
+  async settle() {
+    if (!this.#current || this.#isSettled() || this.#current.usableUntil <= this.now()) await this.renew();
   }
 
   /** Fetches a new one now; concurrent calls share one request. */
@@ -41,6 +54,7 @@ export class Credentials {
     this.#stopped = true;
     clearTimeout(this.#timer);
     letGo(this.#current?.token);
+    letGo(this.#previous?.token);
   }
 
   async #fetch() {
@@ -51,8 +65,9 @@ export class Credentials {
         letGo(token);
         throw new Failure("credential", "credential_expired", "The workspace gave a credential that has already ended.", { heals: true });
       }
-      letGo(this.#current?.token);
-      this.#current = { token, usableUntil: asked + ttl - Math.min(MAX_MARGIN_MS, ttl * MARGIN) };
+      letGo(this.#previous?.token);
+      this.#previous = this.#current;
+      this.#current = { token, asked, usableUntil: asked + ttl - Math.min(MAX_MARGIN_MS, ttl * MARGIN) };
       this.#failures = 0;
       this.#refusal = null;
       this.#schedule(ttl * (RENEW_AT - JITTER * this.random()));
@@ -81,7 +96,7 @@ export class Credentials {
 export function credentialsFor(target, workspace) {
   if (target.password !== undefined) {
     conceal(target.password);
-    return { password: async () => target.password, renew: async () => {}, stop() {} };
+    return { password: async () => target.password, settle: async () => {}, stop() {} };
   }
   return new Credentials(() => workspace.credential(credentialRequest(target)));
 }

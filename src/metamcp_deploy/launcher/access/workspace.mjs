@@ -16,9 +16,14 @@ export class Workspace {
   #token = { value: "", until: 0 };
   #pending = null; // a request for a token
 
-  /** `now` is a monotonic clock in milliseconds. */
-  constructor({ host, clientId, clientSecret, now = () => performance.now() }) {
-    Object.assign(this, { host, clientId, clientSecret, now });
+  /** `id` is the workspace's, which a host of several workspaces needs; `now` is a monotonic clock in milliseconds. */
+  constructor({ host, id, clientId, clientSecret, now = () => performance.now() }) {
+    Object.assign(this, { host, id, clientId, clientSecret, now });
+  }
+
+  /** Headers of a call as the app's principal. */
+  async #signed() {
+    return { authorization: `Bearer ${await this.token()}`, ...(this.id ? { "x-databricks-workspace-id": this.id } : {}) };
   }
 
   /** An OAuth token of the app's principal, cached until a minute before its end. */
@@ -62,12 +67,12 @@ export class Workspace {
 
   /** A database credential {token, ttl (ms)}; the request is {path, body}, as in databases/kinds.mjs. */
   async credential({ path, body }) {
-    const bearer = await this.token();
+    const headers = await this.#signed();
     const wanted = body.endpoint ? `endpoint ${body.endpoint}` : `instance ${body.instance_names?.join(", ")}`;
     say(`Requesting DB credential from ${this.host}${path} for ${wanted}`);
     const answer = await this.#call("credential", "Failed to generate database credential", path, {
       method: "POST",
-      headers: { authorization: `Bearer ${bearer}`, "content-type": "application/json" },
+      headers: { ...headers, "content-type": "application/json" },
       body: JSON.stringify(body),
     });
     // Each of the two APIs has its own name for the end.
@@ -95,9 +100,8 @@ export class Workspace {
   }
 
   async #app(name) {
-    const bearer = await this.token();
     const path = `/api/2.0/apps/${encodeURIComponent(name)}`;
-    const answer = await this.#call("app-url", "Failed to read the app", path, { headers: { authorization: `Bearer ${bearer}` } });
+    const answer = await this.#call("app-url", "Failed to read the app", path, { headers: await this.#signed() });
     return answer.body;
   }
 
@@ -113,7 +117,7 @@ export class Workspace {
 
   async #instances(name) {
     try {
-      const headers = { authorization: `Bearer ${await this.token()}` };
+      const headers = await this.#signed();
       const url = `${this.host}/api/2.0/apps/${encodeURIComponent(name)}`;
       const response = await fetch(url, { headers, redirect: "manual", signal: AbortSignal.timeout(CALL_MS) });
       const app = response.ok ? await response.json() : {};
@@ -136,8 +140,9 @@ export class Workspace {
     }
     const body = parsed(text);
     if (response.status === 200 && body) return { body, date: response.headers.get("date") };
-    if (response.status === 401) this.#forget(); // it was revoked before its end
     const evidence = text.replace(/\s+/g, " ").slice(0, LOGGED_LENGTH);
+    const ended = response.status === 401 || (response.status === 403 && /\bInvalid access token\b/i.test(evidence));
+    if (ended) this.#forget(); // it was revoked before its end
     complain(`${line}: HTTP ${response.status} ${evidence}`);
     const away = response.status === 429 || response.status >= 500; // says nothing about the request
     const code = away ? "workspace_unreachable" : `${step.replace("-", "_")}_refused`;

@@ -23,15 +23,40 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _log = logging.getLogger(__name__)
 _RECORD_BYTES = 5_000_000
-_NOTED = {"workspace": "X-Databricks-Workspace-Id", "id": "X-Request-Id"}
+_WORKSPACE = "X-Databricks-Workspace-Id"
+_NOTED = {"workspace": _WORKSPACE, "id": "X-Request-Id"}
 
 
 def layers(
-    identity: Identity, record: Path, faults: Faults, access: Authorization, timing: Timing, table: Table
+    identity: Identity,
+    record: Path,
+    faults: Faults,
+    access: Authorization,
+    timing: Timing,
+    table: Table,
+    *,
+    unified: bool = False,
 ) -> list[Any]:
     """The middlewares, outermost first."""
     known = authenticated(identity, access, table)
-    return [recorder(record), shaped, faults.layer(identity), known, limited(timing)]
+    named = [routed(identity.workspace_id)] if unified else []
+    return [recorder(record), shaped, faults.layer(identity), *named, known, limited(timing)]
+
+
+def routed(workspace_id: str) -> Any:
+    """As a host of several workspaces: answers only what names this one.
+
+    The text is the platform's (databricks/cli, acceptance/cmd/auth/describe); that all paths
+    answer so is a guess.
+    """
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith("/api/") and request.headers.get(_WORKSPACE) != workspace_id:
+            return web.Response(status=400, text="Unable to load OAuth Config")
+        return await handler(request)
+
+    return check
 
 
 def recorder(path: Path) -> Any:

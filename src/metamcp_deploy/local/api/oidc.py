@@ -31,6 +31,7 @@ class Oidc:
         self.sign_in = context.sign_in
         self.ports = context.store.family("ports")
         self.url = context.url
+        self.unified = context.options.unified
 
     def routes(self) -> list[Route]:
         """The table of this family."""
@@ -44,7 +45,8 @@ class Oidc:
         ]
 
     def _configuration(self, _: Call) -> dict[str, str]:
-        return {"oidc_endpoint": f"{self.url}/oidc", "workspace_id": self.identity.workspace_id}
+        known = {"oidc_endpoint": f"{self.url}/oidc", "embedded": self.identity.workspace_id}
+        return known if self.unified else {**known, "workspace_id": self.identity.workspace_id}
 
     def _discovery(self, _: Call) -> dict[str, Any]:
         return {

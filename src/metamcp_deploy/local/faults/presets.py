@@ -23,6 +23,7 @@ PRESETS = {
     "create-answer-lost": Fault("lost", "POST /api/2.0/apps", calls="1"),
     "deploy-answer-lost": Fault("lost", "POST /api/2.0/apps/*/deployments", calls="1"),
     "login-expired": Fault("401", "* /api/*", calls="5", by="operator", message="Access token has expired."),
+    "token-invalid": Fault("403", "* /api/*", calls="5", by="operator", message="Invalid access token."),
     "permission-missing": Fault("403", "POST /api/2.0/apps", by="operator"),
     "app-limit": Fault(
         "400",
@@ -50,6 +51,7 @@ MEANINGS = {
     "create-answer-lost": "the app is created, the answer is lost",
     "deploy-answer-lost": "the deployment begins, the answer is lost",
     "login-expired": "the fifth call finds the login expired (401)",
+    "token-invalid": "the fifth call's token is called invalid (403)",
     "permission-missing": "creating an app is not permitted (403)",
     "app-limit": "the workspace holds as many apps as it may",
     "ip-blocked": "the workspace's IP access list refuses this machine (403)",
