@@ -142,7 +142,7 @@ def isolated(
 
 
 @contextmanager
-def _building(home: Path, cache: Path) -> Iterator[None]:
+def building(home: Path, cache: Path) -> Iterator[None]:
     """The environment of fixtures that outlive a test, for which `isolated` has not run yet. One process at a time."""
     if _NPMRC.is_file():
         shutil.copy(_NPMRC, home)
@@ -165,7 +165,7 @@ def built_sample(
     from metamcp_deploy.stages import build, patch, prepare
     from metamcp_deploy.upstream.sample import TAG, sample_repository
 
-    with _building(tmp_path_factory.mktemp("home"), shared_cache):
+    with building(tmp_path_factory.mktemp("home"), shared_cache):
         upstream = Upstream(url=str(sample_repository(shared_cache)), ref=TAG)
         settings = Settings(target="dev", upstream=upstream)
         folder = session_folder / "sample"
@@ -184,7 +184,7 @@ def built_work(
     from metamcp_deploy.stages import build
 
     if pipeline.facts(built_sample.state, "build", "a test")["cached"]:
-        with _building(tmp_path_factory.mktemp("home"), shared_cache):
+        with building(tmp_path_factory.mktemp("home"), shared_cache):
             again = build.step(built_sample, build.Wishes(clean=True))
             pipeline.execute(again, built_sample.state, force="for its work folder")
     return built_sample

@@ -1,4 +1,4 @@
-"""Is a deployed app well? Two authenticated requests, and what their answers mean."""
+"""Is a deployed app well? Three authenticated requests, and what their answers mean."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from metamcp_deploy.workspace.clock import Clock
 
 ALIVE_PATH = "/metamcp/health"  # answers without touching the database
 READY_PATH = "/metamcp"  # lists the endpoints, so that it fails with the database
+# Next answers it without rendering a page; that there is no such file (404) shows as much as the file would.
+STATIC_PATH = "/_next/static/health.js"
 _SECONDS = (5.0, 20.0)  # to connect, to answer
+_STATIC_SECONDS = (5.0, 10.0)
 _PAUSES = (0.25, 3.0)
 
 
@@ -31,12 +34,16 @@ class Status(StrEnum):
     UNREACHABLE = "unreachable"
     STARTING = "starting"
     DATABASE_DOWN = "database_down"
+    FRONT_END_SILENT = "front_end_silent"
     STOPPED = "stopped"
     UNEXPECTED = "unexpected"
 
 
 _WAITED_FOR = frozenset(
-    {Status.NOT_LISTENING, Status.STARTING, Status.DATABASE_DOWN, Status.UNREACHABLE, Status.UNEXPECTED}
+    {
+        *(Status.NOT_LISTENING, Status.STARTING, Status.DATABASE_DOWN, Status.FRONT_END_SILENT),
+        *(Status.UNREACHABLE, Status.UNEXPECTED),
+    }
 )
 
 
@@ -130,7 +137,10 @@ def _look(base_url: str, headers: Mapping[str, str], session: requests.Session, 
     if not alive.ok:
         return Report(base_url, alive.status, (alive,))
     ready = _ask("ready", base_url, READY_PATH, headers, session, clock)
-    return Report(base_url, ready.status, (alive, ready))
+    if not ready.ok:
+        return Report(base_url, ready.status, (alive, ready))
+    front = _ask("front end", base_url, STATIC_PATH, headers, session, clock)
+    return Report(base_url, front.status, (alive, ready, front))
 
 
 def _ask(
@@ -149,7 +159,11 @@ def _ask(
         return prepared
 
     try:
-        response = session.get(base_url + path, auth=signed, allow_redirects=False, timeout=_SECONDS)
+        seconds = _STATIC_SECONDS if path == STATIC_PATH else _SECONDS
+        response = session.get(base_url + path, auth=signed, allow_redirects=False, timeout=seconds)
+    except requests.exceptions.ReadTimeout as e:
+        status = Status.FRONT_END_SILENT if path == STATIC_PATH else Status.UNREACHABLE
+        return Check(name, path, status, None, _since(began, clock), reason(e))
     except requests.exceptions.RequestException as e:
         refused = "refused" in repr(e).lower()
         status = Status.NOT_LISTENING if refused else Status.UNREACHABLE
@@ -167,6 +181,8 @@ def _meaning(name: str, response: requests.Response) -> tuple[Status, str]:
         return Status.DATABASE_DOWN, response.text[:200].strip()
     if code in (301, 302, 303, 307, 308):
         return Status.NOT_AUTHENTICATED, f"redirect to {response.headers.get('Location', '?').split('?')[0]}"
+    if name == "front end" and code in (200, 404):
+        return Status.HEALTHY, ""
     if code == 200 and not _is_json(response):
         return Status.WRONG_PATH, f"answered with {response.headers.get('Content-Type', 'no type')}, not JSON"
     known = {

@@ -75,7 +75,7 @@ def whole(tree: Path, to: Path) -> Path:
 
 def statuses(program: Path, folder: Path, asked: Sequence[str]) -> dict[str, tuple[int, str]]:
     """`path` (pages also as `RSC path`, as Next's own links ask for them) → status and content type."""
-    with _backend() as backend, _server(program, folder, backend) as url, requests.Session() as session:
+    with _backend() as backend, server(program, folder, backend) as url, requests.Session() as session:
         session.trust_env = False
         session.headers["cookie"] = "better-auth.session_token=some"
         found = {}
@@ -98,7 +98,8 @@ def _backend() -> Iterator[int]:
 
 
 @contextmanager
-def _server(program: Path, folder: Path, backend: int) -> Iterator[str]:
+def server(program: Path, folder: Path, backend: int) -> Iterator[str]:
+    """Next's own server of a release's front end or of a whole build; its address."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
@@ -112,7 +113,7 @@ def _server(program: Path, folder: Path, backend: int) -> Iterator[str]:
     }
     log = folder / "server.log"
     with log.open("wb") as sink:
-        server = subprocess.Popen(
+        running = subprocess.Popen(
             [program, folder / frontend.ENTRY], cwd=folder, env=env, stdout=sink, stderr=subprocess.STDOUT
         )
     try:
@@ -122,12 +123,12 @@ def _server(program: Path, folder: Path, backend: int) -> Iterator[str]:
                 socket.create_connection(("127.0.0.1", port), 1).close()
                 break
             except OSError:
-                assert server.poll() is None, log.read_text()
+                assert running.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()
                 time.sleep(0.05)
         yield f"http://127.0.0.1:{port}"
-        assert server.poll() is None, log.read_text()
+        assert running.poll() is None, log.read_text()
         assert "Cannot find module" not in log.read_text(), log.read_text()
     finally:
-        server.terminate()
-        server.wait(60)
+        running.terminate()
+        running.wait(60)

@@ -27,12 +27,21 @@ LAUNCHER = PACKAGE / "launcher"
 CLIENT_SECRET = "client-secret-marked-1f0c"
 AUTH_SECRET = "auth-secret-marked-77aa"
 OIDC_SECRET = "oidc-secret-marked-93bd"
+# As release/build/routes.py makes them of the real upstream's manifests, and some more.
 ROUTES = [
+    {"unslash": r"^(?:\/((?:[^\/]+?)(?:\/(?:[^\/]+?))*))\/$"},
+    {
+        "front": r"^(?:\/((?!_next|api\/|trpc|mcp-proxy|service|health|.*\..*).*))(\.json)?[\/#\?]?$",
+        "flags": "",
+    },
+    {"front": r"^/api/mark\.svg$", "flags": ""},
     {"prefix": "/health", "to": "/health", "exact": True},
     {"prefix": "/api", "to": "/api", "exact": False},
     {"prefix": "/trpc", "to": "/trpc/frontend", "exact": False},
     {"prefix": "/mcp-proxy", "to": "/mcp-proxy", "exact": False},
     {"prefix": "/register", "to": "/api/auth/register", "exact": True},
+    {"prefix": "/service", "exact": False, "closed": "service.example.com"},
+    {"handler": "^/en/form$", "flags": "i"},
 ]
 
 

@@ -43,11 +43,13 @@ def raw(app: App, text: str, *, until: bytes = b"") -> bytes:
         ("/trpc", "backend", "/trpc/frontend"),
         ("/trpc/a.b?batch=1", "backend", "/trpc/frontend/a.b?batch=1"),
         ("/trpcs", "frontend", "/trpcs"),
-        ("/register?x", "backend", "/api/auth/register?x"),
+        ("/register?x", "frontend", "/register?x"),  # the middleware comes first
         ("/register/more", "frontend", "/register/more"),
         ("/api/auth/get-session", "backend", "/api/auth/get-session"),
-        ("/API/auth", "frontend", "/API/auth"),
-        ("//trpc", "frontend", "//trpc"),
+        ("/API/auth", "frontend", "/API/auth"),  # the middleware compares with case
+        ("/API/a.b", "backend", "/api/a.b"),  # rewrites do not, and it leaves out what has a dot
+        ("/api/mark.svg", "frontend", "/api/mark.svg"),  # a file
+        ("/%61pi/x.y", "frontend", "/%61pi/x.y"),
     ],
 )
 def test_routes(app: App, path: str, service: str, url: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +18,7 @@ class Answer:
     body: Any = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     hang_up: bool = False  # the request arrives, its answer is lost
+    late: float = 0  # seconds until it comes
 
 
 @dataclass
@@ -67,6 +69,7 @@ class FakeHost:
     def respond(self, handler: BaseHTTPRequestHandler, request: Request) -> None:
         queue = self.answers.get((request.method, request.path))
         answer = (queue.pop(0) if len(queue) > 1 else queue[0]) if queue else self.otherwise
+        time.sleep(answer.late)
         if answer.hang_up:
             handler.connection.close()
             return

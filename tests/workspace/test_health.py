@@ -102,7 +102,36 @@ def test_the_document(host: FakeHost, network: Network, time: FakeClock) -> None
     assert [(c["path"], c["ok"], c["http"]) for c in document["checks"]] == [
         ("/metamcp/health", True, 200),
         ("/metamcp", True, 200),
+        ("/_next/static/health.js", True, 404),
     ]
+
+
+@pytest.mark.parametrize(
+    ("front", "status"),
+    [
+        (Answer(404, b"Not Found"), Status.HEALTHY),
+        (Answer(200, b""), Status.HEALTHY),
+        (Answer(503, LAUNCHER), Status.STARTING),
+        (Answer(500), Status.UNEXPECTED),
+        (Answer(late=1), Status.FRONT_END_SILENT),
+    ],
+)
+def test_a_front_end_that_does_not_answer(
+    host: FakeHost,
+    network: Network,
+    time: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    front: Answer,
+    status: Status,
+) -> None:
+    assert health._STATIC_SECONDS == (5.0, 10.0)
+    monkeypatch.setattr(health, "_STATIC_SECONDS", (5.0, 0.3))
+    host.on("GET", health.ALIVE_PATH, WELL)
+    host.on("GET", health.READY_PATH, WELL)
+    host.on("GET", health.STATIC_PATH, front)
+    report = look(host.url, network, time)
+    assert report.status is status
+    assert [c.ok for c in report.checks][:2] == [True, True]
 
 
 def test_a_stopped_app() -> None:

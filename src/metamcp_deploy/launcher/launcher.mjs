@@ -56,7 +56,7 @@ export class Launcher {
     const workspace = workspaceHost(env);
     const isOperator = operators(env);
     const details = this.#responseDetails(isOperator, env.METAMCP_CONTACT ?? "");
-    this.proxy = new Proxy((target) => this.#find(target), { details, workspace, rules: accessRules(env, isOperator) });
+    this.proxy = new Proxy((target, method) => this.#find(target, method), { details, workspace, rules: accessRules(env, isOperator) });
   }
 
   /** Binds the port and starts the app; retries failures that can heal. Throws only when it cannot bind. */
@@ -168,10 +168,10 @@ export class Launcher {
   }
 
   /** The service and path for a request, or {away}: why there is none now. */
-  #find(target) {
+  #find(target, method) {
     if (this.#state.status === "stopping") return { away: this.#state };
     if (!this.#started) return { away: this.#awayWhileStarting() };
-    const { service, path, away } = this.#route(target);
+    const { service, path, away } = this.#route(target, method);
     if (away) return { away };
     const port = this.#services.portOf(service);
     return port ? { port, path, protocol: this.protocol } : { away: this.#services.away(service) };

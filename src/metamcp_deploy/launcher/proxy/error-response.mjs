@@ -12,7 +12,7 @@ const HEALING = "MetaMCP is not available at the moment. It goes on trying by it
 const GIVEN_UP = "MetaMCP could not be started and does not try again: somebody has to look after it.";
 
 /**
- * The response for `away` {status, step, code, message, detail?, heals?, last?, http?}: {http, headers, body}.
+ * The response for `away` {status, step, code, message, detail?, heals?, last?, http?, headers?}: {http, headers, body}.
  *
  * @param request whose Accept header says whether the page is wanted
  * @param id of the request
@@ -36,6 +36,7 @@ export function errorResponse(request, away, { id, contact, report }) {
     ...(page && { "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'" }),
     ...(wait && { "retry-after": String(wait) }),
     ...(status === "stopping" && { connection: "close" }),
+    ...away.headers,
   };
   return { http: away.http ?? 503, headers, body };
 }

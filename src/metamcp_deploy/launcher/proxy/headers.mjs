@@ -2,6 +2,8 @@
 
 import { randomUUID } from "node:crypto";
 
+import { INNER_HEADERS } from "./front-end.mjs";
+
 const HOP_BY_HOP = new Set(
   "connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer transfer-encoding upgrade".split(" "),
 );
@@ -58,8 +60,8 @@ export function forwardHeaders(request, id, publicProtocol) {
   };
   const headers = Object.create(null); // a header may be called __proto__
   for (const [name, value] of endToEnd(request)) {
-    if (Object.hasOwn(own, name.toLowerCase())) continue;
     const key = name.toLowerCase();
+    if (Object.hasOwn(own, key) || INNER_HEADERS.test(key)) continue;
     if (key in headers) headers[key].push(value);
     else headers[key] = [value];
   }

@@ -30,8 +30,8 @@ export class Proxy {
   #idle = null;
 
   /**
-   * @param find function of a request target: {port, path, protocol} of the service for it, or
-   *   {away: {status, step, code, message, detail?, heals?}} while there is none
+   * @param find function of a request's target and method: {port, path, protocol} of the service for it, or
+   *   {away: {status, step, code, message, detail?, heals?, http?, headers?}} when there is none
    * @param details function of a request and its `away`: {contact, report}, as error-response.mjs takes them
    * @param workspace origin of the workspace, whose tokens are not forwarded
    * @param rules function of a request and its target, as access-rules.mjs makes it
@@ -103,7 +103,7 @@ export class Proxy {
 
   #handle(request, response, waiting) {
     const id = requestId(request);
-    const service = this.find(targetOf(request));
+    const service = this.find(targetOf(request), request.method);
     if (service.away) return this.#refuse(request, response, service.away, id);
     const checked = this.rules(request, targetOf(request));
     if (checked?.away) return this.#refuse(request, response, checked.away, id);
@@ -149,7 +149,7 @@ export class Proxy {
         return this.#send(request, response, exchange);
       }
       request.resume();
-      const away = this.find(targetOf(request)).away ?? brokenOff();
+      const away = this.find(targetOf(request), request.method).away ?? brokenOff();
       this.#refuse(request, response, away, id);
     });
     onward.on("close", () => {
@@ -170,7 +170,7 @@ export class Proxy {
     socket.on("error", () => socket.destroy());
     const id = requestId(request);
     if ((request.headers.upgrade ?? "").toLowerCase() !== "websocket") return this.#notUpgraded(request, socket);
-    const service = this.find(targetOf(request));
+    const service = this.find(targetOf(request), "UPGRADE"); // Next forwards one to any host, the backend has its own
     const away = service.away ?? this.#noUpgrade(request);
     if (away) return this.#refuseRaw(request, socket, away, id);
     const headers = forwardHeaders(request, id, service.protocol);
@@ -178,7 +178,7 @@ export class Proxy {
     Object.assign(headers, { connection: "Upgrade", upgrade: "websocket" });
     const onward = http.request({ host: "127.0.0.1", port: service.port, method: request.method, path, headers, agent: false });
     socket.once("close", this.#track({ stream: true, onward, end: () => socket.destroy() }));
-    const refuse = () => this.#refuseRaw(request, socket, this.find(targetOf(request)).away ?? brokenOff(), id);
+    const refuse = () => this.#refuseRaw(request, socket, this.find(targetOf(request), "UPGRADE").away ?? brokenOff(), id);
     tunnel(onward, { socket, head, port: service.port, refuse });
     onward.end();
   }

@@ -2,10 +2,10 @@
 
 import http from "node:http";
 
-/** The HTTP status of its response; 0 without one. */
-export function probe(port, path) {
+/** The HTTP status of its response; 0 without one in so many ms. */
+export function probe(port, path, timeout = 5_000) {
   return new Promise((resolve) => {
-    const request = http.get({ host: "127.0.0.1", port, path, agent: false, timeout: 5_000 }, (response) => {
+    const request = http.get({ host: "127.0.0.1", port, path, agent: false, timeout }, (response) => {
       response.resume();
       resolve(response.statusCode);
     });

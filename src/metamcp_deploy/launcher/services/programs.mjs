@@ -11,6 +11,9 @@ import { Service } from "./service.mjs";
 // Secrets that only the launcher has, with SECRETS: the backend asks for passwords, and calls no workspace.
 const KEPT = /^(DATABRICKS_|METAMCP_DATABASE_|PG)/;
 
+// Next answers it without rendering a page, whether or not there is such a file.
+const STATIC = "/_next/static/health.js";
+
 export class Programs {
   /**
    * @param env the launcher's own, without `secrets`
@@ -54,7 +57,7 @@ export class Programs {
       METAMCP_SERVICE_SECRETS: "",
       NEXT_PUBLIC_APP_URL: this.appUrl, // before v2.4.0 no page renders without it, on the server or in the browser
     });
-    return this.#service("frontend", "/", hold, { env: () => this.#environment(own()) });
+    return this.#service("frontend", "/", hold, { env: () => this.#environment(own()), watched: STATIC });
   }
 
   #service(name, ready, hold, more) {

@@ -9,6 +9,7 @@ import { sendMessage, serve } from "./ipc.mjs";
 import { complain, eachLine, passOn, say } from "../log.mjs";
 import { probe } from "./probe.mjs";
 import { Family } from "../processes.mjs";
+import { CLOCK, SILENT_MS, silent } from "./watch.mjs";
 
 const READY_MS = 60_000;
 const PROBE_MS = 100;
@@ -36,9 +37,11 @@ export class Service {
    * @param ready path that answers below 500 when it is up
    * @param renew unpacks its files again, before a restart
    * @param answers functions for its questions over IPC; `secret` only until it is up
+   * @param watched path that it must go on answering; without one it is only dead when it ends
+   * @param clock of that, as watch.mjs has it
    */
-  constructor({ name, argv, cwd, env, hold, ports, ready, renew, answers = {} }) {
-    Object.assign(this, { name, argv, cwd, env, hold, ports, ready, renew, answers, family: new Family() });
+  constructor({ name, argv, cwd, env, hold, ports, ready, renew, answers = {}, watched = null, clock = CLOCK }) {
+    Object.assign(this, { name, argv, cwd, env, hold, ports, ready, renew, answers, watched, clock, family: new Family() });
   }
 
   get up() {
@@ -120,7 +123,14 @@ export class Service {
       this.state = { phase: "up", code: "up", message: "" };
       say(`${this.name} is up after ${Math.round(performance.now() - (await began))} ms`);
     }
-    return ended;
+    return this.watched ? Promise.race([ended, this.#hung(child)]) : ended;
+  }
+
+  /** The failure of a service that runs and answers nothing. */
+  async #hung(child) {
+    const over = () => child.exitCode !== null || child.signalCode !== null;
+    await silent((patience) => probe(this.port, this.watched, patience), over, this.clock);
+    return new Failure(this.name, `${this.name}_hung`, `The ${this.name} has not answered for ${SILENT_MS / 1000} s.`);
   }
 
   #spawn() {

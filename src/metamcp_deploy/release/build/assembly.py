@@ -73,7 +73,7 @@ def assemble(tree: Path, programs: Mapping[str, bytes], app_yaml: str, origin: O
         archive.release_id({**parts, "": own}),
         parts,
         own,
-        routes.of_manifest(tree / frontend.APP / ".next" / "routes-manifest.json"),
+        routes.of_build(tree / frontend.APP / ".next"),
         left_out,
     )
 

@@ -1,47 +1,103 @@
-"""Routes that the launcher sends to the backend or closes: Next's own rewrites, from its routes manifest."""
+"""The launcher's table of routes, from the manifests of Next's build: what goes to the backend, what first to Next.
+
+Next answers in this order: redirects, the middleware, rewrites of `beforeFiles`, files, rewrites of `afterFiles`,
+dynamic pages, rewrites of `fallback`. The table keeps it. Source: resolve-routes.js and filesystem.js of Next 15.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.release.build import next_manifests
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _REST = "/:path*"
 _PLAIN = re.compile(r"^(/[A-Za-z0-9._~-]+)*/?$")
+_TRAILING_SLASH = "/:path+/"
+
+Route = dict[str, Any]
 
 
-def of_manifest(manifest: Path) -> list[dict[str, Any]]:
-    """What the launcher needs to know of Next's rewrites, in Next's order.
+def of_build(built: Path) -> list[Route]:
+    """What the launcher needs to know to answer as Next would, in Next's order.
 
-    `{"prefix", "to", "exact"}` for each to the backend; `{"prefix", "exact", "closed": host}` for each to somebody
-    outside, to whom Next would send the caller's cookies.
+    `{"prefix", "to", "exact"}` for a rewrite to the backend; `{"prefix", "exact", "closed": host}` for one to somebody
+    outside, to whom Next would send the caller's cookies; `{"front": pattern, "flags"}` for paths that Next answers
+    before the rewrites that follow; `{"unslash": pattern}` for paths that Next redirects to the one without the last
+    slash; `{"handler": pattern, "flags"}` for those whose front end takes other methods than GET and HEAD.
+
+    Args:
+        built: `.next`, with `public` beside it.
 
     Raises:
         DeployError: BUNDLE_INVALID for a rewrite of a form that cannot be followed, or when there is none.
     """
-    rewrites = json.loads(manifest.read_text())["rewrites"]
-    if isinstance(rewrites, dict):
-        rewrites = [r for when in ("beforeFiles", "afterFiles", "fallback") for r in rewrites.get(when, [])]
-    hosts = [urlsplit(r["destination"]).hostname for r in rewrites]
-    if not _LOCAL.intersection(hosts):
+    manifest = built / "routes-manifest.json"
+    about = json.loads(manifest.read_text())
+    rewrites = about["rewrites"]
+    if not isinstance(rewrites, dict):
+        rewrites = {"afterFiles": rewrites}
+    before, after, last = (
+        [route for rewrite in rewrites.get(when, []) for route in _routed(manifest, rewrite)]
+        for when in ("beforeFiles", "afterFiles", "fallback")
+    )
+    if not any("to" in route for route in (*before, *after, *last)):
         raise DeployError(
             Code.BUNDLE_INVALID,
             f"{manifest} holds no rewrite to the backend on this machine.",
             hint="next.config.js must rewrite the backend's paths to http://127.0.0.1:<port>; see your overrides.",
         )
+    files = [
+        path
+        for path in next_manifests.files(built)
+        if any(_below(path, r["prefix"]) for r in (*after, *last))
+    ]
+    dynamic = [_front(page["regex"]) for page in about.get("dynamicRoutes", [])] if last else []
     return [
-        _route(manifest, rewrite) if host in _LOCAL else _closed(manifest, rewrite, host)
-        for rewrite, host in zip(rewrites, hosts, strict=True)
-        if host  # without one it stays within the front end
+        *_redirects(about.get("redirects", [])),
+        *map(_front, next_manifests.middleware(built)),
+        *before,
+        *(_front(f"^{re.escape(path)}$") for path in files),
+        *after,
+        *dynamic,
+        *last,
+        *({"handler": pattern, "flags": "i"} for pattern in next_manifests.handlers(built, about)),
     ]
 
 
-def _route(manifest: Path, rewrite: dict[str, Any]) -> dict[str, Any]:
+def _front(pattern: str, flags: str = "") -> Route:
+    return {"front": pattern, "flags": flags}
+
+
+def _redirects(redirects: list[Mapping[str, Any]]) -> Iterator[Route]:
+    for redirect in redirects:
+        if redirect["source"] == _TRAILING_SLASH:
+            yield {"unslash": redirect["regex"]}
+        elif not redirect.get("internal"):
+            yield _front(redirect["regex"], "i")
+            if not redirect.get("has") and not redirect.get("missing"):
+                yield {"handler": redirect["regex"], "flags": "i"}  # whatever the method, no page is reached
+
+
+def _below(path: str, prefix: str) -> bool:
+    return path == prefix or path.startswith(f"{prefix}/")
+
+
+def _routed(manifest: Path, rewrite: Mapping[str, Any]) -> Iterator[Route]:
+    host = urlsplit(rewrite["destination"]).hostname
+    if host in _LOCAL:
+        yield _route(manifest, rewrite)
+    elif host:  # without one it stays within the front end
+        yield _closed(manifest, rewrite, host)
+
+
+def _route(manifest: Path, rewrite: Mapping[str, Any]) -> Route:
     source, to = rewrite["source"], urlsplit(rewrite["destination"]).path
     exact = not (source.endswith(_REST) and to.endswith(_REST))
     prefix, to = (source, to) if exact else (source.removesuffix(_REST), to.removesuffix(_REST))
@@ -55,7 +111,7 @@ def _route(manifest: Path, rewrite: dict[str, Any]) -> dict[str, Any]:
     return {"prefix": prefix, "to": to, "exact": exact}
 
 
-def _closed(manifest: Path, rewrite: dict[str, Any], host: str) -> dict[str, Any]:
+def _closed(manifest: Path, rewrite: Mapping[str, Any], host: str) -> Route:
     source = rewrite["source"]
     prefix = source.removesuffix(_REST)
     if not prefix.strip("/") or not _PLAIN.match(prefix):

@@ -2,7 +2,7 @@ import { betterFetch } from "@better-fetch/fetch";
 import { NextRequest, NextResponse } from "next/server";
 
 const locales = ["en", "zh"];
-const publicPages = ["/", "/login"];
+const publicPages = ["/", "/login", "/register"];
 
 function preferredLocale(request: NextRequest): string {
   const accepted = request.headers.get("accept-language") ?? "";

@@ -16,6 +16,11 @@ const nextConfig = {
         source: "/api/auth/:path*",
         destination: `${backendUrl}/api/auth/:path*`,
       },
+      // The middleware answers this path before the rewrite does.
+      {
+        source: "/register",
+        destination: `${backendUrl}/api/auth/register`,
+      },
       {
         source: "/trpc/:path*",
         destination: `${backendUrl}/trpc/frontend/:path*`,

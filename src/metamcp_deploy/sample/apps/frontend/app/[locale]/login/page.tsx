@@ -1,5 +1,6 @@
 "use client";
 
+import Link from "next/link";
 import { useParams } from "next/navigation";
 import { type FormEvent, useState } from "react";
 
@@ -39,6 +40,10 @@ export default function Login() {
         <button value="sign-up">Sign up</button>
         <p role="alert">{problem}</p>
       </form>
+      <p>
+        <Link href="/register">Make an account</Link>{" · "}
+        <Link href="/login">Sign in</Link>
+      </p>
     </main>
   );
 }
