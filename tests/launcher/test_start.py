@@ -577,7 +577,7 @@ def test_a_workspace_that_does_not_tell_how_many_instances(launch: Launch, works
 def test_heaps_fit_the_container(
     node: Path, size: str, limits: dict[str, str], backend: int, frontend: int
 ) -> None:
-    module = json.dumps((LAUNCHER / "services/heap-size.mjs").as_uri())
+    module = json.dumps((LAUNCHER / "services/memory.mjs").as_uri())
     find = "const found = limits[file.split('/').at(-1)]; if (!found) throw new Error('none'); return found;"
     code = f"import {{ available, heapOptions }} from {module}; const limits = {json.dumps(limits)};"
     code += f"const read = (file) => {{ {find} }};"

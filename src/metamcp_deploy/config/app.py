@@ -13,6 +13,7 @@ from metamcp_deploy.config.constraints import (
     Email,
     Expected,
     Flag,
+    IdleSeconds,
     Line,
     Section,
     Text,
@@ -38,6 +39,7 @@ _RESERVED = {
     "METAMCP_INSPECTOR": "app.inspector sets it",
     "METAMCP_OPERATORS": "app.operators sets it",
     "METAMCP_SECRET_ENV": "it lists the variables that are secrets",
+    "METAMCP_SESSION_IDLE": "app.session_idle sets it",
     "METAMCP_SIGN_UP": "app.sign_up sets it",
     "NEXT_PUBLIC_APP_URL": "it is the app's own address, known once the app exists",
     "NODE_ENV": "the launcher starts the services for production",
@@ -57,6 +59,8 @@ def _not_reserved(name: str) -> str:
         raise ValueError(f"may not be set: {why}")
     return name
 
+
+SESSION_IDLE = 4 * 3600  # seconds; the launcher has the same default
 
 EnvName = Annotated[
     str,
@@ -108,6 +112,11 @@ class App(Model):
     inspector: Literal["closed", "operators", "open"] = Field(
         default="closed",
         description="who may start commands from the UI's inspector (remote servers can always be inspected)",
+    )
+    session_idle: IdleSeconds = Field(
+        default=SESSION_IDLE,
+        description="seconds after which an MCP session without a request or an open stream is ended (at most 1800 "
+        "while memory is scarce); 0: never",
     )
     allow_instances: Flag = Field(
         default=False, description="accept an app scaled to several instances, each with sessions of its own"

@@ -8,13 +8,16 @@ import { failureReport } from "./failure-report.mjs";
 import { Failure } from "./failure.mjs";
 import { complain, conceal, say } from "./log.mjs";
 import { accessRules } from "./proxy/access-rules.mjs";
+import { IdleSessions } from "./proxy/idle-sessions.mjs";
 import { operators } from "./proxy/identity.mjs";
 import { Proxy } from "./proxy/proxy.mjs";
 import { router } from "./proxy/routes.mjs";
+import { Sessions } from "./proxy/sessions.mjs";
 import { nextKeys } from "./release/next-keys.mjs";
 import { readRelease } from "./release/release.mjs";
 import { Unpacking } from "./release/unpacking.mjs";
 import { retryDelay } from "./retry-delay.mjs";
+import { available, MemoryWatch } from "./services/memory.mjs";
 import { migrate } from "./services/migration.mjs";
 import { Ports } from "./services/ports.mjs";
 import { Programs } from "./services/programs.mjs";
@@ -39,7 +42,9 @@ export class Launcher {
   #state = { status: "starting", step: "release", code: "starting", message: STEP_MESSAGES.release };
   #release = null;
   #route = null;
+  #sessions = new Sessions();
   #services = new Services();
+  #memory;
   #unpacking = null; // of the release
   #lastFailure = null; // of the attempts so far
   #started = false; // both services have answered once
@@ -53,6 +58,7 @@ export class Launcher {
     Object.assign(this, { env, secrets, withheld, root });
     Object.values(secrets).forEach(conceal);
     this.#access = new Access(env, secrets);
+    this.#memory = new MemoryWatch(available(env), this.#services);
     const workspace = workspaceHost(env);
     const isOperator = operators(env);
     const details = this.#responseDetails(isOperator, env.METAMCP_CONTACT ?? "");
@@ -160,11 +166,19 @@ export class Launcher {
       if (this.#services.up) {
         this.#started = true;
         say(`MetaMCP is up, ${Math.round(performance.now())} ms after the launcher started`);
+        this.#watch();
         this.#unpacking.tidy();
         return;
       }
       await sleep(10);
     }
+  }
+
+  #watch() {
+    this.#memory.start();
+    const end = (session) => this.#services.tell("backend", { event: "end-session", ...session });
+    const seconds = this.env.METAMCP_SESSION_IDLE ?? "";
+    new IdleSessions({ sessions: this.#sessions, seconds, end, scarce: () => this.#memory.scarce }).start();
   }
 
   /** The service and path for a request, or {away}: why there is none now. */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metamcp_deploy.config.app import SESSION_IDLE
 from metamcp_deploy.config.declaration import SecretReference
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.target import databases
@@ -61,6 +62,7 @@ def access(settings: Settings) -> list[EnvVar]:
         "METAMCP_INSPECTOR": "" if app.inspector == "closed" else app.inspector,
         "METAMCP_CHILD_ENV": ",".join(app.child_env),
         "METAMCP_COMPUTE_SIZE": app.compute_size,
+        "METAMCP_SESSION_IDLE": "" if app.session_idle == SESSION_IDLE else str(app.session_idle),
         "METAMCP_ALLOW_INSTANCES": "true" if app.allow_instances else "",
     }
     return [EnvVar(name, value=value) for name, value in given.items() if value]

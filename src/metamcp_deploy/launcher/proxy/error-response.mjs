@@ -8,6 +8,7 @@ import { render } from "./error-page.mjs";
 const AFTER_STARTING_S = 2;
 const AFTER_FAILED_S = 10;
 const AFTER_GIVEN_UP_S = 60; // a person has to act, and frequent requests do not help
+const LINGER_MS = 2_000; // for a body that nobody wants
 const HEALING = "MetaMCP is not available at the moment. It goes on trying by itself.";
 const GIVEN_UP = "MetaMCP could not be started and does not try again: somebody has to look after it.";
 
@@ -61,6 +62,20 @@ function wantsPage(request) {
 export function send(response, answer) {
   response.writeHead(answer.http, answer.headers);
   response.end(answer.body);
+}
+
+/**
+ * Sends it while the client may still send its body, and ends the connection when the client has stopped, or soon: one closed
+ * at once, with bytes that nobody read, could take the response with it.
+ */
+export function sendEarly(request, response, answer) {
+  response.writeHead(answer.http, { ...answer.headers, connection: "close" });
+  response.write(answer.body);
+  const end = () => response.end();
+  const late = setTimeout(end, LINGER_MS).unref();
+  response.once("close", () => clearTimeout(late));
+  if (request.complete) end();
+  else request.once("end", end).resume();
 }
 
 /** Sends it on the socket of an upgrade request, and closes the connection. */

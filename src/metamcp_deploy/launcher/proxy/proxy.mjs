@@ -4,7 +4,8 @@ import http from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { sortCredentials } from "./authorization.mjs";
-import { errorResponse, send, sendRaw } from "./error-response.mjs";
+import { bodyLimit, pipeBody, tooLarge } from "./body-limits.mjs";
+import { errorResponse, send, sendEarly, sendRaw } from "./error-response.mjs";
 import { forwardHeaders, framed, requestId } from "./headers.mjs";
 import { relay } from "./relay.mjs";
 import { tunnel } from "./tunnel.mjs";
@@ -22,6 +23,7 @@ const STATUS = {
   HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
   ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
 };
+const BODY_UNREAD = new Set([413, 415]); // statuses that refuse a body before its end
 const CLOSING_MS = 250; // until cut connections are closed
 
 export class Proxy {
@@ -105,11 +107,13 @@ export class Proxy {
     const id = requestId(request);
     const service = this.find(targetOf(request), request.method);
     if (service.away) return this.#refuse(request, response, service.away, id);
+    const body = bodyLimit(request, service.path);
+    if (body.away) return this.#refuse(request, response, body.away, id);
     const checked = this.rules(request, targetOf(request));
     if (checked?.away) return this.#refuse(request, response, checked.away, id);
     const entry = this.#exchange(request, response);
-    if (checked?.body) return this.#sendRead(request, response, { service, id, waiting, entry, read: checked.body });
-    this.#send(request, response, { service, id, waiting, entry });
+    if (checked?.body) return this.#sendRead(request, response, { service, id, waiting, entry, most: body.bytes, read: checked.body });
+    this.#send(request, response, { service, id, waiting, entry, most: body.bytes });
   }
 
   /** For a request whose body decides whether it is allowed; it is forwarded with the bytes that were read. */
@@ -122,7 +126,7 @@ export class Proxy {
   }
 
   #send(request, response, exchange) {
-    const { service, id, waiting, entry, bytes } = exchange;
+    const { service, id, waiting, entry, bytes, most } = exchange;
     const headers = forwardHeaders(request, id, service.protocol);
     const sorted = sortCredentials(headers, service.path, this.workspace);
     if (!waiting) delete headers.expect;
@@ -142,7 +146,7 @@ export class Proxy {
     onward.on("error", () => {
       entry.onward = null;
       request.unpipe(onward);
-      if (response.destroyed) return;
+      if (response.destroyed || exchange.refused) return;
       if (response.headersSent) return response.destroy();
       // The service closed an idle connection just when it was reused: the request can be repeated.
       if (onward.reusedSocket && !withBody && (request.method === "GET" || request.method === "HEAD")) {
@@ -158,11 +162,17 @@ export class Proxy {
     });
     if (bytes) return onward.end(bytes);
     if (!withBody) return onward.end();
-    if (!waiting) return request.pipe(onward);
+    const forward = () => pipeBody(request, onward, most, () => {
+      exchange.refused = true;
+      onward.destroy();
+      if (response.headersSent) response.destroy();
+      else this.#refuse(request, response, tooLarge(most), id);
+    });
+    if (!waiting) return forward();
     onward.flushHeaders();
     onward.once("continue", () => {
       response.writeContinue();
-      request.pipe(onward);
+      forward();
     });
   }
 
@@ -202,7 +212,9 @@ export class Proxy {
   }
 
   #refuse(request, response, away, id) {
-    send(response, errorResponse(request, away, { id, ...this.details(request, away) }));
+    const answer = errorResponse(request, away, { id, ...this.details(request, away) });
+    if (BODY_UNREAD.has(answer.http)) sendEarly(request, response, answer);
+    else send(response, answer);
   }
 
   #refuseRaw(request, socket, away, id) {

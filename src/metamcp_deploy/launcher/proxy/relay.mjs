@@ -1,10 +1,11 @@
-// Forwards a service's response to the client. Two kinds are changed: an endpoint's 401 gets an explanation of what is
-// missing, and the first event of an SSE session keeps the key that was in the URL.
+// Forwards a service's response to the client. Changed are an endpoint's 401, which gets an explanation of what is
+// missing, the first event of an SSE session, which keeps the key that was in the URL, and silent event streams.
 
 import { Transform } from "node:stream";
 
 import { explanation } from "./authorization.mjs";
 import { answerHeaders } from "./headers.mjs";
+import { pipeWithComments, takesComments } from "./stream-comments.mjs";
 
 const LONGEST_REFUSAL = 64 * 1024;
 const LONGEST_FIRST_EVENT = 8 * 1024;
@@ -22,7 +23,9 @@ export function relay(answer, response, { entry, port, sorted }) {
   // A stream's headers must not wait for its first event; other responses fit headers and body into one packet.
   if (answer.headers["content-length"] === undefined) response.flushHeaders();
   const keyed = entry.stream && sorted.key && answer.statusCode === 200;
-  (keyed ? answer.pipe(withKey(sorted.key)) : answer).pipe(response);
+  const source = keyed ? answer.pipe(withKey(sorted.key)) : answer;
+  if (takesComments(answer)) pipeWithComments(source, response);
+  else source.pipe(response);
   answer.on("error", () => response.destroy()); // the client must see that the response is incomplete
 }
 

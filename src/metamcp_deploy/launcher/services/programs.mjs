@@ -5,7 +5,7 @@ import process from "node:process";
 
 import { SECRETS } from "../databases/kinds.mjs";
 import { backendExtras, serviceEnvironment } from "../environment.mjs";
-import { available, heapOptions } from "./heap-size.mjs";
+import { available, heapOptions } from "./memory.mjs";
 import { Service } from "./service.mjs";
 
 // Secrets that only the launcher has, with SECRETS: the backend asks for passwords, and calls no workspace.

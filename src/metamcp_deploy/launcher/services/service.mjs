@@ -25,6 +25,8 @@ export class Service {
   #stopping = false;
   #deaths = [];
   #lines = [];
+  #child = null;
+  #ending = null; // why its process is being ended, as {code, message}
   #wake = new AbortController();
   #scan;
 
@@ -55,9 +57,21 @@ export class Service {
   /** Called when its port has changed. */
   moved = () => {};
 
-  /** Ends the running process; `run` starts another. */
-  restart() {
-    return this.family.end(GRACE_MS);
+  /** Of its process; undefined while there is none. */
+  get pid() {
+    return this.#child?.pid;
+  }
+
+  /** Sends a message to its process, if there is one. */
+  tell(message) {
+    if (this.#child) sendMessage(this.#child, message);
+  }
+
+  /** Ends the running process; `run` starts another. `why` is what its state and the log say: {code, message}. */
+  async restart(why = null) {
+    if (this.#ending) return;
+    this.#ending = why;
+    await this.family.end(GRACE_MS);
   }
 
   /** Runs it, and restarts it until `stop`. */
@@ -108,13 +122,15 @@ export class Service {
 
   async #once() {
     say(`Starting ${this.name}`);
-    const child = this.#spawn();
+    this.#ending = null;
+    const child = (this.#child = this.#spawn());
     const ended = new Promise((resolve) => {
       child.once("error", (error) => resolve(this.#notStarted(error)));
       // "close" comes after its last lines; "exit" is for child processes that keep its pipes open.
       child.once("close", (code, signal) => resolve(this.#death(code, signal)));
       child.once("exit", (code, signal) => setTimeout(() => resolve(this.#death(code, signal)), 500).unref());
     });
+    ended.then(() => (this.#child = null));
     const began = this.hold.then(() => performance.now(), never);
     const answered = await Promise.race([ended, began.then((since) => this.#answers(child, since))]);
     if (answered !== true) return answered;
@@ -170,6 +186,7 @@ export class Service {
   }
 
   #death(code, signal) {
+    if (this.#ending) return new Failure(this.name, this.#ending.code, this.#ending.message);
     const how = signal ? `was ended by ${signal}` : `ended with exit code ${code}`;
     return new Failure(this.name, `${this.name}_died`, `The ${this.name} ${how}.`);
   }

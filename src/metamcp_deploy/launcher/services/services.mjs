@@ -32,6 +32,16 @@ export class Services {
     return service?.up ? service.port : null;
   }
 
+  /** The services that have a process. */
+  running() {
+    return Object.values(this.#current).filter(({ pid }) => pid);
+  }
+
+  /** Sends a message to a service's process, if it has one. */
+  tell(name, message) {
+    this.#current[name]?.tell(message);
+  }
+
   /** The state for a 503 about a service that does not answer; without a name, about the first one that does not. */
   away(name = NAMES.find((one) => !this.#current[one]?.up) ?? "backend") {
     const { phase, code, message } = this.#current[name]?.state ?? { code: "starting", message: "It starts." };

@@ -1,0 +1,104 @@
+// Memory of the services: limits of their heaps (V8 derives its default from the machine, which is larger than the platform's
+// container), and a watch on what they really use: buffers lie outside of V8's heap, and outside of its limit.
+
+import fs from "node:fs";
+import os from "node:os";
+
+import { complain } from "../log.mjs";
+
+const GB = 1024 ** 3;
+const MB = 1024 ** 2;
+// Source: the platform's sizes of an app's container.
+const SIZES = { MEDIUM: 6 * GB, LARGE: 12 * GB };
+// Parts of the container's memory; the rest is for the launcher and MCP servers. A whole process needs more than its heap.
+const SHARES = { backend: { heap: 0.4, process: 0.5 }, frontend: { heap: 0.1, process: 0.15 } };
+const LEAST_MB = 128;
+const YOUNG_MB = 8; // the young generation: V8's default of 16 keeps up to 70 MB of garbage, 4 costs a tenth of the speed
+const MOST_MB = 4096; // V8's own default on large machines; a longer heap means longer pauses
+const OUTSIDE_MB = 128; // code and buffers of a process with a full heap
+const REPORTED = 0.7; // of a share
+const RESTARTED = 0.9;
+const WATCH_MS = 1_000;
+
+const readFile = (file) => fs.readFileSync(file, "utf8");
+
+/** The container's memory in bytes: the smallest of the deployment's size, the kernel's limits, and the machine's memory. */
+export function available(env, read = readFile, total = os.totalmem()) {
+  const limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"].map((file) => {
+    try {
+      return Number(read(file)); // "max" is no limit, and no number
+    } catch {
+      return NaN;
+    }
+  });
+  return Math.min(total, ...[SIZES[env.METAMCP_COMPUTE_SIZE], ...limits].filter((limit) => limit > 0));
+}
+
+function heapMegabytes(service, bytes) {
+  return Math.max(LEAST_MB, Math.min(Math.floor((bytes * SHARES[service].heap) / MB), MOST_MB));
+}
+
+/** Node's options for a service's heap, e.g. --max-old-space-size=2457. */
+export function heapOptions(service, bytes) {
+  return [`--max-old-space-size=${heapMegabytes(service, bytes)}`, `--max-semi-space-size=${YOUNG_MB}`];
+}
+
+/** A service's share of the container's `bytes`; a full heap alone does not lead to a restart. */
+export function shareOf(service, bytes) {
+  return Math.max(bytes * SHARES[service].process, ((heapMegabytes(service, bytes) + OUTSIDE_MB) * MB) / RESTARTED);
+}
+
+/** A value of /proc/<pid>/status in bytes (VmRSS, RssAnon); 0 when the process has ended, and where there is no /proc. */
+export function used(pid, name = "VmRSS", read = readFile) {
+  try {
+    return Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(read(`/proc/${pid}/status`))[1]) * 1024;
+  } catch {
+    return 0;
+  }
+}
+
+export class MemoryWatch {
+  #reported = new Set(); // names of services above the first mark
+
+  /**
+   * @param bytes of the container
+   * @param services {running(): [{name, pid, restart(failure), family}]}
+   * @param usedBy function like `used`
+   */
+  constructor(bytes, services, usedBy = used) {
+    Object.assign(this, { bytes, services, usedBy });
+  }
+
+  start() {
+    this.timer = setInterval(() => this.check(), WATCH_MS).unref();
+  }
+
+  /** Reports services that use much of their share, and restarts those that use nearly all of it. */
+  check() {
+    for (const service of this.services.running()) {
+      const [mine, share] = [this.usedBy(service.pid), shareOf(service.name, this.bytes)];
+      const text = `The ${service.name} uses ${rounded(mine)} of memory, of a share of ${rounded(share)}`;
+      if (mine > share * RESTARTED) {
+        this.#reported.delete(service.name);
+        service.restart({ code: `${service.name}_memory`, message: `${text}, and was restarted.` });
+      } else if (mine > share * REPORTED) {
+        if (!this.#reported.has(service.name)) complain(`${text}: at ${RESTARTED * 100} % it is restarted`);
+        this.#reported.add(service.name);
+      } else if (mine < share * (REPORTED - 0.1)) {
+        this.#reported.delete(service.name);
+      }
+    }
+  }
+
+  /** Whether memory is scarce: a service has been reported, or all processes of the app together use as much of the container. */
+  get scarce() {
+    if (this.#reported.size) return true;
+    const pids = this.services.running().flatMap(({ family }) => family.members().map(({ pid }) => pid));
+    const all = [process.pid, ...pids].map((pid) => this.usedBy(pid, "RssAnon"));
+    return all.reduce((sum, one) => sum + one, 0) > this.bytes * REPORTED;
+  }
+}
+
+function rounded(bytes) {
+  return bytes < GB ? `${Math.round(bytes / MB)} MB` : `${(bytes / GB).toFixed(1)} GB`;
+}
