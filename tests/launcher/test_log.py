@@ -59,3 +59,36 @@ def test_what_is_concealed_twice_stays_so_until_it_was_revealed_twice(node: Path
     code += "conceal('token-marked'); look(); console.log(JSON.stringify(seen));"
     stars, plain = "********", "token-marked"
     assert json.loads(run(node, code)) == [stars, stars, plain, plain, stars]
+
+
+def test_lines_that_repeat_are_folded(node: Path) -> None:
+    module = json.dumps((LAUNCHER / "log.mjs").as_uri())
+    code = f"""
+      import {{ mock }} from "node:test";
+      mock.timers.enable({{ apis: ["setTimeout"] }});
+      const {{ passOn }} = await import({module});
+      const id = () => `0f8fad5b-d9cb-469f-a165-${{String(Math.random()).slice(2, 14).padEnd(12, "0")}}`;
+      for (let i = 0; i < 1000; i++) {{
+        passOn("backend", `Found session ${{id()}} in ${{i}}.5 ms`);
+        passOn("frontend", "always the same");
+        if (i % 100 === 0) passOn("backend", `one of a few: ${{"abcdefghij"[i / 100]}}`);
+      }}
+      mock.timers.tick(60_000);
+      passOn("backend", "Found session 7 in 8 ms");
+    """
+    done = subprocess.run(
+        [node, "--input-type=module", "-e", code], capture_output=True, text=True, check=True
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) == 20 + 20 + 10 + 2 + 1
+    assert lines[-3].startswith("[backend] Found session 0f8fad5b")
+    assert lines[-3].endswith("in 999.5 ms (repeated 980 times, ids and numbers aside)")
+    assert lines[-2] == "[frontend] always the same (repeated 980 times, ids and numbers aside)"
+    assert lines[-1] == "[backend] Found session 7 in 8 ms"
+
+
+def test_what_was_folded_is_logged_at_the_end(launch: Launch) -> None:
+    app = launch(backend=programs.BACKEND + "for (let i = 0; i < 3000; i++) console.log(`line ${i}`);").up()
+    app.stop()
+    assert "[backend] line 2999 (repeated 2980 times, ids and numbers aside)" in app.log
+    assert app.log.count("[backend] line ") == 21

@@ -6,7 +6,7 @@ import { Access } from "./access/access.mjs";
 import { bindAddress, describe, platformPort, requireSettings, workspaceHost } from "./environment.mjs";
 import { failureReport } from "./failure-report.mjs";
 import { Failure } from "./failure.mjs";
-import { complain, conceal, say } from "./log.mjs";
+import { complain, conceal, say, unfold } from "./log.mjs";
 import { accessRules } from "./proxy/access-rules.mjs";
 import { IdleSessions } from "./proxy/idle-sessions.mjs";
 import { operators } from "./proxy/identity.mjs";
@@ -97,6 +97,7 @@ export class Launcher {
     this.#access.stop();
     await this.#services.stop();
     this.proxy.close();
+    unfold();
     say(`Stopped after ${Math.round(performance.now() - began)} ms`);
   }
 

@@ -2,6 +2,8 @@
 
 import { StringDecoder } from "node:string_decoder";
 
+import { Folding } from "./log-folding.mjs";
+
 const PREFIX = "[MetaMCP][Databricks] ";
 const SHORTEST_SECRET = 6; // shorter values occur in ordinary words
 const LONGEST_LINE = 64 * 1024;
@@ -11,6 +13,7 @@ const LET_GO_MS = 120_000;
 const concealed = new Map(); // form of a secret → number of `conceal` calls without `reveal`
 let longestFirst = [];
 const last = new Map(); // source → its last lines
+const folding = new Folding();
 
 // The reader of the log may have exited: that must neither end the launcher nor be reported on the same broken pipe.
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
@@ -86,11 +89,16 @@ export function sayPlainly(text) {
   process.stderr.write(`${clean}\n`);
 }
 
-/** Logs a line of a service, marked with its name. */
+/** Logs a line of a service, marked with its name. Lines that repeat are folded. */
 export function passOn(name, line, stream = process.stdout) {
   const clean = redact(line);
   remember(name, clean);
-  stream.write(`[${name}] ${clean}\n`);
+  folding.pass(name, clean, (text) => stream.write(`[${name}] ${text}\n`));
+}
+
+/** Logs how often the folded lines were repeated, before the program ends. */
+export function unfold() {
+  folding.flush();
 }
 
 /** Calls `onLine` for each line of a stream, also for a last one without line end; very long lines are split. */
