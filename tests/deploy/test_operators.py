@@ -24,3 +24,10 @@ def test_the_embedded_workspaces_user_operates_its_apps() -> None:
     assert told(Settings(target="local", embedded=True))["METAMCP_OPERATORS"] == USER
     stated = Settings(target="local", embedded=True, app=App(operators=("oncall@example.com",)))
     assert told(stated)["METAMCP_OPERATORS"] == "oncall@example.com"
+
+
+def test_how_long_sessions_may_be_idle_reaches_the_launcher() -> None:
+    assert "METAMCP_SESSION_IDLE" not in told(Settings(target="dev"))  # the launcher has the same default
+    for seconds in (0, 600):
+        settings = Settings.model_validate({"target": "dev", "app": {"session_idle": seconds}})
+        assert told(settings)["METAMCP_SESSION_IDLE"] == str(seconds)

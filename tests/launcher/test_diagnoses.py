@@ -47,6 +47,7 @@ CASES = [
     ("pghost_missing", "PGHOST not set", "metamcp-deploy deploy"),
     ("credential_missing", "The workspace answered without a database credential.", None),
     ("backend_died", "FATAL ERROR: Reached heap limit JavaScript heap out of memory", "app.compute_size"),
+    ("backend_memory", "The backend uses 2.8 GB of memory, of a share of 3.0 GB.", "app.compute_size"),
     ("backend_died", "The backend ended with exit code 3.", None),
 ]
 ASK = """

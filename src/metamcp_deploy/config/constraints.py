@@ -155,7 +155,9 @@ Suspension = Annotated[
     Literal["never"] | Annotated[int, Integer, Field(ge=60, le=604_800)],
     Expected("a whole number of seconds, 60 to 604800, or never"),
 ]
-IdleSeconds = Annotated[int, Integer, Field(ge=0, le=604_800), Expected("a whole number of seconds, 0 to 604800")]
+IdleSeconds = Annotated[
+    int, Integer, Field(ge=0, le=604_800), Expected("a whole number of seconds, 0 to 604800")
+]
 RetentionDays = Annotated[int, Integer, Field(ge=2, le=35), Expected("a whole number of days, 2 to 35")]
 KeptReleases = Annotated[int, Integer, Field(ge=2, le=1000), Expected("a whole number, at least 2")]
 UserScope = Annotated[
