@@ -39,6 +39,7 @@ ROUTES = [
     {"prefix": "/api", "to": "/api", "exact": False},
     {"prefix": "/trpc", "to": "/trpc/frontend", "exact": False},
     {"prefix": "/mcp-proxy", "to": "/mcp-proxy", "exact": False},
+    {"prefix": "/metamcp", "to": "/metamcp", "exact": False},
     {"prefix": "/register", "to": "/api/auth/register", "exact": True},
     {"prefix": "/service", "exact": False, "closed": "service.example.com"},
     {"handler": "^/en/form$", "flags": "i"},

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import requests
 
+from tests.launcher.launcher_app import App
 from tests.launcher.test_limits import said
 
 SCENE = """
@@ -68,3 +71,54 @@ def test_the_router_that_holds_a_session(node: Path, path: str, router: str) -> 
       console.log(JSON.stringify(ended[0].split(" ")[1]));
     """
     assert said(node, code, IdleSessions="proxy/idle-sessions.mjs", Sessions="proxy/sessions.mjs") == router
+
+
+BACKEND = r"""
+import http from "node:http";
+const sessions = new Set();
+const said = [];
+const hand = globalThis[Symbol.for("metamcp-deploy.session-ends")];
+hand.set("public-metamcp/streamable-http", async (id, endpoint) => {
+  sessions.delete(id);
+  said.push([id, endpoint]);
+  if (id === "s2") throw new Error("it does not end well");
+});
+let count = 0;
+http.createServer((req, res) => {
+  const id = req.headers["mcp-session-id"];
+  if (req.url === "/api/said") return res.end(JSON.stringify(said));
+  if (req.method === "GET" && sessions.has(id)) {
+    res.writeHead(200, { "content-type": "text/event-stream" });
+    return res.flushHeaders();
+  }
+  if (id && !sessions.has(id)) return res.writeHead(404).end();
+  if (!id && req.url === "/metamcp/tools/mcp") {
+    sessions.add(`s${++count}`);
+    res.setHeader("mcp-session-id", `s${count}`);
+  }
+  res.end("{}");
+}).listen(Number(process.env.METAMCP_BACKEND_PORT), "127.0.0.1");
+"""
+
+
+def test_the_backend_ends_what_the_launcher_names(launch: Callable[..., App]) -> None:
+    app = launch(backend=BACKEND, env={"METAMCP_SESSION_IDLE": "3"}).up()
+    url = f"{app.url}/metamcp/tools/mcp"
+
+    def opened() -> str:
+        return requests.post(url).headers["mcp-session-id"]
+
+    def status(session: str) -> int:
+        return requests.post(url, headers={"mcp-session-id": session}).status_code
+
+    stays = opened()
+    stream = requests.get(url, headers={"mcp-session-id": stays}, stream=True, timeout=60)
+    assert stream.status_code == 200
+    left = [opened(), opened()]
+    app.until(lambda: len(app.get("/api/said").json()) == 2)
+    assert sorted(app.get("/api/said").json()) == [[session, "tools"] for session in left]
+    assert [status(session) for session in (stays, *left)] == [200, 404, 404]
+    stream.close()
+    app.until(lambda: [stays, "tools"] in app.get("/api/said").json())
+    app.logged("Session s2 was not ended: it does not end well")
+    assert "MCP sessions without a request or an open stream for 3 s" in app.log

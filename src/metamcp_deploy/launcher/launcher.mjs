@@ -12,6 +12,7 @@ import { IdleSessions } from "./proxy/idle-sessions.mjs";
 import { operators } from "./proxy/identity.mjs";
 import { Proxy } from "./proxy/proxy.mjs";
 import { router } from "./proxy/routes.mjs";
+import { sessionRules } from "./proxy/session-rules.mjs";
 import { Sessions } from "./proxy/sessions.mjs";
 import { nextKeys } from "./release/next-keys.mjs";
 import { readRelease } from "./release/release.mjs";
@@ -62,7 +63,9 @@ export class Launcher {
     const workspace = workspaceHost(env);
     const isOperator = operators(env);
     const details = this.#responseDetails(isOperator, env.METAMCP_CONTACT ?? "");
-    this.proxy = new Proxy((target, method) => this.#find(target, method), { details, workspace, rules: accessRules(env, isOperator) });
+    const rules = accessRules(env, isOperator);
+    const given = { details, workspace, rules, sessions: sessionRules(this.#sessions) };
+    this.proxy = new Proxy((target, method) => this.#find(target, method), given);
   }
 
   /** Binds the port and starts the app; retries failures that can heal. Throws only when it cannot bind. */

@@ -42,7 +42,7 @@ export class IdleSessions {
       this.sessions.closed(id); // from now on the launcher answers 404
       this.end({ id, ...holder(path) });
     }
-    if (idle.length) say(`Ended ${idle.length} MCP sessions without a request or an open stream for ${spoken(seconds)}`);
+    if (idle.length) say(`Ended MCP sessions without a request or an open stream for ${spoken(seconds)}: ${idle.length}`);
   }
 }
 

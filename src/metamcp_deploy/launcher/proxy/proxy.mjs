@@ -37,10 +37,11 @@ export class Proxy {
    * @param details function of a request and its `away`: {contact, report}, as error-response.mjs takes them
    * @param workspace origin of the workspace, whose tokens are not forwarded
    * @param rules function of a request and its target, as access-rules.mjs makes it
+   * @param sessions function of a request, its path and headers, as session-rules.mjs makes it
    * @param limits of Node's server that differ from LIMITS
    */
-  constructor(find, { details, workspace, rules, limits = {} }) {
-    Object.assign(this, { find, details, workspace, rules });
+  constructor(find, { details, workspace, rules, sessions, limits = {} }) {
+    Object.assign(this, { find, details, workspace, rules, sessions });
     this.server = http.createServer({ ...LIMITS, ...limits });
     this.server.on("connection", (socket) => socket.setMaxListeners(0)); // each open request on it has one
     this.server.on("request", (request, response) => this.#handle(request, response, false));
@@ -84,6 +85,7 @@ export class Proxy {
     return () => {
       this.#open.delete(entry);
       entry.onward?.destroy();
+      entry.session?.ended();
       if (!this.#open.size) this.#idle?.();
     };
   }
@@ -129,6 +131,9 @@ export class Proxy {
     const { service, id, waiting, entry, bytes, most } = exchange;
     const headers = forwardHeaders(request, id, service.protocol);
     const sorted = sortCredentials(headers, service.path, this.workspace);
+    const session = this.sessions(request, sorted.path, headers);
+    entry.session?.ended();
+    entry.session = session;
     if (!waiting) delete headers.expect;
     if (bytes) framed(headers, bytes);
     const withBody = hasBody(request);
@@ -142,7 +147,10 @@ export class Proxy {
       maxHeaderSize: MAX_HEADER,
     });
     entry.onward = onward;
-    onward.on("response", (answer) => relay(answer, response, { entry, port: service.port, sorted }));
+    onward.on("response", (answer) => {
+      session?.answered(answer);
+      relay(answer, response, { entry, port: service.port, sorted });
+    });
     onward.on("error", () => {
       entry.onward = null;
       request.unpipe(onward);
