@@ -31,7 +31,7 @@ OIDC_SECRET = "oidc-secret-marked-93bd"
 ROUTES = [
     {"unslash": r"^(?:\/((?:[^\/]+?)(?:\/(?:[^\/]+?))*))\/$"},
     {
-        "front": r"^(?:\/((?!_next|api\/|trpc|mcp-proxy|service|health|.*\..*).*))(\.json)?[\/#\?]?$",
+        "front": r"^(?:\/((?!_next|api\/|trpc|mcp-proxy|metamcp|service|health|.*\..*).*))(\.json)?[\/#\?]?$",
         "flags": "",
     },
     {"front": r"^/api/mark\.svg$", "flags": ""},
