@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +51,44 @@ _SHARING = frozenset(
 )
 # How this machine reaches its package registries: the one thing taken over from the user's home.
 _NPMRC = Path.home() / ".npmrc"
+
+
+# Tests write and delete a hundred thousand small files, which takes a disk minutes. In memory it takes seconds.
+_MEMORY = Path("/dev/shm")
+_ROOM = 8 << 30  # bytes that a run may need
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Puts temporary files in memory where there is room, unless TMPDIR or --basetemp says where."""
+    if "TMPDIR" in os.environ or config.option.basetemp or not _room():
+        return
+    chosen = Path(tempfile.mkdtemp(prefix="metamcp-deploy-tests-", dir=_MEMORY))
+    chosen.chmod(0o711)  # PostgreSQL runs as another user where root runs the tests
+    os.environ["TMPDIR"], tempfile.tempdir = str(chosen), None
+    config.stash[_IN_MEMORY] = chosen
+
+
+_IN_MEMORY = pytest.StashKey[Path]()
+
+
+def _room() -> bool:
+    """Whether memory and its file system have room for a run and for what it starts."""
+    if not os.access(_MEMORY, os.W_OK):
+        return False
+    free = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())["MemAvailable"]
+    return shutil.disk_usage(_MEMORY).free >= _ROOM and int(free.split()[0]) * 1024 >= 2 * _ROOM
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Frees the memory; after a failure the files stay, to be looked at."""
+    chosen = session.config.stash.get(_IN_MEMORY, None)
+    if chosen is None:
+        return
+    if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        shutil.rmtree(chosen, ignore_errors=True)
+    else:
+        print(f"\nTemporary files of this run are in {chosen}")
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -100,6 +139,25 @@ def test_upstream() -> Path:
     if not named:
         pytest.skip("METAMCP_TEST_UPSTREAM names no clone of the real upstream")
     return Path(named)
+
+
+@pytest.fixture(scope="session")
+def tmp_path_factory(tmp_path_factory: pytest.TempPathFactory) -> pytest.TempPathFactory:
+    """pytest's own; others may pass through its folders, so that PostgreSQL's data need not lie elsewhere."""
+    make = tmp_path_factory.mktemp
+
+    def passable(basename: str, numbered: bool = True) -> Path:
+        path = make(basename, numbered)
+        path.chmod(0o711)
+        return path
+
+    own = tmp_path_factory.getbasetemp()
+    for folder in (own, *own.parents):
+        if folder == Path(tempfile.gettempdir()).resolve():
+            break
+        folder.chmod(0o711)
+    tmp_path_factory.mktemp = passable  # type: ignore[method-assign]
+    return tmp_path_factory
 
 
 @pytest.fixture(scope="session")

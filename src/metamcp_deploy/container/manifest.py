@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from metamcp_deploy import resources
+
 
 class FailedDeploymentError(Exception):
     """Why a deployment failed: the message the platform would show."""
@@ -33,7 +35,7 @@ def read(source: Path) -> Manifest:
     if path is None:
         return Manifest()
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        data = resources.parsed_yaml(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as e:
         raise FailedDeploymentError(f"{path.name} is not valid YAML: {e}") from e
     if not isinstance(data, dict):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-import yaml
-
+from metamcp_deploy import resources
 from metamcp_deploy.knowledge.entry import Entry, Evidence
 
 _FOLDER = Path(__file__).parent
@@ -32,6 +31,5 @@ def fitting(where: str, seen: Evidence) -> list[Entry]:
 
 
 def _read(path: Path) -> Entry:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    data = yaml.load(path.read_text(encoding="utf-8"), loader)  # noqa: S506
+    data = resources.parsed_yaml(path.read_text(encoding="utf-8"))
     return Entry.model_validate({**data, "id": path.stem, "where": path.parent.name})

@@ -2,6 +2,8 @@
 
 Variables of tools differ: NODE_EXTRA_CA_CERTS adds certificates, GIT_SSL_CAINFO and REQUESTS_CA_BUNDLE replace all. For
 the latter, one combined file is kept in the cache under the digest of its content.
+
+A store is read and checked once in a process, unless its file changes: that takes 60 ms, and each connection asks.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import re
 import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from metamcp_deploy import atomic, resources
@@ -83,7 +86,18 @@ class Trust:
 
 
 def _certificates(path: Path) -> list[str]:
-    return _CERTIFICATE.findall(path.read_text(encoding="utf-8", errors="replace"))
+    status = path.stat()
+    return list(_content(path.absolute(), status.st_mtime_ns, status.st_size))
+
+
+@lru_cache(maxsize=64)
+def _content(path: Path, modified: int, size: int) -> tuple[str, ...]:
+    return tuple(_CERTIFICATE.findall(path.read_text(encoding="utf-8", errors="replace")))
+
+
+@lru_cache(maxsize=16)
+def _checked(certificates: str) -> None:
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=certificates)
 
 
 def _read(path: Path, origin: str) -> list[str]:
@@ -93,7 +107,7 @@ def _read(path: Path, origin: str) -> list[str]:
         found = [c for f in files for c in _certificates(f)]
         if not found:
             raise _invalid(path, origin, "it holds no certificate (-----BEGIN CERTIFICATE-----)")
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata="\n".join(found))
+        _checked("\n".join(found))
     except ssl.SSLError as e:
         raise _invalid(path, origin, f"a certificate in it is damaged ({e.reason or e})") from e
     except OSError as e:

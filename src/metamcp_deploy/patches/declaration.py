@@ -130,7 +130,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _read(path: Path, *, own: bool) -> Patch:
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+        data = resources.parsed_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as e:
         raise _invalid(path, "is not YAML", detail=str(e)) from e
     if not isinstance(data, dict) or {"id", "source", "own"} & set(data):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from metamcp_deploy import resources
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 
@@ -27,7 +28,7 @@ def parsed(name: str, text: str, allowed: re.Pattern[str] | None = None) -> dict
     import yaml
 
     try:
-        document = yaml.safe_load(text)
+        document = resources.parsed_yaml(text)
     except yaml.YAMLError as e:
         raise invalid(name, f"it is no valid YAML: {e}") from e
     if not isinstance(document, dict):

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from metamcp_deploy import events
+from metamcp_deploy import events, resources
 
 DATA = Path(__file__).with_suffix(".yaml")
 _VERSION = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
@@ -137,7 +137,5 @@ def _tags() -> dict[str, str]:
 
 @cache
 def _data() -> dict[str, Any]:
-    import yaml
-
-    found: dict[str, Any] = yaml.safe_load(DATA.read_text())
-    return found
+    data: dict[str, Any] = resources.parsed_yaml(DATA.read_text())
+    return data

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from metamcp_deploy import resources
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.release.build import frontend, programs, prune
 
@@ -53,7 +54,7 @@ def shipped(lockfile: Path) -> Shipped:
     import yaml
 
     try:
-        lock = yaml.load(lockfile.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+        lock = resources.parsed_yaml(lockfile.read_bytes())
         return _Walk(lock).shipped()
     except (yaml.YAMLError, OSError, KeyError, TypeError, AttributeError) as e:
         raise DeployError(
