@@ -54,6 +54,8 @@ class Code(StrEnum):
     ARTIFACT_INVALID = "artifact_invalid"
     RELEASE_UNHEALTHY = "release_unhealthy"
     RELEASE_UNKNOWN = "release_unknown"
+    RELEASE_ALTERED = "release_altered"
+    RELEASE_UNPROVEN = "release_unproven"
     # workspace
     AUTH_FAILED = "auth_failed"
     HOST_MISMATCH = "host_mismatch"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.release import archive
+from metamcp_deploy.release import archive, identity
 from metamcp_deploy.release.archive import Entry
 
 LONG = "/".join(["a" * 90] * 4) + "/f.js"
@@ -88,7 +88,8 @@ def test_the_id_names_content_paths_modes_and_parts() -> None:
         {"frontend": base["backend"], "": base[""]},
         {"backend": base["backend"]},
     ]
-    ids = [archive.release_id(p) for p in (base, *others)]
-    assert archive.release_id(same) == ids[0]
+    about = {"format": 1}
+    ids = [identity.of(p, about) for p in (base, *others)]
+    assert identity.of(same, about) == ids[0]
     assert len(set(ids)) == len(ids)
     assert all(len(i) == 16 and int(i, 16) >= 0 for i in ids)

@@ -16,9 +16,10 @@ import pytest
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.release import artifact, releases
+from metamcp_deploy.release import archive, artifact, identity, releases
+from metamcp_deploy.release.artifact_content import Held
 from metamcp_deploy.release.build.cache import digests
-from metamcp_deploy.stages import deploy, full_plan
+from metamcp_deploy.stages import deploy, from_file, full_plan
 
 Files = dict[str, bytes]
 
@@ -83,7 +84,7 @@ def test_a_plan_knows_the_release_of_a_file_and_takes_nothing(
     built = releases.built(built_sample)
     assert (found.id, found.sizes) == (built.id, built.sizes)
     assert not elsewhere.folder.exists()
-    with full_plan.release_to_send(elsewhere, archived, building=True) as planned:
+    with full_plan.release_to_send(elsewhere, from_file.Wishes(archived), building=True) as planned:
         assert planned is not None
         assert (planned.id, planned.sizes) == (built.id, built.sizes)
 
@@ -140,6 +141,16 @@ def other_backend(files: Files) -> Files:
     return described(edited({**files, "app/backend.tar.gz": content}, "app/release.json", fit))
 
 
+def led_to_the_inspector(files: Files) -> Files:
+    """The closed route dropped and another added, with every digest made to fit."""
+
+    def change(release: dict[str, object]) -> None:
+        routes = [r for r in release["routes"] if "closed" not in r]  # type: ignore[attr-defined]
+        release["routes"] = [*routes, {"prefix": "/pwn", "to": "/mcp-proxy/server/stdio", "exact": True}]
+
+    return described(edited(files, "app/release.json", change))
+
+
 def without(files: Files, name: str) -> Files:
     return {n: c for n, c in files.items() if n != name}
 
@@ -151,9 +162,13 @@ def without(files: Files, name: str) -> Files:
         (lambda f: {**f, "databricks.yml": b"other"}, Code.ARTIFACT_INVALID, "another databricks.yml"),
         (lambda f: without(f, "app/sbom.cdx.json"), Code.ARTIFACT_INVALID, "another app/sbom.cdx.json"),
         (lambda f: {**f, "app/more": b""}, Code.ARTIFACT_INVALID, "another app/more"),
-        (lambda f: described({**f, "app/start.mjs": b"other"}), Code.ARTIFACT_INVALID, "another start.mjs"),
-        (lambda f: described({**f, "app/more": b""}), Code.ARTIFACT_INVALID, "another more"),
-        (lambda f: described(without(f, "app/app.yaml")), Code.ARTIFACT_INVALID, "not whole"),
+        (lambda f: described({**f, "app/start.mjs": b"other"}), Code.ARTIFACT_INVALID, "but its content is"),
+        (
+            lambda f: described({**f, "app/more": b""}),
+            Code.ARTIFACT_INVALID,
+            "app/more, which no release does",
+        ),
+        (lambda f: described(without(f, "app/app.yaml")), Code.ARTIFACT_INVALID, "has no app.yaml"),
         (other_backend, Code.ARTIFACT_INVALID, "but its content is"),
         (lambda f: described(f, release="0" * 16), Code.ARTIFACT_INVALID, "but its content is"),
         (lambda f: without(f, "artifact.json"), Code.ARTIFACT_INVALID, "no readable artifact.json"),
@@ -163,10 +178,11 @@ def without(files: Files, name: str) -> Files:
         (lambda f: described(f, format="x"), Code.ARTIFACT_INVALID, "format 'x'"),
         (lambda f: described(f, format=2), Code.TOOL_VERSION, "format 2"),
         (
-            lambda f: described(edited(f, "app/release.json", lambda r: r.update(format=2))),
+            lambda f: described(edited(f, "app/release.json", lambda r: r.update(format=3))),
             Code.TOOL_VERSION,
-            "format 2",
+            "format 3",
         ),
+        (led_to_the_inspector, Code.ARTIFACT_INVALID, "but its content is"),
         (lambda f: {**f, "../out": b""}, Code.ARTIFACT_INVALID, "'../out'"),
         (lambda f: {**f, "/out": b""}, Code.ARTIFACT_INVALID, "'/out'"),
         (lambda f: {**f, "app/..": b""}, Code.ARTIFACT_INVALID, "'app/..'"),
@@ -194,15 +210,15 @@ def test_refused_and_nothing_replaced(
 def test_only_plain_files_are_taken(archived: Path, elsewhere: Project, tmp_path: Path, kind: bytes) -> None:
     link = tarfile.TarInfo("app/link")
     link.type, link.linkname = kind, "databricks.yml"
-    with pytest.raises(DeployError, match="'app/link'"):
+    with pytest.raises(DeployError, match="no plain file"):
         take(elsewhere, packed(unpacked(archived), tmp_path / "altered", link))
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (lambda whole: whole[: len(whole) // 2], "is cut off or damaged"),
-        (lambda whole: whole[:-4], "is cut off or damaged"),
+        (lambda whole: whole[: len(whole) // 2], "it is cut off"),
+        (lambda whole: whole[:-4], "it is cut off"),
         (lambda whole: whole[:5000] + b"\0" + whole[5001:], "."),
         (lambda whole: b"PK\3\4 something else", "is not what"),
         (lambda whole: gzip.compress(b"something else" * 100), "is not what"),
@@ -217,6 +233,45 @@ def test_no_such_file(
         take(elsewhere, tmp_path / "file")
     assert e.value.code is Code.ARTIFACT_INVALID
     assert said in e.value.message
+
+
+def test_held_against_what_its_maker_said(archived: Path, elsewhere: Project, tmp_path: Path) -> None:
+    digest, release = hashlib.sha256(archived.read_bytes()).hexdigest(), id_in(archived)
+    for held, said in ((Held("0" * 64), "--sha256"), (Held(digest, "0" * 16), "--id")):
+        with pytest.raises(DeployError, match=said) as e:
+            pipeline.execute(artifact.step(elsewhere, archived, held), elsewhere.state)
+        assert e.value.code is Code.ARTIFACT_INVALID
+    assert not elsewhere.bundle.exists()
+    held = Held(digest.upper(), release)
+    assert pipeline.execute(artifact.step(elsewhere, archived, held), elsewhere.state).ran
+    assert not pipeline.execute(artifact.step(elsewhere, archived, held), elsewhere.state).ran
+    with pytest.raises(DeployError, match="--id"):
+        pipeline.execute(artifact.step(elsewhere, archived, Held(release="0" * 16)), elsewhere.state)
+
+
+def test_a_release_of_format_1_needs_the_digest_of_its_file(
+    archived: Path, elsewhere: Project, tmp_path: Path
+) -> None:
+    """Its id covers no route."""
+    files = unpacked(archived)
+    about = json.loads(files["app/release.json"])
+    parts = {name: archive.unpack(files[f"app/{name}.tar.gz"]) for name in identity.PARTS}
+    parts[""] = [archive.Entry(name, files[f"app/{name}"]) for name in identity.OWN]
+    older = identity.of(parts, {"format": 1})
+    files = described(
+        {**files, "app/release.json": json.dumps({**about, "format": 1, "id": older}).encode()}, release=older
+    )
+    source = packed(files, tmp_path / "older")
+    with pytest.raises(DeployError, match="of format 1") as e:
+        take(elsewhere, source)
+    assert (e.value.code, "--sha256" in e.value.hint) == (Code.RELEASE_UNPROVEN, True)
+    held = Held(hashlib.sha256(source.read_bytes()).hexdigest())
+    outcome = pipeline.execute(artifact.step(elsewhere, source, held), elsewhere.state)
+    assert (outcome.facts["release"], releases.built(elsewhere).id) == (older, older)
+
+
+def id_in(archived: Path) -> str:
+    return str(json.loads(unpacked(archived)["artifact.json"])["release"])
 
 
 def test_a_file_that_is_not_there(elsewhere: Project, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_release_json_describes_the_parts(built_sample: Project) -> None:
     prepared = pipeline.facts(built_sample.state, "prepare", "test")
     assert found["upstream"] == {"url": None, **{k: prepared[k] for k in ("ref", "commit")}}
     assert found["id"] == pipeline.facts(built_sample.state, "build", "test")["release"]
-    assert (found["format"], found["schema"]) == (1, "metamcp_app")
+    assert (found["format"], found["schema"]) == (2, "metamcp_app")
     assert {"prefix": "/metamcp", "to": "/metamcp", "exact": False} in found["routes"]
     for name in PARTS:
         part = found["parts"][name]
@@ -75,10 +75,25 @@ def test_the_id_can_be_computed_from_what_is_shipped(built_sample: Project, tmp_
     for own in ("app.yaml", "start.mjs"):
         (folder / own).write_bytes((built_sample.bundle / "app" / own).read_bytes())
     files = [p for p in folder.rglob("*") if p.is_file()]
+    about = release(built_sample)
+    obeyed = {key: about[key] for key in ("format", "schema", "source_maps", "routes")}
+    obeyed["upstream"] = {"commit": about["upstream"]["commit"]}
+    obeyed["parts"] = {
+        name: {key: value for key, value in part.items() if key not in ("sha256", "bytes")}
+        for name, part in about["parts"].items()
+    }
+    text = json.dumps(obeyed, sort_keys=True, separators=(",", ":"))
     lines = sorted(
-        "\0".join((p.relative_to(folder).as_posix(), "644", hashlib.sha256(p.read_bytes()).hexdigest()))
-        + "\n"
-        for p in files
+        [
+            *(
+                "\0".join(
+                    (p.relative_to(folder).as_posix(), "644", hashlib.sha256(p.read_bytes()).hexdigest())
+                )
+                + "\n"
+                for p in files
+            ),
+            f"release.json\0-\0{hashlib.sha256(text.encode()).hexdigest()}\n",
+        ]
     )
     assert hashlib.sha256("".join(lines).encode()).hexdigest()[:16] == release(built_sample)["id"]
 

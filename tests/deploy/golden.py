@@ -35,6 +35,7 @@ _IDS = (
     (re.compile(r"\d{8}T[\d.]+Z-[0-9a-f]+"), "{time}-{id}"),
     (re.compile(r"(?<=/deployments/)[0-9a-f]{16,}"), "{id}"),
     (re.compile(r"(?<=/releases/)[0-9a-f]{16}"), "{release}"),
+    (re.compile(r"(?<=/.apps/)[0-9a-f]{32}"), "{id}"),
 )
 
 

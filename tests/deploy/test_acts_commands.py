@@ -155,6 +155,6 @@ def test_an_upload_is_verified_wholly(project: Project, deployed: Deploy, run: R
     site.workspace.files.write(path, content.replace(b"tiny", b"TINY"))
     assert run("bundle-deploy").returncode == 0  # sizes alone do not tell
     found = run("bundle-deploy", "--verify-upload")
-    assert (found.returncode, "start.mjs" in found.stderr) == (1, True)
+    assert (found.returncode, "release_altered" in found.stderr) == (1, True)
     assert run("bundle-deploy", "--verify-upload").returncode == 0
     assert site.workspace.files.read(path) == content

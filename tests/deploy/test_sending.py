@@ -12,7 +12,7 @@ import pytest
 from metamcp_deploy import events, fingerprint, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.release import releases, sending
+from metamcp_deploy.release import checking, releases, sending
 from metamcp_deploy.release.releases import COMPLETE, Release
 from metamcp_deploy.target import session
 from metamcp_deploy.workspace import lock
@@ -59,10 +59,7 @@ def test_a_whole_release_of_another_machine_is_left_as_it_is(
     bundled(project)
     agree(site, release)
     assert [e.action for e in emitted if isinstance(e, events.Changed) and e.kind == "release"] == ["kept"]
-    assert sending.altered(site.workspace, site.root, release) == []  # it is what that machine sent
-    path = f"{releases.path_of(site.root, release.id)}/backend.tar.gz"
-    site.workspace.files.write(path, (site.workspace.files.read(path) or b"")[:-1] + b"x")
-    assert sending.altered(site.workspace, site.root, release) == ["backend.tar.gz"]
+    assert checking.difference(site.workspace, site.root, release.id) is None  # it is the same release
 
 
 def test_half_a_release_of_another_machine_is_replaced_wholly(project: Project, bundled: Deploy) -> None:
@@ -113,13 +110,13 @@ def test_altered_files_stay_while_somebody_else_holds_the_lock(
         assert site.workspace.files.read(path) == altered
 
 
-def test_altered_files_are_deleted_and_named(project: Project, bundled: Deploy) -> None:
-    facts = bundled(project)
-    site, release = session.site(project), releases.built(project)
+def test_an_altered_release_is_deleted(project: Project, bundled: Deploy) -> None:
+    release = bundled(project)["release"]
+    site = session.site(project)
     sending.discard(site.workspace, site.root, release)  # nothing is wrong
-    path = releases.path_of(site.root, facts["release"])
-    site.workspace.files.write(f"{path}/start.mjs", b"altered")
+    path = releases.path_of(site.root, release)
+    site.workspace.files.write(f"{path}/package.json", b"{}")
     with pytest.raises(DeployError) as caught:
         sending.discard(site.workspace, site.root, release)
-    assert (caught.value.code, "start.mjs" in caught.value.message) == (Code.WORKSPACE_ANSWER, True)
-    assert {COMPLETE, "start.mjs"}.isdisjoint(site.workspace.files.sizes(path))
+    assert (caught.value.code, "package.json" in caught.value.message) == (Code.RELEASE_ALTERED, True)
+    assert not site.workspace.files.entries(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tarfile
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +11,8 @@ from typing import Any
 from metamcp_deploy import atomic, events
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
+from metamcp_deploy.release import archive, identity
+from metamcp_deploy.release.archive import Entry
 from metamcp_deploy.target import databricks_yml
 
 APP = """\
@@ -37,7 +38,7 @@ http.createServer((request, response) => {
 """
 
 
-def write_bundle(project: Project, text: str = APP, journal: Sequence[str] = ()) -> str:
+def write_bundle(project: Project, text: str = APP, journal: Sequence[str] = (), form: int = 2) -> str:
     """A bundle, whose migrations have these names, and the record of its build; gives the release's id."""
     app = project.bundle / "app"
     app.mkdir(parents=True, exist_ok=True)
@@ -45,9 +46,8 @@ def write_bundle(project: Project, text: str = APP, journal: Sequence[str] = ())
     (app / "start.mjs").write_text(text)
     parts: dict[str, dict[str, Any]] = {}
     for name in ("backend", "frontend", "migrations"):
-        with tarfile.open(app / f"{name}.tar.gz", "w:gz"):
-            pass
-        content = (app / f"{name}.tar.gz").read_bytes()
+        content = archive.pack([])
+        (app / f"{name}.tar.gz").write_bytes(content)
         parts[name] = {
             "file": f"{name}.tar.gz",
             "entry": "index.mjs",
@@ -55,8 +55,10 @@ def write_bundle(project: Project, text: str = APP, journal: Sequence[str] = ())
             "bytes": len(content),
         }
     parts["migrations"]["journal"] = list(journal)
-    release = hashlib.sha256(text.encode()).hexdigest()[:16]
-    (app / "release.json").write_text(json.dumps({"format": 1, "id": release, "parts": parts}))
+    about: dict[str, Any] = {"format": form, "routes": [], "parts": parts}
+    own = [Entry(name, (app / name).read_bytes()) for name in identity.OWN]
+    release = identity.of({"": own}, about)
+    (app / "release.json").write_text(json.dumps({**about, "id": release}))
     record = {"fingerprint": {}, "facts": {"release": release, "files": 6, "bytes": 1}}
     atomic.write(project.state / "build.json", json.dumps(record))
     write_databricks_yml(project)

@@ -84,7 +84,7 @@ def write_release(folder: Path, *, backend: str, frontend: str, migrate: str) ->
             "sha256": hashlib.sha256(data).hexdigest(),
             "bytes": len(data),
         }
-    release = {"format": 1, "id": "0" * 16, "schema": "metamcp_app", "routes": ROUTES, "parts": described}
+    release = {"format": 2, "id": "0" * 16, "schema": "metamcp_app", "routes": ROUTES, "parts": described}
     (folder / "release.json").write_text(json.dumps(release))
     return folder
 

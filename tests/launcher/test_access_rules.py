@@ -7,6 +7,7 @@ import itertools
 import json
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -212,3 +213,28 @@ def test_secrets_for_mcp_servers_stay_where_the_backend_finds_them(launch: Launc
     assert now["OIDC_CLIENT_SECRET"] == "oidc-secret-marked-93bd"
     assert now["METAMCP_CHILD_ENV"] == "OIDC_CLIENT_SECRET"
     assert "BETTER_AUTH_SECRET" not in now
+
+
+def test_what_a_rewrite_leads_to_is_judged_too(launch: Launch) -> None:
+    """A route of another name to the inspector, to sign-up, or to what is closed."""
+    more = [
+        {"prefix": "/pwn", "to": "/mcp-proxy/server/stdio", "exact": True},
+        {"prefix": "/join", "to": "/api/auth/sign-up", "exact": False},
+        {"prefix": "/out", "to": "/service", "exact": False},
+        {"prefix": "/service", "exact": False, "closed": "out.example.com"},
+    ]
+
+    def routed(folder: Path) -> None:
+        about = json.loads((folder / "release.json").read_text())
+        (folder / "release.json").write_text(json.dumps({**about, "routes": [*more, *about["routes"]]}))
+
+    app = launch(prepare=routed).up()
+    assert code_of(app, "/pwn") == "inspector_closed"
+    assert code_of(app, "/pwn?transportType=STDIO&command=id") == "inspector_closed"
+    assert code_of(app, "/join/email") == "sign_up_unknown"
+    for path in ("/service/x", "/out/x", "/out/%78"):
+        assert code_of(app, path) == "outside_closed"
+
+
+def code_of(app: App, path: str) -> str:
+    return str(app.get(path).json()["code"])

@@ -269,7 +269,7 @@ def test_what_the_disk_refuses_is_tried_again(launch: Launch, tmp_path: Path, er
         (lambda folder: (folder / "frontend.tar.gz").unlink(), "part_missing"),
         (lambda folder: (folder / "release.json").unlink(), "release_invalid"),
         (lambda folder: (folder / "release.json").write_text("{"), "release_invalid"),
-        (lambda folder: edit(folder, format=2), "release_invalid"),
+        (lambda folder: edit(folder, format=1), "release_invalid"),
         (lambda folder: edit(folder, schema='x"; drop'), "release_invalid"),
         (lambda folder: edit(folder, parts={}), "release_invalid"),
         (lambda folder: replace(folder, b"no gzip"), "part_damaged"),

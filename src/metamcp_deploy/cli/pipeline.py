@@ -188,6 +188,8 @@ def _run(
     from metamcp_deploy.rollback import execution
     from metamcp_deploy.stages import deploy, full_plan
 
+    if any(isinstance(w, Archive) and not w.source and (w.sha256 or w.id) for w in wishes):
+        raise typer.BadParameter("--sha256 and --id go with --from.")
     if preview.plan:
         with run.console.following():
             plan = full_plan.look(run.project, stages, wishes)

@@ -27,6 +27,10 @@ ToDatabase = Annotated[
 KeepDatabase = Annotated[
     bool, typer.Option("--keep-database", help="The older release runs on the newer schema.")
 ]
+ReleaseId = Annotated[
+    str | None,
+    typer.Option("--id", metavar="RELEASE", help="The release that it must have run, named by its whole id."),
+]
 
 
 @common
@@ -38,6 +42,7 @@ def rollback(
     detailed_exitcode: planning.DetailedExitcode = False,
     to_database: ToDatabase = False,
     keep_database: KeepDatabase = False,
+    release: ReleaseId = None,
     message: Message = None,
     force_lock: ForceLock = False,
     wait: Wait = 120,
@@ -49,7 +54,7 @@ def rollback(
     if to_database and keep_database:
         raise typer.BadParameter("--to-database and --keep-database exclude each other.")
     run.app = app
-    wishes = preparation.Wishes(deployment, to_database, keep_database)
+    wishes = preparation.Wishes(deployment, to_database, keep_database, release)
     with run.console.following(), session.shared():
         site = locate.site(run.project)
         if plan:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy import events, pipeline
 from metamcp_deploy.deployments import deploy_intent, migrations, pruning, records, rollout
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.release import releases
-from metamcp_deploy.target import session
+from metamcp_deploy.release import checking, releases
+from metamcp_deploy.target import locate, session
 from metamcp_deploy.target.site import Site
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def deploy(
     kind: str = "deploy",
     redeploy: bool = False,
     more: Mapping[str, Any] | None = None,
+    trusted: str | None = None,
 ) -> Done:
     """Makes the app run what is wanted, unless it does; goes on with such a deployment that is under way.
 
@@ -46,11 +47,15 @@ def deploy(
         kind: of the deployment, kept in the record: `deploy`, `rollback`, ...
         redeploy: deploy although that runs.
         more: further fields of the record.
+        trusted: as `checking.checked` takes it.
 
     Raises:
-        DeployError: DEPLOYMENT_FAILED with the last log lines, DEADLINE, REQUEST_REFUSED.
+        DeployError: RELEASE_ALTERED, RELEASE_UNPROVEN; DEPLOYMENT_FAILED with the last log lines, DEADLINE,
+            REQUEST_REFUSED.
     """
     workspace = site.workspace
+    # A record may name another path; only the one in this root is checked.
+    wanted = replace(wanted, source_code_path=releases.path_of(site.root, wanted.release))
     app = rollout.active_compute(workspace, app)
     if app.pending is not None and not redeploy and (found := _ours(site, app, app.pending, wanted)):
         # An interrupted run began it: go on where that stopped.
@@ -61,7 +66,7 @@ def deploy(
     app = rollout.idle(workspace, app.name)
     if not redeploy and (kept := running(site, app, wanted)):
         return kept
-    about = releases.about(workspace, site.root, wanted.release)
+    about = check(site, wanted.release, trusted)
     if kind == "deploy" and app.deployed:  # a rollback has reported it
         migrations.report(site, wanted, about)
     draft = records.draft(site.project, workspace, wanted, about, kind=kind, message=message, more=more)
@@ -76,6 +81,20 @@ def deploy(
     return done
 
 
+def check(site: Site, release: str, trusted: str | None = None) -> dict[str, Any]:
+    """The release.json of a release in the workspace, after it was held against the id.
+
+    Raises:
+        DeployError: RELEASE_ALTERED, RELEASE_UNPROVEN.
+    """
+    called = locate.called(site.project)
+    hint = (
+        f"metamcp-deploy deploy {called} builds and deploys the present format. To run this one as it is, name its "
+        f"id: metamcp-deploy app-deploy --release {release} {called}, or rollback --id {release} {called}"
+    )
+    return checking.checked(site.workspace, site.root, release, trusted, hint)
+
+
 def running(site: Site, app: App, wanted: records.Wanted) -> Done | None:
     """The deployment of a running app, when it is what is wanted by the record that this tool wrote of it."""
     if app.active is None or app.state != "RUNNING":
@@ -86,6 +105,7 @@ def running(site: Site, app: App, wanted: records.Wanted) -> Done | None:
     path, record = found
     if record.get("outcome") == "IN_PROGRESS":  # it succeeded after its run was interrupted
         _answers_for(app.active.id)
+        _ran_the_release(site, app.name, app.active, record)
         records.write(site.workspace, site.root, {**record, "outcome": "SUCCEEDED"}, again=True)
     events.emit(events.Changed("kept", "deployment", app.active.id))
     return Done(app.active.id, path, new=False)
@@ -113,10 +133,31 @@ def _finished(site: Site, name: str, deployment: Deployment, path: str, record: 
     """Follows a deployment to its end and completes its record."""
     workspace, root = site.workspace, site.root
     try:
-        rollout.follow(workspace, name, deployment, site.project.settings.target)
+        ended = rollout.follow(workspace, name, deployment, site.project.settings.target)
+        _ran_the_release(site, name, ended, record)
     except DeployError as e:
-        if e.code is Code.DEPLOYMENT_FAILED:
+        if e.code in (Code.DEPLOYMENT_FAILED, Code.RELEASE_ALTERED):
             records.write(workspace, root, {**record, "outcome": "FAILED", "error": e.message}, again=True)
         raise
     records.write(workspace, root, {**record, "outcome": "SUCCEEDED"}, again=True)
     return Done(deployment.id, path, new=True)
+
+
+def _ran_the_release(site: Site, name: str, deployment: Deployment, record: Mapping[str, Any]) -> None:
+    """Compares the platform's copy with the release; stops an app that runs something else.
+
+    Raises:
+        DeployError: RELEASE_ALTERED.
+    """
+    why = checking.snapshot_difference(site.workspace, deployment, str(record["release"]))
+    if why is None:
+        return
+    site.workspace.apps.stop(name)
+    called = locate.called(site.project)
+    raise DeployError(
+        Code.RELEASE_ALTERED,
+        f"Deployment {deployment.id} of app {name} ran something else than release {record['release']}: {why}. "
+        "Somebody changed the release while it was being deployed. The app was stopped.",
+        hint="Look in the workspace who may write there. What ran had the app's secrets: renew them (metamcp-deploy "
+        f"secrets rotate {called}), then metamcp-deploy deploy {called}",
+    )

@@ -125,8 +125,11 @@ def begin(workspace: Workspace, name: str, wanted: Wanted, since: deploy_intent.
     raise last
 
 
-def follow(workspace: Workspace, name: str, deployment: Deployment, target: str) -> None:
+def follow(workspace: Workspace, name: str, deployment: Deployment, target: str) -> Deployment:
     """Waits until the deployment has succeeded and the app runs, with the app's log lines as events meanwhile.
+
+    Returns:
+        The deployment as it ended.
 
     Raises:
         DeployError: DEPLOYMENT_FAILED, with the last log lines; DEADLINE.
@@ -134,7 +137,7 @@ def follow(workspace: Workspace, name: str, deployment: Deployment, target: str)
     with _listening(workspace, name, deployment.create_time) as lines:
         ended = _ended(workspace, name, deployment)
         if ended.state == "SUCCEEDED" and _runs(workspace, name):
-            return
+            return ended
         workspace.clock.sleep(1.0)  # the lines that explain it arrive a moment after the state
     crashed = ended.state == "SUCCEEDED"
     what = "the app crashed after it" if crashed else f"{ended.state}: {ended.message}".rstrip(": ")

@@ -16,7 +16,7 @@ from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.release import archive
 from metamcp_deploy.release.archive import Entry
-from metamcp_deploy.release.artifact_content import ABOUT, FORMAT, invalid, read, unreachable
+from metamcp_deploy.release.artifact_content import ABOUT, ANY, FORMAT, Held, invalid, read, unreachable
 from metamcp_deploy.release.build import bundle
 from metamcp_deploy.release.build.cache import digests
 from metamcp_deploy.release.placing import placed
@@ -64,28 +64,35 @@ def write(project: Project, to: Path) -> dict[str, Any]:
     return {**written, "release": release["id"]}
 
 
-def step(project: Project, source: Path) -> pipeline.Step:
+def step(project: Project, source: Path, held: Held = ANY) -> pipeline.Step:
     """In place of `build` and what it needs: the bundle out of a file.
 
     Raises:
-        DeployError: FILE_ACCESS, when the file cannot be read.
+        DeployError: FILE_ACCESS, when the file cannot be read; ARTIFACT_INVALID, when its digest is another one.
     """
     try:
         digest = fingerprint.of_file(source)
     except OSError as e:
         raise unreachable(source, e) from e
+    held.check(source, digest)
     return pipeline.Step(
         name="build",
         inputs={"archive": digest},
         params={"databricks.yml": fingerprint.of_value(databricks_yml.text(project))},
         outputs=(project.bundle,),
-        run=lambda: take(project, source),
+        run=lambda: take(project, source, held),
         summary=lambda facts: f"release {facts['release']} from {source.name}, {facts['files']} files",
-        valid=lambda facts: bundle.changed(project.bundle, facts.get("contents")),
+        valid=lambda facts: _changed(project, facts, held),
     )
 
 
-def take(project: Project, source: Path) -> pipeline.Facts:
+def _changed(project: Project, facts: pipeline.Facts, held: Held) -> str | None:
+    if held.release not in (None, facts.get("release")):
+        return f"release {held.release} is wanted"
+    return bundle.changed(project.bundle, facts.get("contents"))
+
+
+def take(project: Project, source: Path, held: Held = ANY) -> pipeline.Facts:
     """Puts the bundle of a file in place of the one that is there, after everything in it was checked.
 
     Returns:
@@ -95,7 +102,7 @@ def take(project: Project, source: Path) -> pipeline.Facts:
         DeployError: as `read`; CONFIG_CONFLICT for a release of another schema or commit than the settings;
             TARGET_PROTECTED.
     """
-    found = read(source)
+    found = read(source, held)
     _check_settings(project, source, found.about, found.release)
     with placed(project.bundle) as fresh:
         (fresh / "app").mkdir()
@@ -115,13 +122,13 @@ def take(project: Project, source: Path) -> pipeline.Facts:
     }
 
 
-def release(project: Project, source: Path, folder: Path) -> Release:
+def release(project: Project, source: Path, folder: Path, held: Held = ANY) -> Release:
     """The release of a file, for a plan: unpacked into an empty folder, after all checks that `take` makes.
 
     Raises:
         DeployError: as `take`.
     """
-    found = read(source)
+    found = read(source, held)
     _check_settings(project, source, found.about, found.release)
     files = {}
     for name, content in found.files.items():

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import re
-import tarfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +11,32 @@ from typing import Any
 
 from metamcp_deploy import __version__, fingerprint
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.release import archive
-from metamcp_deploy.release.archive import Entry
+from metamcp_deploy.release import archive, identity
 
 ABOUT = "artifact.json"
 FORMAT = 1
-_RELEASE_FORMAT = 1
-_LARGEST = 300_000_000  # bytes unpacked; a release has less than a tenth of it
+_LARGEST = 100_000_000  # bytes of the file; a release has less than a tenth of it
 _NAME = re.compile(r"^(artifact\.json|databricks\.yml|app/[A-Za-z0-9_][A-Za-z0-9._-]*)$")
-_OWN = ("app.yaml", "start.mjs")
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a file is held against, as its maker said it: its SHA-256, and the release's id."""
+
+    sha256: str | None = None
+    release: str | None = None
+
+    def check(self, source: Path, digest: str) -> None:
+        """Refuses a file of another digest.
+
+        Raises:
+            DeployError: ARTIFACT_INVALID.
+        """
+        if self.sha256 is not None and self.sha256.lower() != digest:
+            raise invalid(source, f"has the SHA-256 {digest}, not {self.sha256} as --sha256 says")
+
+
+ANY = Held()
 
 
 @dataclass(frozen=True)
@@ -35,42 +48,44 @@ class Artifact:
     files: dict[str, bytes]
 
 
-def read(source: Path) -> Artifact:
+def read(source: Path, held: Held) -> Artifact:
     """Reads and checks a file.
 
     Raises:
-        DeployError: FILE_ACCESS; ARTIFACT_INVALID for what is damaged, altered or no such file; TOOL_VERSION for one
-            of a newer tool.
+        DeployError: FILE_ACCESS; ARTIFACT_INVALID for what is damaged, altered, not what it is held against, or no such
+            file; RELEASE_UNPROVEN; TOOL_VERSION for one of a newer tool.
     """
-    files = _unpacked(source)
-    about, release = _about(source, files), _release(source, files)
-    _check(source, files, about, release)
+    try:
+        with source.open("rb") as file:
+            content = file.read(_LARGEST + 1)
+    except OSError as e:
+        raise unreachable(source, e) from e
+    if len(content) > _LARGEST:
+        raise invalid(source, f"has more than {_LARGEST} bytes")
+    held.check(source, fingerprint.of_bytes(content))
+    files = _unpacked(source, content)
+    about = _about(source, files)
+    release = _release(source, files, about)
+    if held.release not in (None, release["id"]):
+        raise invalid(source, f"holds release {release['id']}, not {held.release} as --id says")
+    if release["format"] == 1 and held.sha256 is None:
+        raise identity.unproven(
+            str(release["id"]), str(source), "Name the SHA-256 that `build --archive` said: --sha256 DIGEST"
+        )
     return Artifact(about, release, files)
 
 
-def _unpacked(source: Path) -> dict[str, bytes]:
+def _unpacked(source: Path, content: bytes) -> dict[str, bytes]:
     """All files of the archive by name; nothing is written."""
-    try:
-        with gzip.open(source) as packed:
-            data = packed.read(_LARGEST + 1)
-    except (EOFError, zlib.error) as e:
-        raise invalid(source, "is cut off or damaged") from e
-    except gzip.BadGzipFile as e:
-        raise invalid(source, "is not what `build --archive` writes") from e
-    except OSError as e:
-        raise unreachable(source, e) from e
-    if len(data) > _LARGEST:
-        raise invalid(source, f"unpacks to more than {_LARGEST} bytes")
     files: dict[str, bytes] = {}
     try:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
-            for member in tar:
-                if not _NAME.match(member.name) or not member.isreg() or member.name in files:
-                    raise invalid(source, f"holds {member.name!r}, which no bundle does")
-                file = tar.extractfile(member)
-                files[member.name] = file.read() if file else b""
-    except tarfile.TarError as e:
-        raise invalid(source, "is not what `build --archive` writes") from e
+        entries = archive.unpack(content)
+    except ValueError as e:
+        raise invalid(source, f"is not what `build --archive` writes: it {e}") from e
+    for entry in entries:
+        if not _NAME.fullmatch(entry.path) or entry.path in files:
+            raise invalid(source, f"holds {entry.path!r}, which no bundle does")
+        files[entry.path] = entry.content
     return files
 
 
@@ -82,40 +97,21 @@ def _about(source: Path, files: dict[str, bytes]) -> dict[str, Any]:
     return about
 
 
-def _release(source: Path, files: Mapping[str, bytes]) -> dict[str, Any]:
+def _release(source: Path, files: Mapping[str, bytes], about: dict[str, Any]) -> dict[str, Any]:
+    """release.json, after every digest and the id were computed."""
     release = _document(source, files.get("app/release.json", b""), "app/release.json")
-    _check_format(source, release.get("format"), _RELEASE_FORMAT)
-    return release
-
-
-def _check(source: Path, files: Mapping[str, bytes], about: dict[str, Any], release: dict[str, Any]) -> None:
-    """Every digest, and the id from what the release runs."""
+    _check_format(source, release.get("format"), identity.FORMAT)
     found = {name: fingerprint.of_bytes(content) for name, content in files.items()}
     for name in sorted(found.keys() | about["files"].keys()):
         if found.get(name) != about["files"].get(name):
             raise invalid(source, f"holds another {name} than was archived")
+    own = {name.removeprefix("app/"): content for name, content in files.items() if name.startswith("app/")}
+    if more := sorted(own.keys() - {*identity.RUN, *identity.BESIDE}):
+        raise invalid(source, f"holds app/{more[0]}, which no release does")
     try:
-        described = {name: str(stated["sha256"]) for name, stated in release["files"].items()}
-        parts = {name: _entries(files[f"app/{part['file']}"]) for name, part in release["parts"].items()}
-        own = [Entry(name, files[f"app/{name}"]) for name in _OWN]
-        for name, part in parts.items():
-            archive.check(name, part)
-    except (KeyError, TypeError, AttributeError, tarfile.TarError, OSError, EOFError, zlib.error) as e:
-        raise invalid(source, f"holds a release that is not whole ({type(e).__name__}: {e})") from e
-    for name in sorted({n.removeprefix("app/") for n in found if n.startswith("app/")} - {"release.json"}):
-        if described.get(name) != found[f"app/{name}"]:
-            raise invalid(source, f"holds another {name} than its release.json describes")
-    computed = archive.release_id({**parts, "": own})
-    if not computed == release.get("id") == about["release"]:
-        raise invalid(source, f"says it is release {release.get('id')}, but its content is {computed}")
-
-
-def _entries(packed: bytes) -> list[Entry]:
-    with gzip.open(io.BytesIO(packed)) as f:
-        data = f.read(_LARGEST)
-    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
-        found = [(member, tar.extractfile(member)) for member in tar]
-        return [Entry(m.name, f.read(), m.mode) for m, f in found if f is not None]
+        return identity.check({name: own.get(name) for name in identity.RUN}, about["release"])
+    except identity.OtherReleaseError as e:
+        raise invalid(source, str(e)) from e
 
 
 def _document(source: Path, content: bytes, name: str) -> dict[str, Any]:
@@ -135,7 +131,7 @@ def _check_format(source: Path, found: object, known: int) -> None:
             f"{source} is of format {found}; this metamcp-deploy ({__version__}) reads up to {known}.",
             hint="Install the version of metamcp-deploy that wrote it, or a later one.",
         )
-    if found != known:
+    if found not in range(1, known + 1):
         raise invalid(source, f"is of format {found!r}, which no version writes")
 
 
@@ -153,5 +149,5 @@ def invalid(what: Path, problem: str, hint: str | None = None) -> DeployError:
     return DeployError(
         Code.ARTIFACT_INVALID,
         f"{what} {problem}.",
-        hint=hint or "Fetch the file again and compare its SHA-256 with what `build --archive` said.",
+        hint=hint or "Fetch the file again, and hold it against what `build --archive` said: --sha256 DIGEST",
     )

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from metamcp_deploy import fingerprint
-from metamcp_deploy.release import sbom
+from metamcp_deploy.release import identity, sbom
 from metamcp_deploy.release.build import lockfile
 from metamcp_deploy.release.build.assembly import Release
 
@@ -69,10 +69,8 @@ def complete(app: Path, release: Release, more: Mapping[str, Any], tree: Path) -
 def _listing(release: Release) -> str:
     """Everything the release's id is computed from, one line for each file: path, mode, digest and size."""
     lines = [
-        f" {json.dumps(f'{part}/{e.path}' if part else e.path)}: "
-        + json.dumps({"mode": f"{e.mode:o}", **_described(e.content)})
-        for part, entries in {**release.parts, "": release.own}.items()
-        for e in entries
+        f" {json.dumps(path)}: {json.dumps({'mode': mode, **_described(content)})}"
+        for path, (mode, content) in identity.lines(release.run, release.about).items()
     ]
     return "{\n" + ",\n".join(sorted(lines)) + "\n}\n"
 

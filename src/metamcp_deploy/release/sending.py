@@ -1,4 +1,4 @@
-"""Uploads a release to a workspace, completely or invisibly, and reads it back on request.
+"""Uploads a release to a workspace, completely or invisibly.
 
 One id can have several builds: their archives hold the same files, packed by different versions of zlib. The parts of
 one build do not match the release.json of another. So a release in the workspace is always of one build: release.json
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from metamcp_deploy import events, fingerprint
+from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.release import checking
 from metamcp_deploy.release.releases import COMPLETE, Release, about, is_complete, missing, path_of
 
 if TYPE_CHECKING:
@@ -88,51 +89,19 @@ def send(workspace: Workspace, root: str, release: Release, uploaded: Uploaded) 
     )
 
 
-def altered(workspace: Workspace, root: str, release: Release) -> list[str]:
-    """Reads every file of a release in the workspace. Returns those that differ from what was sent."""
-    path = path_of(root, release.id)
-    events.emit(events.Progress("reads the release back"))
-    found = workspace.files.contents(f"{path}/{name}" for name in release.files)
-    wanted = {name: fingerprint.of_file(local) for name, local in release.files.items()}
-    wanted |= _described(found[f"{path}/{_ABOUT}"], release)
-    wrong = [
-        name
-        for name, digest in wanted.items()
-        if (content := found.get(f"{path}/{name}")) is None or fingerprint.of_bytes(content) != digest
-    ]
-    if not wrong:
-        text = f"All {len(found)} files of release {release.id} are in the workspace as they were sent."
-        events.emit(events.Note(text))
-    return wrong
-
-
-def _described(content: bytes | None, release: Release) -> dict[str, str]:
-    """Digests in the release.json of another build in the workspace; empty when it is of this build."""
-    if content is None or content == release.files[_ABOUT].read_bytes():
-        return {}
-    try:
-        stated: dict[str, Any] = json.loads(content)
-        files = {str(name): str(file["sha256"]) for name, file in stated["files"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return {}
-    if stated.get("id") != release.id or not set(files) <= set(release.files):
-        return {}
-    return {**files, _ABOUT: fingerprint.of_bytes(content)}
-
-
-def discard(workspace: Workspace, root: str, release: Release) -> None:
-    """Deletes the altered files of a release, which makes it incomplete. The caller holds the lock.
+def discard(workspace: Workspace, root: str, release: str) -> None:
+    """Deletes a release that is not what its id says, the marker first. The caller holds the lock.
 
     Raises:
-        DeployError: WORKSPACE_ANSWER, naming the deleted files; returns when there are none.
+        DeployError: RELEASE_ALTERED, saying what was wrong; returns when nothing is.
     """
-    path, wrong = path_of(root, release.id), altered(workspace, root, release)
-    if not wrong:
+    path, why = path_of(root, release), checking.difference(workspace, root, release)
+    if why is None:
         return
-    for name in (COMPLETE, *wrong):
-        workspace.files.delete(f"{path}/{name}")
+    workspace.files.delete(f"{path}/{COMPLETE}")
+    workspace.files.delete(path, recursive=True)
     raise DeployError(
-        Code.WORKSPACE_ANSWER,
-        f"{', '.join(wrong)} in {path} did not arrive as sent, or was changed since; it was deleted.",
-        hint="Run the same command again: it sends what is missing.",
+        Code.RELEASE_ALTERED,
+        f"{path} {why}: it did not arrive as it was sent, or somebody changed it since. It was deleted.",
+        hint="Run the same command again: it sends the release. Look in the workspace who may write there.",
     )

@@ -74,12 +74,16 @@ def run(
     with session.locked(site, force_lock):
         found = preparation.look(site, wishes)  # again: somebody may have held the lock until now
         _announce(found)
+        if found.restored or found.changes:  # which would stay where the release is refused
+            deployment.check(site, found.target.release, wishes.release)
         if found.restored:
             point_in_time.make(site, found.restored)
         app = _changed(site, found)
         more = _repeats(found)
         more |= {"restored": found.restored.as_record()} if found.restored else {}
-        done = deployment.deploy(site, app, found.wanted, message=message, kind="rollback", more=more)
+        done = deployment.deploy(
+            site, app, found.wanted, message=message, kind="rollback", more=more, trusted=wishes.release
+        )
         report = access.check(workspace, workspace.apps.get(app.name), wait)
         if failure := report.failure(Place.of(site.project)):
             records.amend(workspace, site.root, done.id, outcome="UNHEALTHY", error=failure.message)

@@ -14,7 +14,7 @@ from metamcp_deploy.deployments.records import Record, Wanted
 from metamcp_deploy.deployments.schema_changes import SchemaChanges
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import OURS, Action, Change, Difference, Plan
-from metamcp_deploy.release import releases
+from metamcp_deploy.release import identity, releases
 from metamcp_deploy.target import databases, desired, locate
 from metamcp_deploy.target.site import Site
 
@@ -32,11 +32,13 @@ class Wishes:
         deployment: id, or its first digits; None for the newest good one before what runs.
         to_database: also the database, as it was before later deployments migrated it.
         keep_database: the older release runs on the newer schema.
+        release: id of the release that the deployment must have run; one of format 1 is deployed only when it is named.
     """
 
     deployment: str | None = None
     to_database: bool = False
     keep_database: bool = False
+    release: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ def look(site: Site, wishes: Wishes) -> Rollback:
 
     Raises:
         DeployError: NOT_FOUND without app or deployment; NO_WAY_BACK, when its release or the moment is gone;
+            RELEASE_UNPROVEN for a release of format 1 that is not named;
             SCHEMA_MOVED, when the database moved on and it is not said what is to become of that.
     """
     workspace, root = site.workspace, site.root
@@ -114,6 +117,7 @@ def look(site: Site, wishes: Wishes) -> Rollback:
             f"Release {target.release}, which deployment {target.deployment} ran, is not (or not wholly) in {root}.",
             hint=f"metamcp-deploy release list {options} shows which are; or build that release again and deploy it.",
         )
+    _proven(site, target, wishes.release)
     moved = schema_changes.since(target, kept)
     found = point_in_time.find(site, target, moved, written) if wishes.to_database else None
     if moved and not (found or wishes.keep_database):
@@ -188,6 +192,22 @@ def _understood(target: Record) -> None:
             f"{target.path} is of format {said}, and this version of metamcp-deploy reads format {_FORMAT}.",
             hint="Use the version that deployed it: pip install -U metamcp-deploy",
         )
+
+
+def _proven(site: Site, target: Record, named: str | None) -> None:
+    """What is named is what the deployment ran; without a name the id must cover all of the release."""
+    again = f"metamcp-deploy rollback {target.deployment[:12]} --id {target.release} {locate.called(site.project)}"
+    if named == target.release:
+        return
+    if named is not None:
+        raise DeployError(
+            Code.NO_WAY_BACK,
+            f"Deployment {target.deployment} ran release {target.release}, not {named} as --id says.",
+            hint=f"Name the deployment that ran it; or go back to this one: {again}",
+        )
+    if releases.about(site.workspace, site.root, target.release).get("format") == 1:
+        hint = f"Compare its release.json with that of its build, if you can; then: {again}"
+        raise identity.unproven(target.release, site.root, hint)
 
 
 def _moved(target: Record, moved: SchemaChanges, options: str) -> DeployError:

@@ -111,6 +111,8 @@ def rotate(
         found = look(site, name)
         value = value or random_value()
         keys.fitting(found.name, value, SHORTEST if found.of_auth else 1)
+        if found.running is not None:  # before the secret is another one
+            deployment.check(site, found.running.release)
         keys.write(site, found.kept, found.name, value)
         if found.running is None or found.app is None:
             _explain(site, found)

@@ -72,7 +72,8 @@ def _run(project: Project, asked: Wishes) -> pipeline.Facts:
         desired = known.desired if known else _desired(site, sent)
 
         def look(context: Context) -> DeploymentPart:
-            part = DeploymentPart(context, wanted, asked.redeploy, asked.message)
+            trusted = asked.release or _built(project)
+            part = DeploymentPart(context, wanted, asked.redeploy, asked.message, trusted)
             part.look()
             return part
 
@@ -92,6 +93,13 @@ def _run(project: Project, asked: Wishes) -> pipeline.Facts:
         "deployment": part.done.id,
         "record": part.done.record,
     }
+
+
+def _built(project: Project) -> str | None:
+    """The SHA-256 of the release.json that `build` made here."""
+    facts = (pipeline.recorded(project.state, "build") or {}).get("facts") or {}
+    found: str | None = (facts.get("contents") or {}).get("app/release.json")
+    return found
 
 
 def _named(site: Site, release: str) -> str:

@@ -22,8 +22,9 @@ NAME, REMOTE = "build", False
 
 # What shapes a release, below the package. app.yaml and databricks.yml are parameters of the stage.
 SOURCES = (
-    *("stages/build.py", "release/build", "release/archive.py", "release/metadata.py", "release/placing.py"),
-    *("release/sbom.py", "upstream/advisories.py", "upstream/advisories.yaml", "launcher", "verify"),
+    *("stages/build.py", "release/build", "release/archive.py", "release/identity.py"),
+    *("release/metadata.py", "release/placing.py", "release/sbom.py"),
+    *("upstream/advisories.py", "upstream/advisories.yaml", "launcher", "verify"),
     *(
         "knowledge/launcher",
         "knowledge/build",

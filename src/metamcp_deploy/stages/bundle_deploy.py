@@ -22,14 +22,14 @@ class Wishes:
     Attributes:
         adopt: take over an app that somebody else made.
         force_lock: take the target's lock although somebody holds it.
-        verify_upload: read back every file of the release, and compare.
+        verify_upload: hold the release in the workspace against its id, also where nothing is deployed.
     """
 
     adopt: Annotated[bool, Flag(("--adopt",), "Take over an app of that name that others made.")] = False
     force_lock: ForceLock = False
-    verify_upload: Annotated[
-        bool, Flag(("--verify-upload",), "Read back every file of the release, and compare.")
-    ] = False
+    verify_upload: Annotated[bool, Flag(("--verify-upload",), "Check the release there against its id.")] = (
+        False
+    )
 
 
 def step(project: Project, wishes: Wishes | None = None) -> pipeline.Step:
@@ -47,7 +47,7 @@ def step(project: Project, wishes: Wishes | None = None) -> pipeline.Step:
 
 def _run(project: Project, asked: Wishes) -> pipeline.Facts:
     from metamcp_deploy.converge import target
-    from metamcp_deploy.release import releases, sending
+    from metamcp_deploy.release import checking, releases, sending
     from metamcp_deploy.target import databricks_yml, protection, session
 
     release = releases.built(project)
@@ -57,9 +57,9 @@ def _run(project: Project, asked: Wishes) -> pipeline.Facts:
         desired = databricks_yml.read(project, site.workspace.me)
         found = target.converged(site, desired, release, adopt=asked.adopt, force_lock=asked.force_lock)
         this_run.converged[site.root] = found
-        if asked.verify_upload and sending.altered(site.workspace, site.root, release):
+        if asked.verify_upload and checking.difference(site.workspace, site.root, release.id):
             with session.locked(site, asked.force_lock):
-                sending.discard(site.workspace, site.root, release)
+                sending.discard(site.workspace, site.root, release.id)
     app = found.app
     assert app is not None  # noqa: S101 - converged
     return {

@@ -73,21 +73,21 @@ def look(project: Project, stages: Sequence[Stage], wishes: Sequence[object] = (
         if e.code is not Code.LOCAL_DOWN:
             raise
         return FullPlan(planned, why=f"{e.message} What is in it is not known. Next: {e.hint}")
-    source = deploy.asked(from_file, wishes).source
-    with release_to_send(project, source, any(p.reason for p in planned)) as release:
+    archive = deploy.asked(from_file, wishes)
+    with release_to_send(project, archive, any(p.reason for p in planned)) as release:
         return FullPlan(planned, _remote(project, remote, wishes, release, workspace))
 
 
 @contextmanager
 def release_to_send(
-    project: Project, source: Path | None, building: bool
+    project: Project, archive: from_file.Wishes, building: bool
 ) -> Iterator[releases.Release | None]:
     """The release that would be sent: the built one, or that of a file; None where it has to be built first."""
-    if source:
+    if archive.source:
         from metamcp_deploy.release import artifact
 
         with tempfile.TemporaryDirectory(prefix="metamcp-plan-") as folder:
-            yield artifact.release(project, source, Path(folder))
+            yield artifact.release(project, archive.source, Path(folder), archive.held)
         return
     yield None if building or pipeline.recorded(project.state, "build") is None else releases.built(project)
 

@@ -52,6 +52,11 @@ class Deployment:
         return str(self.raw.get("source_code_path", ""))
 
     @property
+    def snapshot(self) -> str:
+        """The platform's own copy of that, which runs; empty where it does not say."""
+        return str((self.raw.get("deployment_artifacts") or {}).get("source_code_path") or "")
+
+    @property
     def creator(self) -> str:
         """Who started it."""
         return str(self.raw.get("creator") or "")

@@ -24,13 +24,19 @@ class DeploymentPart(Part):
         release: id; None while none is built.
         redeploy: deploy although that runs.
         message: kept in the record.
+        trusted: as `deployment.deploy` takes it.
     """
 
     def __init__(
-        self, context: Context, release: str | None, redeploy: bool = False, message: str | None = None
+        self,
+        context: Context,
+        release: str | None,
+        redeploy: bool = False,
+        message: str | None = None,
+        trusted: str | None = None,
     ) -> None:
         super().__init__(context)
-        self.release, self.redeploy, self.message = release, redeploy, message
+        self.release, self.redeploy, self.message, self.trusted = release, redeploy, message, trusted
 
     def look(self) -> None:
         """One request, where the secrets' dates are not known yet."""
@@ -115,6 +121,7 @@ class DeploymentPart(Part):
             wanted,
             message=self.message,
             redeploy=self.redeploy,
+            trusted=self.trusted,
             more={"desired": fields.for_record(desired.app) | {"database": desired.database.stated}},
         )
 

@@ -10,8 +10,9 @@ const SIGN_UP = /\/api\/auth\/(.*\/)?sign-up(\/|$)/;
 const INSPECTOR = /\/mcp-proxy\/(.*\/)?server(\/|$)/;
 
 /**
- * Returns the function that checks a request: it gives null for an allowed request, {away} for a refused one, or
- * {body: promise of {away} or {bytes}} when the body has to be read first, and forwarded as `bytes`.
+ * Returns the function that checks a request by its target and by what a rewrite makes of that: it gives null for an allowed
+ * request, {away} for a refused one, or {body: promise of {away} or {bytes}} when the body has to be read first, and
+ * forwarded as `bytes`.
  *
  * @param env METAMCP_SIGN_UP (closed, operators, users, open; operators when unset), METAMCP_INSPECTOR (closed, operators,
  *   open; closed when unset)
@@ -20,12 +21,14 @@ const INSPECTOR = /\/mcp-proxy\/(.*\/)?server(\/|$)/;
 export function accessRules(env, isOperator) {
   const signUp = env.METAMCP_SIGN_UP || "operators";
   const inspector = env.METAMCP_INSPECTOR || "closed";
-  return (request, target) => {
-    const [path, query = ""] = target.split(/\?(.*)/s, 2);
-    const plain = normalizedPath(path);
-    if (plain === null) return refused(400, "path_not_plain", "The path holds . or .. as a part, or is encoded many times over.");
-    if (INSPECTOR.test(plain) && startsCommand(plain, query) && !allowed(inspector, request, isOperator)) return inspectorClosed(inspector);
-    if (!SIGN_UP.test(plain) || signUp === "open" || request.method === "OPTIONS") return null;
+  return (request, ...targets) => {
+    const asked = targets.map((target) => target.split(/\?(.*)/s, 2)).map(([path, query = ""]) => ({ plain: normalizedPath(path), query }));
+    if (asked.some(({ plain }) => plain === null)) {
+      return refused(400, "path_not_plain", "The path holds . or .. as a part, or is encoded many times over.");
+    }
+    const starts = asked.some(({ plain, query }) => INSPECTOR.test(plain) && startsCommand(plain, query));
+    if (starts && !allowed(inspector, request, isOperator)) return inspectorClosed(inspector);
+    if (!asked.some(({ plain }) => SIGN_UP.test(plain)) || signUp === "open" || request.method === "OPTIONS") return null;
     return checkSignUp(request, signUp, isOperator);
   };
 }

@@ -36,7 +36,7 @@ export class Proxy {
    *   {away: {status, step, code, message, detail?, heals?, http?, headers?}} when there is none
    * @param details function of a request and its `away`: {contact, report}, as error-response.mjs takes them
    * @param workspace origin of the workspace, whose tokens are not forwarded
-   * @param rules function of a request and its target, as access-rules.mjs makes it
+   * @param rules function of a request, its target and the path it is rewritten to, as access-rules.mjs makes it
    * @param sessions function of a request, its path and headers, as session-rules.mjs makes it
    * @param limits of Node's server that differ from LIMITS
    */
@@ -111,7 +111,7 @@ export class Proxy {
     if (service.away) return this.#refuse(request, response, service.away, id);
     const body = bodyLimit(request, service.path);
     if (body.away) return this.#refuse(request, response, body.away, id);
-    const checked = this.rules(request, targetOf(request));
+    const checked = this.rules(request, targetOf(request), service.path);
     if (checked?.away) return this.#refuse(request, response, checked.away, id);
     const entry = this.#exchange(request, response);
     if (checked?.body) return this.#sendRead(request, response, { service, id, waiting, entry, most: body.bytes, read: checked.body });
@@ -189,7 +189,7 @@ export class Proxy {
     const id = requestId(request);
     if ((request.headers.upgrade ?? "").toLowerCase() !== "websocket") return this.#notUpgraded(request, socket);
     const service = this.find(targetOf(request), "UPGRADE"); // Next forwards one to any host, the backend has its own
-    const away = service.away ?? this.#noUpgrade(request);
+    const away = service.away ?? this.#noUpgrade(request, service.path);
     if (away) return this.#refuseRaw(request, socket, away, id);
     const headers = forwardHeaders(request, id, service.protocol);
     const { path } = sortCredentials(headers, service.path, this.workspace);
@@ -202,8 +202,8 @@ export class Proxy {
   }
 
   /** Why an upgrade is refused, or nothing: a request whose body has to be checked cannot be a WebSocket. */
-  #noUpgrade(request) {
-    const checked = this.rules(request, targetOf(request));
+  #noUpgrade(request, rewritten) {
+    const checked = this.rules(request, targetOf(request), rewritten);
     checked?.body?.catch(() => {});
     return checked?.body ? { http: 400, status: "refused", step: "access", code: "no_websocket", message: "This is no WebSocket." } : checked?.away;
   }

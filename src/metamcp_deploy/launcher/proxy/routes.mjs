@@ -21,9 +21,10 @@ export function router(routes) {
     const spelled = respelled(path, unslash);
     if (spelled !== path) return { away: moved(spelled + rest) };
     const found = table.find((route) => route.takes(path));
-    if (found?.to !== undefined) return { service: "backend", path: found.to + target.slice(found.prefix.length) };
-    const route = outside.length ? outsideRoute(outside, path) : undefined;
+    const rewritten = found?.to === undefined ? null : found.to + path.slice(found.prefix.length);
+    const route = outside.length ? outsideRoute(outside, rewritten ?? path) : undefined;
     if (route) return { away: closed(route) };
+    if (rewritten !== null) return { service: "backend", path: rewritten + rest };
     const away = frontEndRefusal(method, path, rest, handlers);
     return away ? { away } : { service: "frontend", path: target };
   };

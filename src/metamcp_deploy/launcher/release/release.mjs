@@ -5,11 +5,13 @@ import path from "node:path";
 
 import { Failure } from "../failure.mjs";
 
-const FORMAT = 1;
+const FORMAT = 2;
+// These say where a release comes from. The release's id does not cover them, and nothing here may depend on them.
+const DESCRIPTIVE = ["id", "tool", "upstream", "left_out", "patches", "overrides", "built_with", "advisories", "files", "verified"];
 
 export const PARTS = ["backend", "migrations", "frontend"]; // in the order of need; the last is the largest
 
-/** Reads and checks release.json. */
+/** Reads and checks release.json; gives the fields that the release's id covers, and the digests of the archives. */
 export function readRelease(root) {
   const file = path.join(root, "release.json");
   const wrong = (what) => new Failure("release", "release_invalid", `release.json ${what}: build and deploy again.`);
@@ -20,6 +22,7 @@ export function readRelease(root) {
     throw new Failure("release", "release_invalid", "release.json is missing or damaged: build and deploy again.", { detail: error.message });
   }
   if (release?.format !== FORMAT) throw wrong(`has format ${release?.format}, this launcher reads ${FORMAT}`);
+  for (const name of DESCRIPTIVE) delete release[name];
   if (!/^[A-Za-z_][A-Za-z0-9_]{0,62}$/.test(release.schema ?? "")) throw wrong("names no database schema");
   if (!Array.isArray(release.routes)) throw wrong("has no routes");
   const plain = (text) => typeof text === "string" && text !== "" && !text.split("/").includes("..") && !text.startsWith("/");

@@ -8,6 +8,7 @@ from metamcp_deploy.local.api.authorization import APPS, Authorization
 from metamcp_deploy.local.api.errors import ApiError, invalid, missing
 from metamcp_deploy.local.api.requests import Call, flag, page
 from metamcp_deploy.local.api.routes import Right, Route
+from metamcp_deploy.local.apps import deployment
 from metamcp_deploy.local.apps.apps import Apps
 from metamcp_deploy.local.apps.fields import DEFAULT_SCOPES, SETTABLE, check_deployment, settable
 
@@ -174,5 +175,4 @@ def _deployment(made: dict[str, Any]) -> dict[str, Any]:
     result = {k: v for k, v in made.items() if v and k != "env_vars"}
     if made["env_vars"]:
         result["env_vars"] = [{k: v for k, v in e.items() if k != "value"} for e in made["env_vars"]]
-    artifacts = f"/Workspace/Users/{made['creator']}/.apps/{made['deployment_id']}"
-    return result | {"deployment_artifacts": {"source_code_path": artifacts}}
+    return result | {"deployment_artifacts": {"source_code_path": deployment.artifacts(made)}}

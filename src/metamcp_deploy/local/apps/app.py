@@ -160,16 +160,24 @@ class App:
         """Where a deployment's snapshot is."""
         return self.folder / "source" / deployment_id
 
+    def _readable(self, made: dict[str, Any]) -> Path:
+        return self.context.files.place(deployment.artifacts(made))
+
     def _prune(self) -> None:
         """Only the last good deployment can be started again, by `start` or by the next `up`."""
         for folder in (self.folder / "source").iterdir():
             if folder.name != self.record["last"]:
                 shutil.rmtree(folder, ignore_errors=True)
+                if made := self.record["deployments"].get(folder.name):
+                    shutil.rmtree(self._readable(made), ignore_errors=True)
 
     def _snapshot(self, made: dict[str, Any]) -> None:
         shown = made["source_code_path"]
         self.log.add("SYSTEM", f"Deployment {made['deployment_id']}: taking a snapshot of {shown}")
-        deployment.snapshot(self.context.files.place(shown), shown, self.source(made["deployment_id"]))
+        source = self.source(made["deployment_id"])
+        deployment.snapshot(self.context.files.place(shown), shown, source)
+        # What can be read of it is a copy: the app may write to the folder that it runs in.
+        shutil.copytree(source, self._readable(made), dirs_exist_ok=True)
 
     async def _run(self, made: dict[str, Any]) -> None:
         """Replaces the running process by this deployment's; returns when its port accepts."""

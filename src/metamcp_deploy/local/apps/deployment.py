@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from metamcp_deploy.container.manifest import FailedDeploymentError
 
@@ -37,6 +39,11 @@ def snapshot(source: Path, shown: str, target: Path) -> None:
             )
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target)
+
+
+def artifacts(made: Mapping[str, Any]) -> str:
+    """The workspace path of a deployment's snapshot. Unsure where the platform has it, and who can read it."""
+    return f"/Workspace/Users/{made['creator']}/.apps/{made['deployment_id']}"
 
 
 def node_folder() -> Path | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from metamcp_deploy import __version__, fingerprint
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.release import archive
+from metamcp_deploy.release import archive, identity
 from metamcp_deploy.release.archive import Entry
 from metamcp_deploy.release.build import frontend, reproducible, routes, sourcemaps
 
@@ -37,13 +37,21 @@ class Origin:
 
 @dataclass(frozen=True)
 class Release:
-    """A release in memory: its id, its parts' entries, and its own files (app.yaml, start.mjs)."""
+    """A release in memory: its parts' entries, its own files (app.yaml, start.mjs), release.json without packing."""
 
-    id: str
     parts: Mapping[str, list[Entry]]
     own: list[Entry]
-    routes: list[dict[str, Any]]
-    left_out: frontend.LeftOut
+    about: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        """The release's id."""
+        return str(self.about["id"])
+
+    @property
+    def run(self) -> Mapping[str, list[Entry]]:
+        """All that it runs, by the folder it unpacks to."""
+        return {**self.parts, "": self.own}
 
 
 def assemble(tree: Path, programs: Mapping[str, bytes], app_yaml: str, origin: Origin) -> Release:
@@ -69,16 +77,25 @@ def assemble(tree: Path, programs: Mapping[str, bytes], app_yaml: str, origin: O
     for part, entries in parts.items():
         archive.check(part, entries)
     own = [Entry("app.yaml", app_yaml.encode()), Entry("start.mjs", programs["start.mjs"])]
-    return Release(
-        archive.release_id({**parts, "": own}),
-        parts,
-        own,
-        routes.of_build(tree / frontend.APP / ".next"),
-        left_out,
-    )
+    described: dict[str, dict[str, Any]] = {
+        name: {"file": f"{name}.tar.gz", "entry": entry} for name, entry in ENTRIES.items()
+    }
+    described["frontend"]["keys"] = reproducible.placeholders_in(parts["frontend"])
+    described["migrations"]["journal"] = _journal(parts["migrations"])
+    about = {
+        "format": identity.FORMAT,
+        "tool": __version__,
+        "upstream": {"url": origin.url, "ref": origin.ref, "commit": origin.commit},
+        "schema": origin.schema,
+        "source_maps": origin.source_maps,
+        "routes": routes.of_build(tree / frontend.APP / ".next"),
+        "parts": described,
+        "left_out": left_out.as_list(),
+    }
+    return Release(parts, own, {"id": identity.of({**parts, "": own}, about), **about})
 
 
-def write(release: Release, origin: Origin, app: Path) -> None:
+def write(release: Release, app: Path) -> None:
     """Writes the release's files into an empty folder.
 
     Raises:
@@ -88,31 +105,14 @@ def write(release: Release, origin: Origin, app: Path) -> None:
         (app / entry.path).write_bytes(entry.content)
     with ThreadPoolExecutor(min(3, os.cpu_count() or 1)) as pool:
         packed = dict(zip(release.parts, pool.map(archive.pack, release.parts.values()), strict=True))
-    described: dict[str, dict[str, Any]] = {}
+    described = {}
     for part, content in packed.items():
         path = app / f"{part}.tar.gz"
         path.write_bytes(content)
         archive.check_size(path, release.parts[part])
-        described[part] = {
-            "file": path.name,
-            "entry": ENTRIES[part],
-            "sha256": fingerprint.of_bytes(content),
-            "bytes": len(content),
-        }
-    described["frontend"]["keys"] = reproducible.placeholders_in(release.parts["frontend"])
-    described["migrations"]["journal"] = _journal(release.parts["migrations"])
-    manifest = {
-        "format": 1,
-        "id": release.id,
-        "tool": __version__,
-        "upstream": {"url": origin.url, "ref": origin.ref, "commit": origin.commit},
-        "schema": origin.schema,
-        "source_maps": origin.source_maps,
-        "routes": release.routes,
-        "parts": described,
-        "left_out": release.left_out.as_list(),
-    }
-    (app / "release.json").write_text(json.dumps(manifest, indent=1) + "\n")
+        sizes = {"sha256": fingerprint.of_bytes(content), "bytes": len(content)}
+        described[part] = {**release.about["parts"][part], **sizes}
+    (app / identity.ABOUT).write_text(json.dumps({**release.about, "parts": described}, indent=1) + "\n")
     for entry in release.own:
         archive.check_size(app / entry.path, [entry])
 

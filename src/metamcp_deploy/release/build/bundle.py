@@ -154,7 +154,7 @@ def _build(
         bundled = programs.bundle(work.tree, work.out, env, log, plan.origin.source_maps)
         made = assembly.assemble(work.tree, bundled, plan.app_yaml, plan.origin)
         app.mkdir()
-        assembly.write(made, plan.origin, app)
+        assembly.write(made, app)
         metadata.complete(app, made, plan.origin.provenance, work.tree)
 
 
