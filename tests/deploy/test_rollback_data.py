@@ -32,7 +32,7 @@ def execute(site: Site, branch: str, statement: str) -> list[Any]:
     body = {"endpoint": f"{branch}/endpoints/primary"}
     token = site.workspace._transport.do("POST", "/api/2.0/postgres/credentials", body=body)["token"]
     at = local.status(site.project)["postgres"]
-    where = {"host": at["host"], "port": at["port"], "dbname": "metamcp_app"}
+    where = {"host": at["host"], "port": at["endpoints"][body["endpoint"]], "dbname": "metamcp_app"}
     with psycopg.connect(**where, user="developer@example.com", password=token) as connected:
         cursor = connected.execute(statement)
         return [row[0] for row in cursor.fetchall()] if cursor.description else []

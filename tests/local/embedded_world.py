@@ -35,6 +35,11 @@ class World:
     running: local.Running
     client: WorkspaceClient
 
+    def place(self, name: str) -> dict[str, Any]:
+        """Where psycopg reaches an endpoint (`projects/…`) or an instance (`instances/NAME`)."""
+        at = local.status(self.project)["postgres"]
+        return {"host": at["host"], "port": at["endpoints"][name], "sslmode": at["sslmode"]}
+
     @property
     def headers(self) -> dict[str, str]:
         return dict(self.client.config.authenticate())

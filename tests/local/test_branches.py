@@ -18,7 +18,6 @@ from databricks.sdk.service.postgres import (
     Project,
 )
 
-from metamcp_deploy import local
 from tests.local.embedded_world import World
 
 USER = "developer@example.com"
@@ -46,8 +45,8 @@ def table(world: World, main: str) -> Iterator[str]:
 def connect(world: World, branch: str, database: str = "main_app", client=None, user: str = USER):
     client = client or world.client
     token = client.postgres.generate_database_credential(f"{branch}/endpoints/primary").token
-    at = local.status(world.project)["postgres"]
-    return psycopg.connect(host=at["host"], port=at["port"], dbname=database, user=user, password=token)
+    at = world.place(f"{branch}/endpoints/primary")
+    return psycopg.connect(**at, dbname=database, user=user, password=token)
 
 
 def execute(world: World, branch: str, *statements: str) -> None:

@@ -144,7 +144,7 @@ def test_logins_to_postgres(own):
     own.client.postgres.create_project(LakebaseProject(), "sleepy").wait()
     endpoint = "projects/sleepy/branches/production/endpoints/primary"
     token = own.client.postgres.generate_database_credential(endpoint).token
-    at = local.status(own.project)["postgres"]
+    at = own.place(endpoint)
     user = own.client.current_user.me().user_name
 
     def connect():

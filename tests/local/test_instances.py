@@ -14,11 +14,8 @@ from databricks.sdk.service.database import DatabaseInstance
 from metamcp_deploy import local
 
 
-def connect(world, name, user, password):
-    facts = local.status(world.project)["postgres"]
-    return psycopg.connect(
-        dbname=name, user=user, password=password, host=facts["host"], port=facts["port"], sslmode="disable"
-    )
+def connect(world, instance, name, user, password):
+    return psycopg.connect(dbname=name, user=user, password=password, **world.place(f"instances/{instance}"))
 
 
 @pytest.fixture
@@ -67,7 +64,7 @@ def test_a_credential_opens_what_the_resource_grants(world, instance):
     client = world.as_app(made)
     given = client.database.generate_database_credential(instance_names=[instance], request_id="1")
     assert given.expiration_time
-    with connect(world, env["PGDATABASE"], env["PGUSER"], given.token) as connection:
+    with connect(world, instance, env["PGDATABASE"], env["PGUSER"], given.token) as connection:
         connection.execute("CREATE SCHEMA own CREATE TABLE t (n int)")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("CREATE TABLE public.t (n int)")
@@ -75,7 +72,7 @@ def test_a_credential_opens_what_the_resource_grants(world, instance):
     with pytest.raises(PermissionDenied):
         client.database.generate_database_credential(instance_names=[instance], request_id="2")
     with pytest.raises(psycopg.OperationalError):
-        connect(world, env["PGDATABASE"], env["PGUSER"], given.token)
+        connect(world, instance, env["PGDATABASE"], env["PGUSER"], given.token)
 
 
 def test_a_resource_names_what_is_there(world, instance):
@@ -95,7 +92,7 @@ def test_a_role_can_have_a_password_of_its_own(world, instance):
     uri = local.status(world.project, with_credentials=True)["superuser_uris"]["postgres"]
     with psycopg.connect(uri.reveal(), autocommit=True) as connection:
         connection.execute(f"ALTER ROLE \"{env['PGUSER']}\" PASSWORD 'native-password'")
-    with connect(world, env["PGDATABASE"], env["PGUSER"], "native-password") as connection:
+    with connect(world, instance, env["PGDATABASE"], env["PGUSER"], "native-password") as connection:
         assert connection.execute("SELECT current_user").fetchone() == (env["PGUSER"],)
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-        connect(world, env["PGDATABASE"], env["PGUSER"], "another")
+        connect(world, instance, env["PGDATABASE"], env["PGUSER"], "another")

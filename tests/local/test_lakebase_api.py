@@ -40,9 +40,8 @@ def database(world, project, identifier, postgres_name):
     )
 
 
-def connect(world, name, user, password, **options):
-    facts = local.status(world.project)["postgres"]
-    given = {"host": facts["host"], "port": facts["port"], "sslmode": facts["sslmode"]} | options
+def connect(world, endpoint, name, user, password, **options):
+    given = world.place(endpoint) | options
     return psycopg.connect(dbname=name, user=user, password=password, **given)
 
 
@@ -126,7 +125,7 @@ def test_what_does_not_exist_is_404(world, project):
 
 
 def test_two_projects_keep_databases_of_one_name_apart(world):
-    physical = []
+    seen = []
     for _ in range(2):
         name = world.name()
         world.client.postgres.create_project(Project(), name).wait()
@@ -136,9 +135,10 @@ def test_two_projects_keep_databases_of_one_name_apart(world):
         world.client.apps.start(name)
         world.until(lambda name=name: world.compute(name) == "ACTIVE")
         world.deploy(name, world.upload(f"/Workspace/Shared/{name}", world.web()))
-        physical.append(world.get(world.client.apps.get(name), "/env").json()["PGDATABASE"])
-    assert physical[0] == "twice"
-    assert physical[1].startswith("twice_")
+        env = world.get(world.client.apps.get(name), "/env").json()
+        seen.append((env["PGDATABASE"], env["PGPORT"]))
+    assert [name for name, _ in seen] == ["twice", "twice"]
+    assert seen[0][1] != seen[1][1]
 
 
 def resource(project, identifier):
@@ -163,18 +163,18 @@ def test_a_credential_opens_what_the_resource_grants(world, project):
     client = world.as_app(made)
     endpoint = f"{project}/branches/production/endpoints/primary"
     token = client.postgres.generate_database_credential(endpoint).token
-    with connect(world, postgres_name, made.service_principal_client_id, token) as connection:
+    with connect(world, endpoint, postgres_name, made.service_principal_client_id, token) as connection:
         connection.execute("CREATE SCHEMA own CREATE TABLE t (n int)")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("CREATE TABLE public.t (n int)")
     with pytest.raises(psycopg.OperationalError):
-        connect(world, "databricks_postgres", made.service_principal_client_id, token)
+        connect(world, endpoint, "databricks_postgres", made.service_principal_client_id, token)
     # Without the resource, neither a credential nor a connection.
     world.client.apps.create_update(name, "resources", app=App(name=name, resources=None))
     with pytest.raises(PermissionDenied):
         client.postgres.generate_database_credential(endpoint)
     with pytest.raises(psycopg.OperationalError):
-        connect(world, postgres_name, made.service_principal_client_id, token)
+        connect(world, endpoint, postgres_name, made.service_principal_client_id, token)
 
 
 def test_the_superuser_looks_inside(world):
@@ -214,12 +214,12 @@ def test_credentials_end_for_new_logins_only_and_tls_can_be_verified(short):
     verified = {"sslmode": "verify-full", "sslrootcert": str(short.project.local / "tls" / "ca.pem")}
     credential = short.client.postgres.generate_database_credential(ENDPOINT)
     with pytest.raises(psycopg.OperationalError):
-        connect(short, "databricks_postgres", USER, credential.token, sslmode="disable")
-    with connect(short, "databricks_postgres", USER, credential.token, **verified) as connection:
+        connect(short, ENDPOINT, "databricks_postgres", USER, credential.token, sslmode="disable")
+    with connect(short, ENDPOINT, "databricks_postgres", USER, credential.token, **verified) as connection:
         time.sleep(1.1)  # the real lifetime of a real credential
         assert connection.execute("SELECT 1").fetchone() == (1,)
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-            connect(short, "databricks_postgres", USER, credential.token, **verified)
+            connect(short, ENDPOINT, "databricks_postgres", USER, credential.token, **verified)
     app = App(name="tls", resources=[AppResource.from_dict(resource("projects/own", "databricks-postgres"))])
     short.client.apps.create(app)
     short.until(lambda: short.compute("tls") == "ACTIVE")
@@ -229,7 +229,7 @@ def test_credentials_end_for_new_logins_only_and_tls_can_be_verified(short):
     assert {k: v for k, v in env.items() if k.startswith("PG")} == {
         "PGAPPNAME": "tls",
         "PGHOST": "127.0.0.1",
-        "PGPORT": str(local.status(short.project)["postgres"]["port"]),
+        "PGPORT": str(short.place(ENDPOINT)["port"]),
         "PGDATABASE": "databricks_postgres",
         "PGUSER": made.service_principal_client_id,
         "PGSSLMODE": "require",
@@ -246,11 +246,11 @@ def test_what_a_person_made_first_is_not_the_apps(world, project):
     ).response
     endpoint = f"{project}/branches/production/endpoints/primary"
     token = world.client.postgres.generate_database_credential(endpoint).token
-    with connect(world, postgres_name, USER, token) as connection:
+    with connect(world, endpoint, postgres_name, USER, token) as connection:
         connection.execute("CREATE SCHEMA metamcp_app CREATE TABLE t (n int)")
     token = world.as_app(made).postgres.generate_database_credential(endpoint).token
     with (
-        connect(world, postgres_name, made.service_principal_client_id, token) as connection,
+        connect(world, endpoint, postgres_name, made.service_principal_client_id, token) as connection,
         pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied for schema metamcp_app"),
     ):
         connection.execute("SELECT * FROM metamcp_app.t")

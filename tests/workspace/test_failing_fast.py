@@ -212,3 +212,25 @@ def test_refusals(
     assert f"GET /api/2.0/{path} on {host.url}" in error.message
     assert hint in error.hint
     assert real_time.monotonic() - began < 60
+
+
+@pytest.mark.parametrize(
+    "last", ["/.well-known/databricks-config", "/oidc/.well-known/oauth-authorization-server"]
+)
+def test_a_workspace_that_vanishes_during_login(
+    host: FakeHost, connect: Connect, time: FakeClock, last: str
+) -> None:
+    """The SDK words it as a login that was refused, or as one that could not be configured."""
+    gone = Answer(hang_up=True)
+    paths = [path for _, path in host.answers]
+    for path in paths[paths.index(last) + 1 :]:
+        host.on("POST" if path.endswith("/token") else "GET", path, gone)
+    if last == paths[0]:
+        host.on("GET", last, host.answers["GET", last][0], gone)
+    host.otherwise = gone
+    before = time.time
+    error = failure(lambda: connect().me)
+    assert error.code is Code.WORKSPACE_UNREACHABLE
+    assert "could not log in" not in error.message
+    assert f"for {time.time - before:.0f} s" in error.message
+    assert time.time > before

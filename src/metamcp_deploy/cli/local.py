@@ -60,7 +60,7 @@ def up(
         ),
     ] = None,
 ) -> None:
-    """Start it, if it does not run, and the apps that ran when it ended."""
+    """Start it with the apps that ran when it ended, or what died in it; options stay until others are given."""
     from metamcp_deploy import local
 
     pace = None if realistic is None else scale if realistic else 0.0
@@ -145,6 +145,17 @@ def _shown(found: dict[str, Any]) -> str:
     if not found["running"]:
         return "not running"
     lines = [f"workspace  {found['url']}  pid {found['pid']}"]
+    lines += _postgres(found.get("postgres"))
     lines += [f"app {a['name']}  {a['url']}  {a['compute']} {a['state']}" for a in found.get("apps", [])]
     lines += [f"fault {f['name']}  {f['what']}  struck {f['struck']} times" for f in found.get("faults", [])]
     return "\n".join(lines)
+
+
+def _postgres(shown: dict[str, Any] | None) -> list[str]:
+    if shown is None:
+        return ["postgres  unknown: the workspace does not answer in time"]
+    again = f"  started again {shown['restarts']} times" if shown["restarts"] else ""
+    lines = [f"postgres  {shown['state']}  {shown['problem'] or ''}".rstrip() + again]
+    if shown["state"] != "RUNNING":
+        lines.append("  Next: metamcp-deploy local up")
+    return [*lines, *(f"  {n}  {shown['host']}:{port}" for n, port in shown["endpoints"].items())]

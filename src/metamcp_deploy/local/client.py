@@ -13,14 +13,19 @@ SECONDS = 10.0
 
 
 def call(
-    url: str, method: str, path: str, token: Secret | None = None, body: Mapping[str, Any] | None = None
+    url: str,
+    method: str,
+    path: str,
+    token: Secret | None = None,
+    body: Mapping[str, Any] | None = None,
+    seconds: float = SECONDS,
 ) -> tuple[int, Any]:
     """Status and JSON of an answer.
 
     Raises:
         OSError, http.client.HTTPException, ValueError: nothing sensible answers.
     """
-    connection = http.client.HTTPConnection(url.partition("//")[2], timeout=SECONDS)
+    connection = http.client.HTTPConnection(url.partition("//")[2], timeout=seconds)
     headers = {"Authorization": f"Bearer {token.reveal()}"} if token else {}
     try:
         connection.request(method, path, body=json.dumps(body) if body else None, headers=headers)

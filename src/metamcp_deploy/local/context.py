@@ -10,6 +10,7 @@ from metamcp_deploy.local.apps.sign_in import SignIn
 from metamcp_deploy.local.files import Files
 from metamcp_deploy.local.identity import Identity
 from metamcp_deploy.local.lakebase.autoscaling import Databases
+from metamcp_deploy.local.lakebase.doors import Doors
 from metamcp_deploy.local.lakebase.provisioned import Instances
 from metamcp_deploy.local.options import Options
 from metamcp_deploy.local.secret_scopes import SecretScopes
@@ -37,5 +38,6 @@ class Context:
     secrets: SecretScopes
     databases: Databases
     instances: Instances
+    doors: Doors
     ledger: Ledger
     timing: Timing

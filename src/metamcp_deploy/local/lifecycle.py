@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import http.client
 import json
 import shutil
 import sys
@@ -18,6 +19,7 @@ from metamcp_deploy import disk, events, process
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local import cleanup, client, store
+from metamcp_deploy.local.options import Options
 
 if TYPE_CHECKING:
     from metamcp_deploy.config.project import Project
@@ -66,7 +68,7 @@ def up(project: Project, **wanted: Any) -> Running:
         found = _running(project.local)
         if found is None:
             cleanup.end_rest(project.local)
-            return _start(project.local, given)
+            return _start(project.local, _kept(project.local) | given)
     if differing := {k for k, v in given.items() if found.options.get(k) != v}:
         name = sorted(differing)[0]
         now = found.options.get(name)
@@ -75,7 +77,36 @@ def up(project: Project, **wanted: Any) -> Running:
             f"The embedded workspace in {project.local} runs with {name} = {now}, not {given[name]}.",
             hint="metamcp-deploy local down, then run this again.",
         )
+    _repair(found)
     return found
+
+
+def _kept(folder: Path) -> dict[str, Any]:
+    """The options of the last time, as far as this version knows them."""
+    kept = (store.read(folder / store.NAME) or {}).get("options") or {}
+    return {name: value for name, value in kept.items() if name in vars(Options())}
+
+
+def _repair(found: Running) -> None:
+    """Has a workspace that runs start again what died in it.
+
+    Raises:
+        DeployError: POSTGRES_FAILED.
+    """
+    try:
+        _, answer = client.call(found.url, "POST", "/local/repair", found.token, seconds=START_SECONDS)
+    except (OSError, http.client.HTTPException, ValueError) as e:
+        raise DeployError(
+            Code.LOCAL_FAILED,
+            f"The embedded workspace at {found.url} runs, but does not look after its parts: {e}.",
+            hint="metamcp-deploy local down, then metamcp-deploy local up",
+        ) from e
+    if failed := answer.get("failed"):
+        raise DeployError(
+            Code(failed["code"]), failed["message"], hint=failed["hint"], detail=failed.get("detail")
+        )
+    for what in answer.get("started", []):
+        events.emit(events.Warned(f"{what} had ended by itself, and was started again.", ""))
 
 
 def running(project: Project) -> Running | None:
@@ -202,7 +233,9 @@ def _start(folder: Path, options: dict[str, Any]) -> Running:
         (folder / stale).unlink(missing_ok=True)
     words: list[str | Path] = [sys.executable, "-P", "-m", "metamcp_deploy.local.server"]
     words += ["--state", folder, "--options", json.dumps(options)]
-    events.emit(events.Progress("Starting the embedded workspace"))
+    said = Options(**options).said()
+    kept = " " + " ".join(said) if said else ""
+    events.emit(events.Progress(f"Starting the embedded workspace{kept}"))
     log.touch(mode=0o600)
     log.chmod(0o600)
     pid = process.detach(words, cwd=folder, env=process.base_environment("METAMCP_CACHE_DIR"), log=log)

@@ -30,3 +30,19 @@ class Options:
     overlap: bool = False
     unified: bool = False
     instances: bool = False
+
+    def said(self) -> list[str]:
+        """What differs from the defaults, as options of `local up`."""
+        flags = [flag for name, flag in _FLAGS.items() if getattr(self, name)]
+        ttl = [] if self.token_ttl == Options.token_ttl else [f"--token-ttl {self.token_ttl:g}"]
+        pace = [f"--realistic --scale {self.realistic:g}"] if self.realistic else []
+        return [*ttl, *flags, *pace]
+
+
+_FLAGS = {
+    "tls": "--tls",
+    "forward_authorization": "--forward-authorization",
+    "overlap": "--overlap",
+    "unified": "--unified",
+    "instances": "--instances",
+}

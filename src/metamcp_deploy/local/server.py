@@ -37,9 +37,11 @@ from metamcp_deploy.local.faults.injection import Faults
 from metamcp_deploy.local.files import Files
 from metamcp_deploy.local.identity import Identity
 from metamcp_deploy.local.lakebase.autoscaling import Databases
+from metamcp_deploy.local.lakebase.doors import Doors
 from metamcp_deploy.local.lakebase.provisioned import Instances
 from metamcp_deploy.local.lakebase.server import Lakebase
 from metamcp_deploy.local.options import USER, Options
+from metamcp_deploy.local.repair import Repair
 from metamcp_deploy.local.secret_scopes import SecretScopes
 from metamcp_deploy.local.store import Store
 from metamcp_deploy.local.timing import Timing
@@ -74,12 +76,16 @@ class Server:
             await self._start_lakebase()
             stack.push_async_callback(self.lakebase.stop)
             context = self._context(f"http://{HOST}:{sock.getsockname()[1]}")
+            await context.doors.keep()
             apps = Apps(context)
             stack.push_async_callback(apps.close)
             await apps.resume()
-            watching = asyncio.create_task(self._watch(context))
+            repair = Repair(context, apps)
+            watching = asyncio.create_task(self._watch(context, repair))
             stack.callback(watching.cancel)
-            runner = web.AppRunner(self._application(context, apps), access_log=None, shutdown_timeout=2.0)
+            runner = web.AppRunner(
+                self._application(context, apps, repair), access_log=None, shutdown_timeout=2.0
+            )
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             await web.SockSite(runner, sock).start()
@@ -96,6 +102,8 @@ class Server:
 
     def _context(self, url: str) -> Context:
         identity = Identity(self.store, token_seconds=max(1, int(self.timing.seconds("token"))))
+        databases = Databases(self.store, self.lakebase, USER)
+        instances = Instances(self.store, self.lakebase, USER, self.timing, databases.physicals)
         apart = [child.pid for child in psutil.Process().children()]
         return Context(
             folder=self.folder,
@@ -106,16 +114,17 @@ class Server:
             sign_in=SignIn(identity),
             files=Files(self.folder / "files", self.store, USER),
             secrets=SecretScopes(self.store),
-            databases=Databases(self.store, self.lakebase, USER),
-            instances=Instances(self.store, self.lakebase, USER, self.timing),
+            databases=databases,
+            instances=instances,
+            doors=Doors(self.store, databases, instances),
             ledger=process_ledger.Ledger(self.folder / "processes.json", apart),
             timing=self.timing,
         )
 
-    def _application(self, context: Context, apps: Apps) -> web.Application:
+    def _application(self, context: Context, apps: Apps, repair: Repair) -> web.Application:
         lists = AccessLists(context.store, context.files)
         access = Authorization(context.store, lists)
-        routes = table.whole(context, apps, self.faults, lists, access)
+        routes = table.whole(context, apps, self.faults, lists, access, repair)
         record = self.folder / "requests.jsonl"
         layers = middleware.layers(
             context.identity,
@@ -130,8 +139,8 @@ class Server:
         routes.register(application)
         return application
 
-    async def _watch(self, context: Context) -> None:
-        """What has to be looked at again and again: what apps run, branches that expire, the folder that may go."""
+    async def _watch(self, context: Context, repair: Repair) -> None:
+        """Looks again and again at: Postgres, what apps run, branches that expire, the folder that may go."""
         ledger = context.ledger
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
@@ -139,6 +148,7 @@ class Server:
                 self.stopped.set()
                 return
             try:
+                await repair.look()
                 await context.databases.expire(time.time())
                 if ledger.roots or ledger.seen:
                     await asyncio.to_thread(ledger.look)
@@ -176,6 +186,8 @@ async def serve(folder: Path, options: Options) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, server.stopped.set)
     async with server.running() as context:
+        server.store.data["options"] = vars(options)  # `up` without others starts it with the same
+        server.store.save()
         store.write(folder / "workspace.json", describe(context))
         _log.info("serving at %s", context.url)
         await server.stopped.wait()

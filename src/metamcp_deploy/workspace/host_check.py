@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from metamcp_deploy.config.model import Waits
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.workspace import profiles, refusals, transport
+from metamcp_deploy.workspace import causes, profiles, refusals, transport
 from metamcp_deploy.workspace.clock import Clock
 
 if TYPE_CHECKING:
@@ -37,6 +37,16 @@ class HostCheck:
     workspace_id: str | None = None
     host: str = ""
     oddity: str | None = None
+    _began: float = 0.0
+
+    def begin(self) -> None:
+        """A login begins."""
+        self._began = self.clock.now()
+
+    @property
+    def waited(self) -> float:
+        """Seconds since the login began."""
+        return self.clock.now() - self._began
 
     def origin(self, address: str | None) -> str:
         """Gives a host's origin after it was compared with `wanted` and has answered, once.
@@ -66,7 +76,10 @@ class HostCheck:
         return host
 
     def explained(self, error: DeployError) -> DeployError:
-        """A failed login's error, with what else is known of the host: the SDK does not say why a token was refused."""
+        """A failed login's error, with what else is known of the host: the SDK does not say why a token was refused.
+
+        Nor does it tell a host that vanished from a credential that was refused.
+        """
         if error.code is not Code.AUTH_FAILED or not self.host:
             return error
         try:
@@ -74,6 +87,8 @@ class HostCheck:
                 self.host, "/api/2.0/preview/scim/v2/Me"
             )  # refused for its address before its credential
         except DeployError as e:
+            if e.code is Code.WORKSPACE_UNREACHABLE and isinstance(e.__cause__, Exception):
+                return causes.unreachable(self.host, "the request for a token", e.__cause__, self.waited)
             return e if e.code is Code.ADDRESS_REFUSED else error
         if not self.oddity:
             return error

@@ -159,7 +159,7 @@ def _configured(given: dict[str, Any], check: HostCheck) -> Login:
         given["workspace_id"] = check.workspace_id
     if given["host"]:
         check.origin(given["host"])  # before the SDK, which gives up later
-    return login_calls.twice(lambda: _tried(given, check), check.clock, check.waits)
+    return login_calls.twice(lambda: _tried(given, check), check)
 
 
 def _tried(given: dict[str, Any], check: HostCheck) -> Login:
@@ -175,16 +175,15 @@ def _tried(given: dict[str, Any], check: HostCheck) -> Login:
             http_timeout_seconds=check.waits.answer / 4,
         )
     except ValueError as e:  # the SDK's word for whatever is wrong with a login
-        raise login_calls.not_logged_in(check.wanted or check.host, check.source, str(e)) from e
+        refused = login_calls.not_logged_in(check.wanted or check.host, check.source, str(e))
+        raise check.explained(refused) from e
     return Login(
         host=profiles.origin(config.host) or "",
         auth_type=str(config.auth_type),
         user_agent=config.user_agent,
         source=check.source,
         config=config,
-        _authenticate=lambda: login_calls.twice(
-            lambda: _asked(config.authenticate, check), check.clock, check.waits
-        ),
+        _authenticate=lambda: login_calls.twice(lambda: _asked(config.authenticate, check), check),
     )
 
 
@@ -205,7 +204,7 @@ class _Strategy:
 
 def _asked(call: Callable[[], Any], check: HostCheck) -> Any:
     try:
-        return login_calls.bounded(call, check.host, check.source, check.waits)
+        return login_calls.bounded(call, check)
     except DeployError as e:
         raise check.explained(e) from e
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 
-from metamcp_deploy.config.model import Waits
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.workspace import causes, refusals
-from metamcp_deploy.workspace.clock import Clock
+
+if TYPE_CHECKING:
+    from metamcp_deploy.workspace.host_check import HostCheck
 
 T = TypeVar("T")
 
@@ -30,38 +31,37 @@ _OF_PIPELINES = {
 }
 
 
-def twice(call: Callable[[], T], clock: Clock, waits: Waits) -> T:
+def twice(call: Callable[[], T], check: HostCheck) -> T:
     """Makes a login, and once more if it failed: the SDK does not distinguish a temporary failure from a refusal.
 
     Raises:
         DeployError: of the second try, or of the first where that took long already.
     """
-    began = clock.now()
+    check.begin()
     try:
         return call()
     except DeployError as e:
         passing = e.code in (Code.AUTH_FAILED, Code.WORKSPACE_UNREACHABLE)
-        if not passing or clock.now() - began > waits.answer / 2:
+        if not passing or check.waited > check.waits.answer / 2:
             raise
-    clock.sleep(_PAUSE_SECONDS)
+    check.clock.sleep(_PAUSE_SECONDS)
     return call()
 
 
-def bounded(call: Callable[[], Any], host: str, source: str, waits: Waits) -> Any:
+def bounded(call: Callable[[], Any], check: HostCheck) -> Any:
     """Runs one of the SDK's authentication calls for a part of `waits.answer`, so that it can be made twice.
 
     The SDK's token request has no limit of its own, nor have the programs that it runs.
 
     Args:
         call: without arguments.
-        host: of the workspace, for the errors.
-        source: where the login comes from, for the errors.
-        waits: the user's.
+        check: of the login's host.
 
     Raises:
         DeployError: WORKSPACE_UNREACHABLE, ADDRESS_REFUSED, AUTH_FAILED; what `call` raises of this kind.
     """
     done: list[Any] = []
+    host = check.host
     failed: list[BaseException] = []
 
     def work() -> None:
@@ -72,12 +72,13 @@ def bounded(call: Callable[[], Any], host: str, source: str, waits: Waits) -> An
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    seconds = 0.4 * waits.answer
+    seconds = 0.4 * check.waits.answer
     thread.join(seconds)
     if done:
         return done[0]
     if not failed:
-        text = f"{host} did not answer the request for a token within {seconds:g} s."
+        waited = max(seconds, check.waited)
+        text = f"{host} did not answer the request for a token within {waited:.0f} s."
         raise DeployError(
             Code.WORKSPACE_UNREACHABLE, text, hint=f"Check the network and proxy settings: curl -sI {host}"
         )
@@ -87,8 +88,8 @@ def bounded(call: Callable[[], Any], host: str, source: str, waits: Waits) -> An
     if known := refusals.address_refused(str(error)):
         raise known.error_of(str(error)[:800], {"host": host}) from error
     if isinstance(error, requests.exceptions.ConnectionError | requests.exceptions.Timeout):
-        raise causes.unreachable(host, "the request for a token", error, 0) from error
-    raise not_logged_in(host, source, str(error)) from error
+        raise causes.unreachable(host, "the request for a token", error, check.waited) from error
+    raise not_logged_in(host, check.source, str(error)) from error
 
 
 def not_logged_in(host: str | None, source: str, said: str) -> DeployError:

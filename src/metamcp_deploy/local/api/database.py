@@ -11,6 +11,7 @@ from metamcp_deploy.local.api.requests import Call, flag, page
 from metamcp_deploy.local.api.routes import Right, Route
 from metamcp_deploy.local.context import Context
 from metamcp_deploy.local.lakebase.autoscaling import check_id
+from metamcp_deploy.local.lakebase.doors import of_instance
 from metamcp_deploy.local.timing import stamp
 
 _ROOT = "/api/2.0/database"
@@ -49,7 +50,8 @@ class Database:
             self.instances.record(name)
             if principal.app and name not in self._attached(principal.app):
                 raise denied(f"{principal.display_name} has no access to database instance {name}.")
-        issued = self.instances.lakebase.issue_credential(principal.name, self.ttl)
+        places = [of_instance(str(name)) for name in names]
+        issued = self.instances.lakebase.issue_credential(principal.name, self.ttl, places)
         return {"token": issued.token.reveal(), "expiration_time": stamp(issued.expires_at)}
 
     def _attached(self, app: str) -> set[str]:

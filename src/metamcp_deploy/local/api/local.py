@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from metamcp_deploy.errors import DeployError
+from metamcp_deploy.local.api import overview
 from metamcp_deploy.local.api.apps import AppsApi
 from metamcp_deploy.local.api.errors import denied, invalid
 from metamcp_deploy.local.api.requests import Call
@@ -18,8 +19,8 @@ from metamcp_deploy.local.faults.fault import ROUTE as FAULTS
 from metamcp_deploy.local.faults.fault import Fault
 from metamcp_deploy.local.faults.injection import Faults
 from metamcp_deploy.local.federation import FIELDS
-from metamcp_deploy.local.lakebase.provisioned import own_database
 from metamcp_deploy.local.options import USER
+from metamcp_deploy.local.repair import Repair
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
@@ -27,16 +28,18 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 class Local:
     """The handlers."""
 
-    def __init__(self, context: Context, apps: AppsApi, faults: Faults) -> None:
+    def __init__(self, context: Context, apps: AppsApi, faults: Faults, repair: Repair) -> None:
         self.context = context
         self.apps = apps
         self.faults = faults
+        self.repair = repair
         self.people = context.store.family("people")
 
     def routes(self) -> list[Route]:
         """The table of this family."""
         return [
             Route("GET", "/local/status", self._status),
+            Route("POST", "/local/repair", self._repair),
             Route("GET", FAULTS, self._list_faults),
             Route("POST", FAULTS, self._add_fault),
             Route("DELETE", FAULTS, self._clear_faults),
@@ -45,36 +48,21 @@ class Local:
             Route("POST", "/local/apps/{name}/broken", self._break_app),
         ]
 
-    def _status(self, _: Call) -> dict[str, Any]:
-        """What `local status` shows."""
-        shown = [self.apps.shown(name) for name in sorted(self.apps.apps.records)]
-        apps = [
-            {
-                "name": app["name"],
-                "url": app["url"],
-                "compute": app["compute_status"]["state"],
-                "state": app["app_status"]["state"],
-                "message": app["app_status"]["message"],
-            }
-            for app in shown
-        ]
-        lakebase, names = self.context.databases.lakebase, sorted(self._databases())
-        return {
-            "apps": apps,
-            "postgres": {
-                "host": lakebase.host,
-                "port": lakebase.port,
-                "sslmode": lakebase.sslmode,
-                "databases": names,
-            },
-            "faults": [a.shown() for a in self.faults.active.values()],
-            "superuser_uris": {n: lakebase.superuser_uri(n).reveal() for n in ["postgres", *names]},
-        }
+    async def _status(self, call: Call) -> dict[str, Any]:
+        """What `local status` shows; to everybody but the owner without the superuser's URIs."""
+        shown = await overview.of(self.context, self.apps, self.faults)
+        if call.principal.name == USER:
+            lakebase = self.context.databases.lakebase
+            names = ["postgres", *shown["postgres"]["databases"]]
+            shown["superuser_uris"] = {n: lakebase.superuser_uri(n).reveal() for n in names}
+        return shown
 
-    def _databases(self) -> list[str]:
-        branches = [b for p in self.context.databases.projects.values() for b in p["branches"].values()]
-        made = [d["physical"] for b in branches for d in b["databases"].values()]
-        return [*made, *map(own_database, self.context.instances.records)]
+    async def _repair(self, _: Call) -> dict[str, Any]:
+        """Starts again what died; `failed` is the error when that did not work."""
+        try:
+            return {"started": await self.repair.all()}
+        except DeployError as e:
+            return {"started": [], "failed": e.as_dict()}
 
     def _list_faults(self, _: Call) -> dict[str, Any]:
         return {"faults": [a.shown() for a in self.faults.active.values()]}

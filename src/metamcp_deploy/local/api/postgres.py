@@ -60,10 +60,8 @@ class Postgres:
         principal = call.principal
         if principal.app and not self._attached(principal.app, endpoint):
             raise denied(f"{principal.display_name} has no access to {endpoint}.")
-        branch = endpoint.rpartition("/endpoints/")[0]
-        issued = self.databases.lakebase.issue_credential(
-            principal.name, self._lifetime(call.data), lambda database: self.databases.named(branch, database)
-        )
+        ttl = self._lifetime(call.data)
+        issued = self.databases.lakebase.issue_credential(principal.name, ttl, [endpoint])
         return {"token": issued.token.reveal(), "expire_time": stamp(issued.expires_at)}
 
     def _attached(self, app: str, endpoint: str) -> bool:

@@ -6,6 +6,7 @@ from metamcp_deploy.local.access_lists import AccessLists
 from metamcp_deploy.local.api import (
     apps,
     database,
+    landing,
     local,
     oidc,
     permissions,
@@ -21,9 +22,17 @@ from metamcp_deploy.local.api.routes import Route, Table
 from metamcp_deploy.local.apps.apps import Apps
 from metamcp_deploy.local.context import Context
 from metamcp_deploy.local.faults.injection import Faults
+from metamcp_deploy.local.repair import Repair
 
 
-def whole(context: Context, hosted: Apps, faults: Faults, lists: AccessLists, access: Authorization) -> Table:
+def whole(
+    context: Context,
+    hosted: Apps,
+    faults: Faults,
+    lists: AccessLists,
+    access: Authorization,
+    repair: Repair,
+) -> Table:
     """The whole table; a family is the file of the same name as its path."""
     apps_api = apps.AppsApi(hosted, access)
     return Table(
@@ -36,7 +45,8 @@ def whole(context: Context, hosted: Apps, faults: Faults, lists: AccessLists, ac
             *database.Database(context, lists).routes(),
             *apps_api.routes(),
             *permissions.Permissions(lists, hosted).routes(),
-            *local.Local(context, apps_api, faults).routes(),
+            *local.Local(context, apps_api, faults, repair).routes(),
+            *landing.Landing(context, apps_api, faults).routes(),
             Route("*", "/{public:\\.well-known|oidc}/{anything:.*}", _unknown, raw=True, public=True),
             Route("*", "/{anything:.*}", _unknown, raw=True),
         ]

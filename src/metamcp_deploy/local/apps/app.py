@@ -52,6 +52,12 @@ class App:
         made = Runtime(name, folder, self.log, self.context.ledger, exited)
         return made
 
+    @property
+    def crashed(self) -> bool:
+        """Whether its process ended by itself and nothing is under way that starts one."""
+        idle = not (self.restarting or self.record.get("pending") or self.runtime.running)
+        return idle and self.record["compute"] == "ACTIVE" and self.state[0] == "CRASHED"
+
     async def open(self) -> None:
         """Opens the app's public port.
 
@@ -188,7 +194,7 @@ class App:
             raise FailedDeploymentError("Neither app.yaml nor the deployment has a command.")
         port = ports.free()
         old, new = self.runtime, self._runtime_for_new()
-        env = environment.variables(
+        env = await environment.variables(
             self.context, self.record, described.env, made["env_vars"], port, new.scratch
         )
         self.state = ("DEPLOYING", "Starting the app.")

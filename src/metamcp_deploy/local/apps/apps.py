@@ -67,6 +67,13 @@ class Apps:
                 self.tasks.start(self.hosted[name].restart())
         self.context.store.save()
 
+    def restart_crashed(self) -> list[str]:
+        """Begins to run apps again whose process ended by itself; their names."""
+        names = [name for name, hosted in self.hosted.items() if hosted.crashed]
+        for name in names:
+            self.tasks.start(self.hosted[name].restart())
+        return names
+
     async def close(self) -> None:
         """Ends every app and its port; they stay ACTIVE in the record, so that the next `up` starts them again."""
         await self.tasks.cancel()

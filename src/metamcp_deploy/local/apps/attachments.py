@@ -6,6 +6,7 @@ from typing import Any
 
 from metamcp_deploy.local.api.errors import ApiError, invalid
 from metamcp_deploy.local.context import Context
+from metamcp_deploy.local.lakebase.doors import of_instance
 
 
 class Attachments:
@@ -76,16 +77,17 @@ class Attachments:
         here = (d for d in attached if d["instance_name"] in self.context.instances.records)
         return found | {self.context.instances.physical(d) for d in here}
 
-    def environment(self, record: dict[str, Any]) -> dict[str, str]:
+    async def environment(self, record: dict[str, Any]) -> dict[str, str]:
         """PG* of the first database among the resources (further ones get none, as on the platform); no password."""
         lakebase = self.context.databases.lakebase
         for resource in _of(record["spec"], "postgres", "database")[:1]:
             trust = lakebase.ca_file
+            place, database = self._place(resource)
             return {
                 "PGAPPNAME": record["name"],
                 "PGHOST": lakebase.host,
-                "PGPORT": str(lakebase.port),
-                "PGDATABASE": self._physical(resource),
+                "PGPORT": str(await self.context.doors.port(place)),
+                "PGDATABASE": database,
                 "PGUSER": record["principal"]["client_id"],
                 "PGSSLMODE": lakebase.sslmode,
                 # The platform's certificate is publicly trusted; the one here is made so for Node.
@@ -93,11 +95,13 @@ class Attachments:
             }
         return {}
 
-    def _physical(self, resource: dict[str, Any]) -> str:
-        if "database" in resource:
-            self.context.instances.record(resource["database"]["instance_name"])
-            return self.context.instances.physical(resource["database"])
-        return str(self.context.databases.attachment(resource["postgres"])["physical"])
+    def _place(self, resource: dict[str, Any]) -> tuple[str, str]:
+        """The endpoint or instance of a resource, and what its database is called there."""
+        if attached := resource.get("database"):
+            self.context.instances.record(attached["instance_name"])
+            return of_instance(attached["instance_name"]), str(attached["database_name"])
+        databases, attached = self.context.databases, resource["postgres"]
+        return databases.endpoint_of(attached["branch"]), databases.attachment(attached)["postgres_database"]
 
     def values(self, record: dict[str, Any]) -> dict[str, str]:
         """What `valueFrom` each resource gives, by the resource's name."""

@@ -12,7 +12,7 @@ from metamcp_deploy.local.apps.deployment import node_folder
 from metamcp_deploy.local.context import Context
 
 
-def variables(
+async def variables(
     context: Context,
     record: dict[str, Any],
     env: tuple[dict[str, str], ...],
@@ -43,6 +43,6 @@ def variables(
         **container.base(scratch, node_folder()),
         **container.platform(record["name"], port, context.url),
         **credentials,
-        **attachments.environment(record),
+        **await attachments.environment(record),
         **manifest.resolved(manifest.overlaid(env, given), attachments.values(record)),
     }

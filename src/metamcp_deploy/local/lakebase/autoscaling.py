@@ -150,18 +150,22 @@ class Databases:
         _, project, _, branch = parent.split("/")
         return f"{postgres_name[:40]}_{uuid.uuid5(uuid.NAMESPACE_URL, f'{project}/{branch}/{postgres_name}').hex[:8]}"
 
-    def named(self, branch: str, postgres_name: str) -> str:
-        """What a name means at an endpoint of a branch: its own database of that name, if it has one.
-
-        On the platform each endpoint is a host of its own; here all are one, and the credential tells them apart.
-        """
+    def named(self, branch: str, postgres_name: str) -> str | None:
+        """The database that a name means at an endpoint of a branch; None when the branch has none of that name."""
         try:
             below = self.resource(branch)["databases"].values()
         except ApiError:
-            return postgres_name  # the branch is gone
-        return next(
-            (str(d["physical"]) for d in below if d["postgres_database"] == postgres_name), postgres_name
-        )
+            return None  # the branch is gone
+        return next((str(d["physical"]) for d in below if d["postgres_database"] == postgres_name), None)
+
+    def endpoints(self) -> list[str]:
+        """The full names of all endpoints."""
+        branches = [b for p in self.projects.values() for b in p["branches"].values()]
+        return [str(e["name"]) for b in branches for e in b["endpoints"].values()]
+
+    def physicals(self) -> set[str]:
+        """All databases of projects, by their names in the one Postgres."""
+        return {name for project in self.projects.values() for name in _physicals(project)}
 
     async def delete(self, name: str) -> None:
         """Deletes a resource and what is below it, with the data."""

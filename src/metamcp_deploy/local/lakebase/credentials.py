@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from metamcp_deploy.config.secret import Secret
 
-Named = Callable[[str], str]
+ANYWHERE = ("",)  # the port without a place
 
 
 class Credential(NamedTuple):
@@ -29,30 +29,26 @@ class Tokens:
     """
 
     clock: Callable[[], float]
-    _known: dict[bytes, tuple[str, float, Named]] = field(default_factory=dict)
+    _known: dict[bytes, tuple[str, float, frozenset[str]]] = field(default_factory=dict)
 
-    def issue(self, principal: str, ttl: float, named: Named = str) -> Credential:
+    def issue(self, principal: str, ttl: float, places: Collection[str] = ANYWHERE) -> Credential:
         """A new token, valid for `ttl` seconds; earlier ones stay valid for as long as they were.
 
         Args:
             principal: whose.
             ttl: seconds.
-            named: what a database's name means to somebody with this token.
+            places: the endpoint or instances that it opens, and no others.
         """
         now = self.clock()
         self._known = {k: v for k, v in self._known.items() if v[1] > now}
         token = secrets.token_urlsafe(48)
-        self._known[_digest(token)] = (principal, now + ttl, named)
+        self._known[_digest(token)] = (principal, now + ttl, frozenset(places))
         return Credential(Secret(token), now + ttl)
 
-    def accepts(self, principal: str, token: str) -> bool:
-        """Whether this is a token of that principal that has not ended."""
-        owner, expires_at, _ = self._known.get(_digest(token), ("", 0.0, str))
-        return owner == principal and expires_at > self.clock()
-
-    def named(self, token: str, database: str) -> str:
-        """Which database is meant by a name; the same without such a token."""
-        return self._known.get(_digest(token), ("", 0.0, str))[2](database)
+    def accepts(self, principal: str, token: str, place: str = "") -> bool:
+        """Whether this is a token of that principal for that place that has not ended."""
+        owner, expires_at, made_for = self._known.get(_digest(token), ("", 0.0, frozenset()))
+        return owner == principal and place in made_for and expires_at > self.clock()
 
 
 def _digest(token: str) -> bytes:

@@ -49,7 +49,7 @@ class PostgresProxy:
         authentication_seconds: a client must have logged in by then (PostgreSQL's authentication_timeout).
         most_waiting: connections that have not logged in yet; further ones are refused.
         faults: the fault, if any, that strikes a login of (user, database).
-        named: which database (password, name) means.
+        named: which of the cluster's databases a name means; None when there is none of that name.
     """
 
     def __init__(
@@ -62,12 +62,13 @@ class PostgresProxy:
         authentication_seconds: float = 60.0,
         most_waiting: int = 256,
         faults: Callable[[str, str], Fault | None] = lambda *_: None,
-        named: Callable[[str, str], str] = lambda _, database: database,
+        named: Callable[[str], str | None] = str,
     ) -> None:
         self._behind, self._accepts, self._internal = behind, accepts, internal
         self._tls, self._seconds, self._most_waiting = tls, authentication_seconds, most_waiting
         self._faults, self._named = faults, named
         self._listener: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
         self._tasks = Tasks()
         self._waiting = 0
         self.logins = Counters()
@@ -76,6 +77,11 @@ class PostgresProxy:
     def port(self) -> int:
         """The port it listens on; 0 before `start`."""
         return int(self._listener.getsockname()[1]) if self._listener else 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether it accepts connections."""
+        return self._accepting is not None and not self._accepting.done()
 
     @property
     def connections(self) -> int:
@@ -102,14 +108,14 @@ class PostgresProxy:
             ) from e
         listener.setblocking(False)
         self._listener = listener
-        self._tasks.start(self._accept(listener))
+        self._accepting = self._tasks.start(self._accept(listener))
 
     async def stop(self) -> None:
         """Closes the port and all connections."""
         if self._listener:
             self._listener.close()
         await self._tasks.cancel()
-        self._listener = None
+        self._listener = self._accepting = None
 
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -181,7 +187,12 @@ class PostgresProxy:
             await pg_login.strike(fault, startup.user)
         accepted = self._accepts(startup.user, password)
         behind = self._internal(startup.user) if accepted else Secret(password)
-        startup = protocol.renamed(startup, self._named(password, startup.database))
+        meant = self._named(startup.database)
+        if meant is None and accepted:
+            text = f'database "{startup.database}" does not exist'
+            raise protocol.ProtocolError(text, protocol.error("3D000", text))
+        # Without a token the cluster judges the password first, and then refuses a name that it cannot have.
+        startup = protocol.renamed(startup, meant or f"{startup.database} (not here)")
         backend = await self._connect(opened)
         return (client, backend) if await self._enter(client, backend, startup, behind) else None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from metamcp_deploy.local.api.errors import conflict, exists, invalid, missing
@@ -23,13 +23,24 @@ _CAPACITIES = ("CU_1", "CU_2", "CU_4", "CU_8")
 
 
 class Instances:
-    """All instances, by name; slow changes go on in the background."""
+    """All instances, by name; slow changes go on in the background.
 
-    def __init__(self, store: Store, lakebase: Lakebase, user: str, timing: Timing) -> None:
+    `of_projects` gives the names in the one Postgres of the databases that belong to projects.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        lakebase: Lakebase,
+        user: str,
+        timing: Timing,
+        of_projects: Callable[[], set[str]],
+    ) -> None:
         self.store = store
         self.lakebase = lakebase
         self.user = user
         self.timing = timing
+        self.of_projects = of_projects
         self.records = store.family("instances")
         self._tasks = Tasks()
         for name, record in list(self.records.items()):  # what a server's end cut off
@@ -59,10 +70,26 @@ class Instances:
         if resource.get("permission") != "CAN_CONNECT_AND_CREATE":
             raise invalid("A database resource needs the permission CAN_CONNECT_AND_CREATE.")
         name = str(resource.get("database_name"))
-        physical = self.physical(resource)
-        if name != DEFAULT_DATABASE and not await self.lakebase.has_database(physical):
+        physical = self.named(record["name"], name)
+        if physical is None or (name != DEFAULT_DATABASE and not await self.lakebase.has_database(physical)):
             raise missing(f"Database {name} does not exist in database instance {record['name']}.")
+        if name != DEFAULT_DATABASE and name not in record.setdefault("databases", []):
+            record["databases"].append(name)
+            self.store.save()
         return physical
+
+    def named(self, instance: str, name: str) -> str | None:
+        """The database that a name means at an instance, among those made with SQL; None when it has none of that name.
+
+        All share one Postgres: a database belongs to the instance of the first app that it is attached to.
+        """
+        if instance not in self.records:
+            return None
+        if name == DEFAULT_DATABASE:
+            return own_database(instance)
+        others = [r for n, r in self.records.items() if n != instance]
+        taken = {own_database(n) for n in self.records} | {d for r in others for d in r.get("databases", [])}
+        return None if name in taken | self.of_projects() else name
 
     def physical(self, resource: dict[str, Any]) -> str:
         """As `attachment`, without a look at what is there."""
@@ -157,7 +184,7 @@ class Instances:
         """An instance as GET gives it."""
         stopped = {"effective_stopped": record["state"] == "STOPPED"}
         host = {"read_write_dns": self.lakebase.host} if record["state"] == "AVAILABLE" else {}
-        shown = {k: v for k, v in record.items() if k != "made"}
+        shown = {k: v for k, v in record.items() if k not in ("made", "databases")}
         return {**shown, **stopped, **host, "pg_version": "PG_VERSION_16"}
 
 

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local.faults.fault import Fault
 from metamcp_deploy.local.lakebase.authority import Authority
-from metamcp_deploy.local.lakebase.credentials import Credential, Named, Tokens
+from metamcp_deploy.local.lakebase.credentials import ANYWHERE, Credential, Tokens
 from metamcp_deploy.local.lakebase.pg_proxy import Counters, PostgresProxy
 from metamcp_deploy.postgres import Cluster
 
@@ -54,7 +54,12 @@ class Lakebase:
         self._authority = Authority(folder / "tls") if tls else None
         self._tokens = Tokens(clock)
         self._proxy: PostgresProxy | None = None
+        self._doors: dict[str, PostgresProxy] = {}
         self._faults = faults
+        self._stopping = False
+        self._healing = asyncio.Lock()
+        self.restarts = 0  # of a Postgres that had ended by itself
+        self.problem: DeployError | None = None  # why it could not be started again
 
     @property
     def port(self) -> int:
@@ -73,8 +78,9 @@ class Lakebase:
 
     @property
     def logins(self) -> Counters:
-        """Logins that worked and that were refused, since the start."""
-        return self._proxy.logins if self._proxy else Counters()
+        """Logins that worked and that were refused, since the start, at all doors."""
+        all_of = [door.logins for door in (self._proxy, *self._doors.values()) if door]
+        return Counters(sum(c.ok for c in all_of), sum(c.failed for c in all_of))
 
     async def start(self, port: int | None = None) -> None:
         """Starts the cluster and the proxy in front of it, on `port` or on a free one.
@@ -82,17 +88,9 @@ class Lakebase:
         Raises:
             DeployError: POSTGRES_FAILED, PORT_TAKEN, EXTRA_MISSING.
         """
-        context = self._authority.server_context(HOST, "localhost") if self._authority else None
+        self._stopping = False
         await asyncio.to_thread(self.cluster.start)
-        socket = self.cluster.socket_folder / ".s.PGSQL.5432"
-        self._proxy = PostgresProxy(
-            lambda: socket,
-            self._accepts,
-            self._internal,
-            tls=context,
-            faults=self._faults,
-            named=self._tokens.named,
-        )
+        self._proxy = self._door("", str)
         try:
             await self._proxy.start(port)
             async with self.superuser() as connection:
@@ -103,11 +101,88 @@ class Lakebase:
             raise
 
     async def stop(self) -> None:
-        """Closes the port and all connections, and ends the cluster."""
+        """Closes all ports and connections, and ends the cluster."""
+        self._stopping = True
+        for place in list(self._doors):
+            await self.close(place)
         if self._proxy:
             await self._proxy.stop()
             self._proxy = None
         await asyncio.to_thread(self.cluster.stop)
+
+    def _door(self, place: str, named: Callable[[str], str | None]) -> PostgresProxy:
+        return PostgresProxy(
+            lambda: self.cluster.socket_folder / ".s.PGSQL.5432",
+            lambda user, password: self._accepts(user, password, place),
+            self._internal,
+            tls=self._authority.server_context(HOST, "localhost") if self._authority else None,
+            faults=self._faults,
+            named=named,
+        )
+
+    async def open(self, place: str, port: int | None, named: Callable[[str], str | None]) -> int:
+        """Opens the door of an endpoint or instance, on `port` or on a free one; its port.
+
+        Args:
+            place: whose door: credentials are good for one place.
+            port: the one to listen on.
+            named: which of the cluster's databases a name means there; None when it has none of that name.
+
+        Raises:
+            DeployError: PORT_TAKEN.
+        """
+        door = self._door(place, named)
+        await door.start(port)
+        self._doors[place] = door
+        return door.port
+
+    async def close(self, place: str) -> None:
+        """Closes a place's door, and the connections through it."""
+        if door := self._doors.pop(place, None):
+            await door.stop()
+
+    @property
+    def doors(self) -> dict[str, int]:
+        """The port of each place whose door is open."""
+        return {place: door.port for place, door in self._doors.items() if door.alive}
+
+    @property
+    def known_doors(self) -> set[str]:
+        """All places that have a door, also one that no longer accepts."""
+        return set(self._doors)
+
+    async def heal(self) -> bool:
+        """Starts a Postgres, and the listener of the superuser's port, that ended by themselves; whether one had.
+
+        Raises:
+            DeployError: POSTGRES_FAILED; `problem` keeps it until it runs again.
+        """
+        async with self._healing:
+            if self._stopping or self._proxy is None:
+                return False
+            dead = not await asyncio.to_thread(self.cluster.running)
+            if dead:
+                await self._start_again()
+            if closed := not self._proxy.alive:
+                port = self._proxy.port
+                await self._proxy.stop()
+                await self._proxy.start(port)
+            return dead or closed
+
+    async def _start_again(self) -> None:
+        try:
+            if not self.cluster.data.exists():
+                raise DeployError(
+                    Code.POSTGRES_FAILED,
+                    f"The data of the embedded Lakebase, {self.cluster.data}, are gone.",
+                    hint="Put them back, or start anew without them: metamcp-deploy local reset",
+                )
+            await asyncio.to_thread(self.cluster.start)
+        except DeployError as e:
+            self.problem = e
+            raise
+        self.problem = None
+        self.restarts += 1
 
     async def create_database(self, name: str) -> bool:
         """Makes sure of a database that nobody but the superuser can connect to; whether it is new."""
@@ -170,12 +245,11 @@ class Lakebase:
         """Takes back what `grant` gave; open connections stay, as in any Postgres."""
         await self._execute("REVOKE ALL ON DATABASE {} FROM {}", database, principal)
 
-    def issue_credential(self, principal: str, ttl: float = 3600.0, named: Named = str) -> Credential:
-        """A password for the principal's role, for logins within `ttl` seconds; earlier ones stay valid.
-
-        `named` tells what the name of a database means to who logs in with it.
-        """
-        return self._tokens.issue(principal, ttl, named)
+    def issue_credential(
+        self, principal: str, ttl: float = 3600.0, places: Collection[str] = ANYWHERE
+    ) -> Credential:
+        """A password for the principal's role, for logins at places within `ttl` seconds; earlier ones stay valid."""
+        return self._tokens.issue(principal, ttl, places)
 
     async def position(self, *, mark: bool = False) -> str:
         """Where the log of this Postgres is; with `mark` after something was committed."""
@@ -210,10 +284,10 @@ class Lakebase:
         login = f"{SUPERUSER}:{quote(self.cluster.password().reveal(), safe='')}"
         return Secret(f"postgresql://{login}@{HOST}:{self.port}/{quote(database, safe='')}?{query}")
 
-    def _accepts(self, user: str, password: str) -> bool:
+    def _accepts(self, user: str, password: str, place: str) -> bool:
         if user == SUPERUSER:
             return hmac.compare_digest(password.encode(), self.cluster.password().reveal().encode())
-        return self._tokens.accepts(user, password)
+        return self._tokens.accepts(user, password, place)
 
     def _internal(self, role: str) -> Secret:
         """The role's password in the cluster: derived, so that none has to be stored."""

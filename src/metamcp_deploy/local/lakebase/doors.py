@@ -1,0 +1,69 @@
+"""A port for each endpoint and instance of the embedded Lakebase, as each is a host on the platform.
+
+A credential opens the one that it was made for: at another the cluster refuses it as a wrong password (28P01).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.local.lakebase.autoscaling import Databases
+from metamcp_deploy.local.lakebase.provisioned import Instances
+from metamcp_deploy.local.store import Store
+
+_OF_INSTANCE = "instances/"
+
+
+class Doors:
+    """The doors of all endpoints (by their full names) and instances (`instances/NAME`); ports are remembered."""
+
+    def __init__(self, store: Store, databases: Databases, instances: Instances) -> None:
+        self.store = store
+        self.lakebase = databases.lakebase
+        self.databases = databases
+        self.instances = instances
+        self._keeping = asyncio.Lock()
+
+    async def keep(self) -> list[str]:
+        """Opens the doors that are missing or died, closes those of what is gone; the places of those that died."""
+        async with self._keeping:
+            wanted = {*self.databases.endpoints(), *(f"{_OF_INSTANCE}{n}" for n in self.instances.records)}
+            ports = self.store.family("doors")
+            open_now = self.lakebase.doors
+            if open_now.keys() == wanted == ports.keys():
+                return []
+            died = [place for place in wanted & self.lakebase.known_doors if place not in open_now]
+            for place in (self.lakebase.known_doors | ports.keys()) - wanted:
+                await self.lakebase.close(place)
+                ports.pop(place, None)
+            for place in sorted(wanted - open_now.keys()):
+                await self.lakebase.close(place)
+                ports[place] = await self._opened(place, ports.get(place))
+            self.store.save()
+            return died
+
+    async def _opened(self, place: str, port: int | None) -> int:
+        named = partial(self._named, place)
+        try:
+            return await self.lakebase.open(place, port, named)
+        except DeployError as e:
+            if e.code is not Code.PORT_TAKEN or port is None:
+                raise
+            return await self.lakebase.open(place, None, named)  # apps get the port at each start
+
+    async def port(self, place: str) -> int:
+        """The port of an endpoint or instance."""
+        await self.keep()
+        return self.lakebase.doors[place]
+
+    def _named(self, place: str, database: str) -> str | None:
+        if place.startswith(_OF_INSTANCE):
+            return self.instances.named(place.removeprefix(_OF_INSTANCE), database)
+        return self.databases.named(place.rpartition("/endpoints/")[0], database)
+
+
+def of_instance(name: str) -> str:
+    """The place of an instance."""
+    return f"{_OF_INSTANCE}{name}"
