@@ -50,6 +50,7 @@ class PostgresProxy:
         most_waiting: connections that have not logged in yet; further ones are refused.
         faults: the fault, if any, that strikes a login of (user, database).
         named: which of the cluster's databases a name means; None when there is none of that name.
+        logins: counts also those of other proxies.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class PostgresProxy:
         most_waiting: int = 256,
         faults: Callable[[str, str], Fault | None] = lambda *_: None,
         named: Callable[[str], str | None] = str,
+        logins: Counters | None = None,
     ) -> None:
         self._behind, self._accepts, self._internal = behind, accepts, internal
         self._tls, self._seconds, self._most_waiting = tls, authentication_seconds, most_waiting
@@ -71,7 +73,7 @@ class PostgresProxy:
         self._accepting: asyncio.Task[None] | None = None
         self._tasks = Tasks()
         self._waiting = 0
-        self.logins = Counters()
+        self.logins = logins or Counters()
 
     @property
     def port(self) -> int:

@@ -55,6 +55,7 @@ class Lakebase:
         self._tokens = Tokens(clock)
         self._proxy: PostgresProxy | None = None
         self._doors: dict[str, PostgresProxy] = {}
+        self._logins = Counters()
         self._faults = faults
         self._stopping = False
         self._healing = asyncio.Lock()
@@ -79,8 +80,7 @@ class Lakebase:
     @property
     def logins(self) -> Counters:
         """Logins that worked and that were refused, since the start, at all doors."""
-        all_of = [door.logins for door in (self._proxy, *self._doors.values()) if door]
-        return Counters(sum(c.ok for c in all_of), sum(c.failed for c in all_of))
+        return self._logins
 
     async def start(self, port: int | None = None) -> None:
         """Starts the cluster and the proxy in front of it, on `port` or on a free one.
@@ -118,6 +118,7 @@ class Lakebase:
             tls=self._authority.server_context(HOST, "localhost") if self._authority else None,
             faults=self._faults,
             named=named,
+            logins=self._logins,
         )
 
     async def open(self, place: str, port: int | None, named: Callable[[str], str | None]) -> int:
