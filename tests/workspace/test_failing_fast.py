@@ -18,7 +18,7 @@ from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.network import Network
 from metamcp_deploy.workspace import ApiError, Workspace
-from tests.workspace.fake_host import Answer, Connect, FakeHost
+from tests.workspace.fake_host import Answer, Connect, FakeClock, FakeHost
 
 LIMIT_SECONDS = 30.0
 BLOCKED = {
