@@ -1,6 +1,7 @@
 """Flag, then environment, then `.env`, then the target, then the top of the file, then the default."""
 
 import os
+import secrets
 from pathlib import Path
 
 import pytest
@@ -46,26 +47,40 @@ def test_the_predecessors_names_go_on_working(work: Work) -> None:
     work.env(
         "TARGET=staging\nDATABRICKS_CONFIG_PROFILE=work\nAPP_NAME=gateway\nLAKEBASE_INSTANCE_NAME=lake\n"
         "LAKEBASE_DATABASE_NAME=gateway_db\nexport METAMCP_REPO_URL='https://git.example.com/metamcp.git'\n"
-        'METAMCP_REF="v2.4.20" # pinned\nBETTER_AUTH_SECRET=marked-secret-value\n'
+        'METAMCP_REF="v2.4.20" # pinned\nBETTER_AUTH_SECRET=marked-secret-value-0123456789-abcd\n'
     )
     project = work.load()
     s = project.settings
     assert (s.target, s.embedded, s.workspace.profile, s.app.name) == ("staging", False, "work", "gateway")
     assert (s.database.project, s.database.name) == ("lake", "gateway_db")
     assert (s.upstream.url, s.upstream.ref) == ("https://git.example.com/metamcp.git", "v2.4.20")
-    assert project.secrets == {"BETTER_AUTH_SECRET": Secret("marked-secret-value")}
+    assert project.secrets == {"BETTER_AUTH_SECRET": Secret("marked-secret-value-0123456789-abcd")}
     assert "marked-secret-value" not in f"{project!r}{s!r}{config.explain(work.folder, environ={})}"
 
 
 def test_a_secret_of_the_environment_beats_that_of_dotenv(work: Work) -> None:
-    work.env("BETTER_AUTH_SECRET=one\n")
-    assert work.load(environ={"BETTER_AUTH_SECRET": "two"}).secrets["BETTER_AUTH_SECRET"].reveal() == "two"
+    one, two = (secrets.token_urlsafe(32) for _ in range(2))
+    work.env(f"BETTER_AUTH_SECRET={one}\n")
+    assert work.load(environ={"BETTER_AUTH_SECRET": two}).secrets["BETTER_AUTH_SECRET"].reveal() == two
 
 
-@pytest.mark.parametrize("value", ["${BETTER_AUTH_SECRET}", "two\nlines"])
-def test_a_secret_that_is_none_is_refused_and_not_shown(work: Work, value: str) -> None:
+@pytest.mark.parametrize(
+    "value",
+    [
+        "${BETTER_AUTH_SECRET}",
+        "two\nlines",
+        "change-me-before-production",  # of the predecessor's .env.template
+        "your-super-secret-key-change-this-in-production",  # of upstream's example.env
+        "CHANGE_ME_CHANGE_ME_0123456789_abcdef",
+        "<generate: openssl rand -base64 32>",
+        "correct horse battery staple",
+        "abababababababababababababababababababab",
+    ],
+)
+def test_a_secret_that_is_none_is_refused_by_name_and_not_shown(work: Work, value: str) -> None:
     error = work.refused(environ={"BETTER_AUTH_SECRET": value})
     assert error.code is Code.CONFIG_INVALID
+    assert "BETTER_AUTH_SECRET" in error.message
     assert value not in str(error)
 
 
@@ -101,6 +116,26 @@ def test_empty_variables_say_nothing(work: Work) -> None:
         work.load(environ={"METAMCP_REF": " ", "DATABRICKS_BUNDLE_TARGET": ""}).settings.upstream.ref
         == DEFAULT_REF
     )
+
+
+def test_check_reports_unknown_names_that_look_like_ours(work: Work) -> None:
+    work.env("APP_NMAE=gateway\nLAKEBASE_CAPACITY=CU_2\nOIDC_CLIENT_ID=x\nAPP_NAME=metamcp\n")
+    told: list[events.Event] = []
+    environ = {
+        "METAMCP_FOO": "1",
+        "METAMCP_CACHE_DIR": "x",
+        "APP_NAMES": "of another tool",
+        "METAMCP_REFF": "y",
+    }
+    with events.listening(told.append):
+        assert config.check(work.folder, environ=environ) == []
+    nobody = "no setting has this name, so nothing obeys it."
+    assert [e.text for e in told if isinstance(e, events.Warned)] == [
+        f".env:1 APP_NMAE: {nobody} Did you mean APP_NAME?",
+        f".env:2 LAKEBASE_CAPACITY: {nobody}",
+        f"environment METAMCP_FOO: {nobody}",
+        f"environment METAMCP_REFF: {nobody} Did you mean METAMCP_REF?",
+    ]
 
 
 def test_a_misspelt_variable_is_told(work: Work) -> None:

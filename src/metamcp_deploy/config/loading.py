@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from metamcp_deploy import events
-from metamcp_deploy.config import database, document, rules, sources, targets
+from metamcp_deploy.config import database, document, predecessor, rules, sources, targets
 from metamcp_deploy.config.file import LOGIN, FileTarget, file_target, read_targets, settings_of
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.problems import FILE, ConfigurationError, Origin, Problem, failure, ordered
@@ -85,15 +85,21 @@ def assemble(folder: Path, asked: Asked, use_cache: bool = True) -> Loaded:
     environment = sources.environment(os.environ if asked.environ is None else asked.environ)
     dotenv = {} if asked.without_file else sources.dotenv(folder)
     tree = None if asked.without_file else document.read(folder)
-    for origin, meant in [*sources.misspelt(environment), *sources.misspelt(dotenv)]:
-        events.emit(events.Warned(f"{origin} is not obeyed; did you mean {meant}?"))
+    for origin, meant in [*sources.unknown(environment), *sources.unknown(dotenv)]:
+        if meant:
+            events.emit(events.Warned(f"{origin} is not obeyed; did you mean {meant}?"))
     in_file = read_targets(tree, folder)
     flagged = asked.flagged()
     dotenv_layer = sources.layer(dotenv)
     name, chosen = _chosen(asked, tree, environment, dotenv, merge(dotenv_layer, flagged), folder)
     of_file = in_file.get(name) or file_target(tree, name, folder)
     variables = _meant(_variables(dotenv, environment, of_file, flagged), flagged, of_file)
+    if of_file.settings.embedded:
+        _not_by_itself(name, chosen, environment)
     settings, merged = _effective(of_file, merge(variables, flagged), folder)
+    if not settings.embedded:
+        words = [v["TARGET"].value for v in (dotenv, environment) if "TARGET" in v]
+        predecessor.hold(words, merged, settings)
     all_targets = {n: t.settings for n, t in in_file.items()} | {name: settings}
     secrets = sources.secrets(environment, dotenv)
     project = Project(folder, settings, tuple(all_targets.values()), secrets, use_cache, asked.without_file)
@@ -114,7 +120,26 @@ def _chosen(
     from_environment = _targets(environment, (sources.TARGET_VARIABLE,))
     from_dotenv = _targets(dotenv, sources.DOTENV_TARGETS)
     named = any(at(layer, path) for layer in (near, tree) for path in LOGIN[:2])
+    named = named or sources.login_of_pipeline(environment) is not None
     return targets.choose(tree, asked.target, from_environment, from_dotenv, named, folder)
+
+
+def _not_by_itself(name: str, chosen: Origin, environment: sources.Variables) -> None:
+    """Refuses to deploy to this machine where a login for a workspace is given and nobody named the target."""
+    login = sources.login_of_pipeline(environment)
+    if login is None or chosen.kind not in ("file", "default"):
+        return
+    named = f"{chosen} makes it the default" if chosen.kind == "file" else "it is the default"
+    raise failure(
+        [
+            Problem(
+                login,
+                f"names a workspace, and the target `{name}` is on this machine: {named}, nobody named it.",
+            )
+        ],
+        Code.CONFIG_CONFLICT,
+        f"Name the target: -t NAME, or DATABRICKS_BUNDLE_TARGET=NAME. On this machine: -t {name}",
+    )
 
 
 def existing(folder: Path) -> Path:
@@ -183,16 +208,29 @@ def check(
     Args:
         folder: holds them.
         target: also holds this target against `.env` and the environment, as a command with `-t` does.
+            Unknown names in them are warned of in any case.
         environ: the process's environment when None.
 
     Raises:
         DeployError: FILE_ACCESS, TARGET_UNKNOWN.
     """
     folder = existing(folder)
-    problems = [*_problems(lambda: sources.layer(sources.dotenv(folder))), *_problems(lambda: _file(folder))]
+    problems = [*_problems(lambda: _variables_of(folder, environ)), *_problems(lambda: _file(folder))]
     if target is not None and not problems:
         problems = _problems(lambda: load(folder, target=target, environ=environ))
     return ordered(problems)
+
+
+def _variables_of(folder: Path, environ: Mapping[str, str] | None) -> None:
+    dotenv, environment = (
+        sources.dotenv(folder),
+        sources.environment(os.environ if environ is None else environ),
+    )
+    for origin, meant in [*sources.unknown(dotenv), *sources.unknown(environment)]:
+        like = f" Did you mean {meant}?" if meant else ""
+        events.emit(events.Warned(f"{origin}: no setting has this name, so nothing obeys it.{like}"))
+    sources.layer(dotenv)
+    sources.secrets(dotenv)
 
 
 def _problems(part: Callable[[], object]) -> list[Problem]:

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
+# Of a secret that signs sign-ins: characters below which MetaMCP's authentication library warns, and different ones.
+SHORTEST, FEWEST = 32, 10
+_PLACEHOLDER = re.compile(
+    r"^<.*>$|^\$\{|\b(change|replace)[-_ ]?(me|this|it|with)\b|\byour[-_ ]|placeholder", re.IGNORECASE
+)
+
 
 class Secret:
     """Wraps a secret text. `str`, `repr`, f-strings, logging and JSON encoders never show it."""
@@ -29,3 +37,21 @@ class Secret:
 
     def __bool__(self) -> bool:
         return bool(self._value)
+
+
+def placeholder(value: Secret) -> str | None:
+    """What is wrong with a text that a template put in a secret's place; None for any other."""
+    text = value.reveal().replace("_", "-")
+    return "is a placeholder that nobody filled in" if _PLACEHOLDER.search(text) else None
+
+
+def weakness(value: Secret) -> str | None:
+    """Why a value must not sign sign-ins: everybody who guesses it can sign in as anybody. None for a good one."""
+    text = value.reveal()
+    if wrong := placeholder(value):
+        return wrong
+    if len(text) < SHORTEST:
+        return f"has {len(text)} characters, and a secret that signs sign-ins needs {SHORTEST}"
+    if (count := len(set(text))) < FEWEST:
+        return f"is made of {count} different characters, and a secret that signs sign-ins needs {FEWEST}"
+    return None

@@ -13,7 +13,7 @@ from pathlib import Path
 from metamcp_deploy.config import document, layout
 from metamcp_deploy.config.database import DEFAULT_KIND
 from metamcp_deploy.config.problems import DOTENV, Origin, Problem, alike, did_you_mean, failure, masked
-from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.config.secret import Secret, weakness
 from metamcp_deploy.config.tree import Node, at, merge, nest
 from metamcp_deploy.errors import Code
 
@@ -21,6 +21,16 @@ AUTH_SECRET = "BETTER_AUTH_SECRET"  # noqa: S105 -- the name of one
 TARGET_VARIABLE = "DATABRICKS_BUNDLE_TARGET"
 # TARGET alone is too common a word to be obeyed from anybody's environment.
 DOTENV_TARGETS = (TARGET_VARIABLE, "TARGET")
+# Names that look like ours, and those of them that are read elsewhere than in the settings.
+_PREFIXES = ("METAMCP_", "LAKEBASE_", "BETTER_AUTH_")
+_OF_OTHER_PARTS = ("METAMCP_CACHE_DIR", "METAMCP_TEST_CACHE", "METAMCP_TEST_UPSTREAM")
+_ALIKE = 0.85
+# Beside DATABRICKS_HOST or a profile, these tell a pipeline's login from a stray variable of a person's shell.
+_CREDENTIALS = (
+    *("DATABRICKS_CLIENT_ID", "DATABRICKS_TOKEN", "DATABRICKS_AUTH_TYPE", "DATABRICKS_OIDC_TOKEN"),
+    *("DATABRICKS_OIDC_TOKEN_FILEPATH", "ARM_CLIENT_ID"),
+)
+_PIPELINE = ("CI", "APP_NAME", "LAKEBASE_INSTANCE_NAME")
 
 
 @dataclass(frozen=True)
@@ -75,17 +85,35 @@ def dotenv(folder: Path) -> dict[str, Variable]:
     return read
 
 
+def login_of_pipeline(variables: Variables) -> Origin | None:
+    """Who names a workspace together with a login for it, or with what to deploy there; None where nobody does."""
+    for name, beside in (
+        ("DATABRICKS_HOST", (*_CREDENTIALS, *_PIPELINE)),
+        ("DATABRICKS_CONFIG_PROFILE", _PIPELINE),
+    ):
+        if name in variables and any(other in variables for other in beside):
+            return variables[name].origin
+    return None
+
+
 def _obeyed(name: str) -> bool:
     known = (*DOTENV_TARGETS, AUTH_SECRET)
     return name in known or name in layout.known_variables() or name in layout.variables()
 
 
-def misspelt(variables: Variables) -> list[tuple[Origin, str]]:
-    """METAMCP_ variables that nothing obeys and that look like one that is: (origin, that name)."""
-    known = [*(n for n in layout.known_variables() if n.startswith("METAMCP_")), *layout.variables()]
-    unknown = {n: v for n, v in variables.items() if n.startswith("METAMCP_") and n not in known}
-    close = ((v.origin, alike(n, known, 0.88)) for n, v in unknown.items())
-    return [(origin, name) for origin, name in close if name]
+def unknown(variables: Variables) -> list[tuple[Origin, str | None]]:
+    """Variables that nothing obeys and that look like ours: (origin, the name that was meant, where one is alike)."""
+    known = [*layout.known_variables(), *layout.variables(), *DOTENV_TARGETS, AUTH_SECRET]
+    ours = [name for name in known if name.startswith(_PREFIXES)]
+    found: list[tuple[Origin, str | None]] = []
+    for name, variable in variables.items():
+        if name in (*known, *_OF_OTHER_PARTS):
+            continue
+        # In `.env` everything is meant for this tool; the environment is everybody's.
+        like = alike(name, known if variable.origin.kind == ".env" else ours, _ALIKE)
+        if like or name.startswith(_PREFIXES):
+            found.append((variable.origin, like))
+    return found
 
 
 def layer(variables: Variables, kind: str = DEFAULT_KIND) -> Node | None:
@@ -130,15 +158,19 @@ def secrets(*layers: Variables) -> dict[str, Secret]:
     """The secret values among the variables, by name; earlier layers win.
 
     Raises:
-        DeployError: CONFIG_INVALID for a value on several lines, or one that is a placeholder.
+        DeployError: CONFIG_INVALID for a value on several lines, a placeholder, and one that can be guessed.
     """
     variable = next((v[AUTH_SECRET] for v in layers if AUTH_SECRET in v), None)
     if variable is None:
         return {}
     if not variable.value.isprintable():
         raise failure([Problem(variable.origin, "holds a line break or another control character.")])
-    if variable.value.startswith("${"):
-        raise failure([Problem(variable.origin, "is a placeholder that nobody filled in.")])
+    if wrong := weakness(Secret(variable.value)):
+        hint = (
+            f"Take {variable.origin} out: the value in the secret scope stays, or a good one is made. "
+            "Or give one of your own: openssl rand -base64 32"
+        )
+        raise failure([Problem(variable.origin, f"{wrong}.")], hint=hint)
     return {AUTH_SECRET: Secret(variable.value)}
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from metamcp_deploy import events
-from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.config.secret import Secret, placeholder, weakness
 from metamcp_deploy.converge.parts.scope import lack_hint, uses
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import ELSEWHERE, Action, Change, Plan
@@ -167,7 +167,7 @@ def store(site: Site, name: str, value: Secret, *, force_lock: bool = False) -> 
     Raises:
         DeployError: as `settable`; LOCK_HELD; USAGE for an empty or too long value.
     """
-    fitting(name, value)
+    fitting(name, value, signs=name == _place(site)[1])
     with session.locked(site, force_lock):
         write(site, settable(site, name), name, value)
 
@@ -187,21 +187,29 @@ def write(site: Site, kept: Contents, name: str, value: Secret) -> None:
     events.emit(events.Changed("changed" if there else "created", "secret", f"{kept.scope}/{name}"))
 
 
-def fitting(name: str, value: Secret, shortest: int = 1) -> None:
-    """Refuses a value that the platform does not take, or that is too easy.
+def fitting(name: str, value: Secret, *, signs: bool = False) -> None:
+    """Refuses a value that the platform does not take, a placeholder, and one that can be guessed.
+
+    Args:
+        name: the key.
+        value: what is to be kept in it.
+        signs: whether it signs sign-ins.
 
     Raises:
         DeployError: USAGE.
     """
     length = len(value.reveal().encode())
-    if not value or len(value.reveal()) < shortest:
-        what = "is empty" if not value else f"has less than {shortest} characters"
+    if not value:
+        what: str | None = "is empty"
     elif length > LONGEST_BYTES:
         what = f"has {length} bytes, more than the {LONGEST_BYTES} that a secret may have"
     else:
+        what = weakness(value) if signs else placeholder(value)
+    if what is None:
         return
+    given = "openssl rand -base64 32 | " if signs else ""
     raise DeployError(
         Code.USAGE,
         f"The value given for {name} {what}.",
-        hint=f"Give one on standard input: metamcp-deploy secrets set {name} < FILE",
+        hint=f"Give one on standard input: {given}metamcp-deploy secrets set {name}{'' if signs else ' < FILE'}",
     )

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from metamcp_deploy.deployments.records import Record
     from metamcp_deploy.workspace.apps import App
 
-SHORTEST = 32  # characters of a secret that signs sign-ins; MetaMCP's authentication library warns below that
 # MetaMCP v2.4.22 signs its session cookies and the state of a single sign-on with it, and Next's keys are derived from
 # it; nothing in the database is encrypted with it.
 _OF_AUTH = (
@@ -110,7 +109,7 @@ def rotate(
     with session.locked(site, force_lock):
         found = look(site, name)
         value = value or random_value()
-        keys.fitting(found.name, value, SHORTEST if found.of_auth else 1)
+        keys.fitting(found.name, value, signs=found.of_auth)
         if found.running is not None:  # before the secret is another one
             deployment.check(site, found.running.release)
         keys.write(site, found.kept, found.name, value)
