@@ -51,7 +51,7 @@ def hold(targets: Sequence[str], merged: Node, settings: Settings) -> None:
         raise failure(
             problems,
             Code.CONFIG_CONFLICT,
-            f"The predecessor put dev- before each name, so that this would be production's. Write the names out in .env "
+            "The predecessor put dev- before each name, so that this would be production's. Write them out in .env "
             f"(APP_NAME={app}, LAKEBASE_INSTANCE_NAME=dev-..., LAKEBASE_DATABASE_NAME=dev_...), or have metamcp.yaml "
             "written with both targets: metamcp-deploy init --from-predecessor",
         )
