@@ -25,7 +25,7 @@ LEVELS = [
     {"release"},
     {"deployments"},
     {"converge"},
-    {"stages", "rollback", "destroy", "secrets", "preflight"},
+    {"stages", "rollback", "destroy", "secrets", "preflight", "predecessor"},
     {"doctor"},
     {"cli", "console"},
 ]

@@ -212,7 +212,9 @@ def test_set_makes_scope_and_key_and_claims_them(project: Project, site: Site, s
     assert value(project, "API_KEY") == "second"
     assert changed(seen)[-1] == ("changed", "secret")
     keys.store(site, KEY, Secret("mine-0123456789-0123456789-0123456789"))
-    error = refused(Code.CONFIG_CONFLICT, keys.store, site, KEY, Secret("again-0123456789-0123456789-0123456789"))
+    error = refused(
+        Code.CONFIG_CONFLICT, keys.store, site, KEY, Secret("again-0123456789-0123456789-0123456789")
+    )
     assert "secrets rotate -t local" in error.hint
     refused(Code.USAGE, keys.store, site, "EMPTY", Secret(""))
     refused(Code.USAGE, keys.store, site, "LONG", Secret("x" * 131_073))

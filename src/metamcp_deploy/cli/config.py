@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,11 +18,38 @@ Force = Annotated[bool, typer.Option("--force", help="Replace files that are the
 Origin = Annotated[bool, typer.Option("--origin", help="Also show the origin of each value.")]
 
 
+FromPredecessor = Annotated[
+    bool,
+    typer.Option(
+        "--from-predecessor",
+        help="Go on with the Makefile's deployments: reads its FOLDER, app and instance.",
+    ),
+]
+Folder = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="FOLDER", help="Of the predecessor; default: this one.", file_okay=False, exists=True
+    ),
+]
+
+
 @common
-def init(run: Run, force: Force = False) -> None:
-    """Write a commented metamcp.yaml and .env.template."""
+def init(
+    run: Run, folder: Folder = None, from_predecessor: FromPredecessor = False, force: Force = False
+) -> None:
+    """Write a commented metamcp.yaml and .env.template, or what goes on with the predecessor's deployments."""
     from metamcp_deploy import config
 
+    if from_predecessor:
+        from metamcp_deploy.predecessor import found, move
+
+        with run.console.following():
+            left = found.look((folder or run.folder).absolute(), run.profile)
+        moved = move.write(left, run.folder, force)
+        run.console.data(moved.as_dict(), moved.text())
+        return
+    if folder is not None:
+        raise typer.BadParameter("FOLDER goes with --from-predecessor; -C names the folder to write to.")
     written = [str(path) for path in config.init(run.folder, force)]
     steps = "Next: metamcp-deploy deploy -t local"
     run.console.data({"written": written}, "\n".join(written))

@@ -10,17 +10,17 @@ from metamcp_deploy.config.tree import Node, at
 from metamcp_deploy.errors import Code
 
 DEV = "dev"
-# Variable → setting, the Makefile's default, and what joins the prefix to the name.
+# Variable → the Makefile's default, and what joins the prefix to the name.
 NAMES = {
-    "APP_NAME": ("app.name", "metamcp", "-"),
-    "LAKEBASE_INSTANCE_NAME": ("database.project", "metamcp-lakebase", "-"),
-    "LAKEBASE_DATABASE_NAME": ("database.name", "metamcp_app", "_"),
+    "APP_NAME": ("metamcp", "-"),
+    "LAKEBASE_INSTANCE_NAME": ("metamcp-lakebase", "-"),
+    "LAKEBASE_DATABASE_NAME": ("metamcp_app", "_"),
 }
 
 
 def named(variable: str, base: str, target: str) -> str:
     """The name that the Makefile derived for a target: the base, for `dev` with the prefix unless it has it."""
-    prefix = DEV + NAMES[variable][2]
+    prefix = DEV + NAMES[variable][1]
     return base if target != DEV or base.startswith(prefix) else prefix + base
 
 

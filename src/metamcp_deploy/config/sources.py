@@ -42,6 +42,7 @@ class Variable:
 
 
 Variables = Mapping[str, Variable]
+text_of = document.text_of
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, Variable]:
@@ -56,13 +57,18 @@ def dotenv(folder: Path) -> dict[str, Variable]:
         DeployError: FILE_ACCESS, CONFIG_INVALID for lines that are no NAME=value (their text is not repeated).
     """
     path = folder / DOTENV
-    if not path.is_file():  # a virtual environment is often called .env, too
-        return {}
+    return (
+        parsed(path, text_of(path)) if path.is_file() else {}
+    )  # a virtual environment is often called .env, too
+
+
+def parsed(path: Path, text: str) -> dict[str, Variable]:
+    """As `dotenv`, of a text; `path` is only named."""
     from dotenv.parser import parse_stream
 
     read: dict[str, Variable] = {}
     problems: list[Problem] = []
-    for binding in parse_stream(io.StringIO(document.text_of(path))):
+    for binding in parse_stream(io.StringIO(text)):
         # A binding begins with the blank lines before it.
         blank = binding.original.string[: -len(binding.original.string.lstrip())] if binding.key else ""
         line = binding.original.line + blank.count("\n")

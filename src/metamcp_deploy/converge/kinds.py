@@ -12,8 +12,10 @@ from metamcp_deploy.converge.parts.upload import ReleasePart
 
 # In the order of making: each group needs the one before it, and its members need nothing of each other.
 GROUPS: tuple[tuple[type[Part], ...], ...] = (
-    (LakebasePart, InstancePart, Scope, ReleasePart),
-    (AppPart,),
-    (Grants,),
+    (LakebasePart, InstancePart, Scope),
+    (
+        AppPart,
+    ),  # before anything is sent: it is what a workspace refuses most, a database that is not there above all
+    (Grants, ReleasePart),
 )
 PARTS = tuple(part for group in reversed(GROUPS) for part in group)  # in the order of deleting

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
 from metamcp_deploy import events
-from metamcp_deploy.converge import kinds, ownership, parallel
+from metamcp_deploy.converge import kinds, ownership, parallel, second_owner
 from metamcp_deploy.converge.part import Context, Part
 from metamcp_deploy.deployments import records
 from metamcp_deploy.errors import Code, DeployError
@@ -18,7 +16,6 @@ from metamcp_deploy.target.desired import Desired
 from metamcp_deploy.target.ledger import Ledger
 from metamcp_deploy.target.site import Site
 
-_OFFICIAL = ("terraform.tfstate", "resources.json")
 # Failures after which the workspace still answers: what was made beside them is written down.
 _ANSWERED = frozenset(
     {Code.PERMISSION_DENIED, Code.REQUEST_REFUSED, Code.ALREADY_EXISTS, Code.FEATURE_MISSING}
@@ -140,16 +137,9 @@ class Target:
         names = set(files.entries(f"{root}/state"))
         if ledger.NAME in names:
             self._ledger()
-        for name in names & set(_OFFICIAL):
-            content = files.read(f"{root}/state/{name}")
-            if content is not None and _manages(content, self.context.desired.app.name):
-                raise DeployError(
-                    Code.ALREADY_EXISTS,
-                    f"{root}/state/{name} says that `databricks bundle deploy` manages the app "
-                    f"{self.context.desired.app.name} from this root. Two owners would undo each other's changes.",
-                    hint="Go on with one of the two: set another workspace.root_path or app.name, or hand the app over "
-                    "with `databricks bundle deployment unbind` and delete that file.",
-                )
+        second_owner.hold(self.context, root, names)
+        if self.context.app is not None and not self.context.kept.has("app", self.context.app.name):
+            second_owner.elsewhere(self.context, self.context.app)
 
     def _ledger(self) -> None:
         self.context.kept = ledger.read(self.context.workspace.files, self.context.site.root)
@@ -168,19 +158,3 @@ def _differs(part: Part) -> bool:
 def _keep(changes: Sequence[Change]) -> None:
     for change in changes:
         events.emit(events.Changed(_KEPT, change.kind, change.name))
-
-
-def _manages(content: bytes, app: str) -> bool:
-    try:
-        return app in _texts(json.loads(content))
-    except ValueError:
-        return True  # unreadable, so it may
-
-
-def _texts(value: Any) -> set[str]:
-    """All texts in a JSON value."""
-    if isinstance(value, str):
-        return {value}
-    if isinstance(value, dict):
-        value = list(value.values())
-    return set().union(*(_texts(v) for v in value)) if isinstance(value, list) else set()

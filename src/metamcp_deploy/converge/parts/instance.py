@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from metamcp_deploy import events
+from metamcp_deploy.config import database as config
 from metamcp_deploy.converge.part import Context, Kind, Part
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import ELSEWHERE, OURS, Action, Change, Difference
@@ -50,6 +51,17 @@ class InstancePart(Part):
     def look(self) -> None:
         """One request."""
         self.found = self.context.workspace.instances.find(self.wanted.name)
+        if (
+            self.found is None
+            and self.wanted.managed
+            and self.wanted.database != config.Provisioned.default_name
+        ):
+            raise DeployError(
+                Code.NOT_FOUND,
+                f"The database instance {self.wanted.name} would be made with the database "
+                f"{config.Provisioned.default_name} alone, and the settings name {self.wanted.database}.",
+                hint="Leave database.name out (LAKEBASE_DATABASE_NAME), or name an instance that has that database.",
+            )
         if self._state == "DELETING":
             raise self._cannot(
                 "is being deleted", "Wait until it is gone, or choose another database.instance."

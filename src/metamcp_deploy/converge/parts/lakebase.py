@@ -86,6 +86,26 @@ class LakebasePart(Part):
                 self.names["role"] = role  # whatever id it was given
         if not self.wanted.managed:
             self._all_there()
+        elif self.there["project"] is None and self._names_an_instance():
+            name, host = self.wanted.project.removeprefix("projects/"), self.context.workspace.host
+            raise DeployError(
+                Code.CONFIG_CONFLICT,
+                f"{name} is a database instance of {host}, and there is no Lakebase project of that name: one "
+                "would be made, and it would be empty.",
+                hint=f"To use the instance, set database.kind: provisioned and database.instance: {name}; "
+                "for the predecessor's app `metamcp-deploy init --from-predecessor` writes that. For a new project, "
+                "choose another database.project (LAKEBASE_INSTANCE_NAME).",
+            )
+
+    def _names_an_instance(self) -> bool:
+        """Whether the project that is stated is an instance, as LAKEBASE_INSTANCE_NAME of the predecessor was."""
+        name = getattr(self.context.settings.database, "project", None)
+        if name in (None, self.context.desired.app.name):
+            return False
+        try:
+            return self.context.workspace.instances.find(str(name)) is not None
+        except DeployError:
+            return False  # a workspace without instances, or one that does not show them
 
     def _all_there(self) -> None:
         lacking = [

@@ -75,8 +75,28 @@ def _resources(found: App, wanted: Wanted, deployed: Any) -> Iterable[Difference
         by: Literal["hand", "settings"] = "hand" if before.get(name) == resource else "settings"
         there = described(present[name]) if name in present else None
         yield Difference(f"resources.{name}", there, described(resource), by)
+    if (
+        (own := present.get(DATABASE_RESOURCE))
+        and (first := injected(found))
+        and first["name"] != own["name"]
+    ):
+        behind = f"behind {first['name']} ({described(first)}), of which the app gets PGHOST and the like"
+        yield Difference(_DATABASE, behind, f"the first: {described(own)}")
     for name in sorted(gone(found, wanted, before)):
         yield Difference(f"resources.{name}", described(present[name]), None)
+
+
+def injected(found: App) -> dict[str, Any] | None:
+    """The resource of which the platform injects PGHOST and the like: the first that is a database."""
+    return next((r for r in found.resources if databases.of_resource(r)), None)
+
+
+def left_behind(found: App, wanted: Wanted) -> dict[str, Any] | None:
+    """The resource through which the app has another database than is wanted, where nobody here attached it."""
+    first, own = injected(found), {r["name"]: r for r in wanted.resources}.get(DATABASE_RESOURCE)
+    if first is None or own is None or DATABASE_RESOURCE in {r["name"] for r in found.resources}:
+        return None
+    return None if databases.attached([first]).identity == databases.attached([own]).identity else first
 
 
 def gone(found: App, wanted: Wanted, deployed: Iterable[str]) -> set[str]:
@@ -98,7 +118,8 @@ def body(changed: Iterable[Difference], found: App | None, wanted: Wanted) -> di
     for difference in changed:
         if difference.field.startswith("resources."):
             others = [r for r in found.resources if r["name"] not in ours] if found else []
-            made["resources"] = [*others, *wanted.resources]
+            # Ours first: of the first database the platform injects PGHOST and the like.
+            made["resources"] = [*wanted.resources, *others]
         else:
             made[difference.field] = difference.after
     return made

@@ -12,6 +12,7 @@ from metamcp_deploy.converge.parts.app.ownership import Ownership
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import ELSEWHERE, OURS, Action, Change, Difference
 from metamcp_deploy.target.ledger import Things
+from metamcp_deploy.target.variables import DATABASE_RESOURCE
 
 if TYPE_CHECKING:
     from metamcp_deploy.config.model import Waits
@@ -55,6 +56,7 @@ class AppPart(Part):
         if self.context.desired.app.managed:
             self._may_be_changed()
             wanted, site = self.context.desired.app.resources, self.context.site
+            self._keeps_its_database()
             guard.hold(site.workspace, site.root, self.found, wanted, self.context.desired.target)
         elif missing := fields.unattached(self.found, self.context.desired.app):
             raise self._lacks(f"has no resource {', no resource '.join(missing)}", Code.REQUEST_REFUSED)
@@ -93,6 +95,21 @@ class AppPart(Part):
             f"There is an app {name} in {host} already, made by {found.creator or 'somebody else'} and not by this "
             "tool.",
             hint="Choose another app.name; or take that app over with --adopt, once its owner agrees.",
+        )
+
+    def _keeps_its_database(self) -> None:
+        """An app that another tool made is not moved to an empty database in silence."""
+        found, wanted = self.found, self.context.desired.app
+        if found is None or (other := fields.left_behind(found, wanted)) is None:
+            return
+        named = fields.described(next(r for r in wanted.resources if r["name"] == DATABASE_RESOURCE))
+        raise DeployError(
+            Code.CONFIG_CONFLICT,
+            f"The app {found.name} has its data in {fields.described(other)}, by its resource {other['name']}; the "
+            f"settings name {named}, which holds none of it.",
+            hint="To keep the data, name that database in metamcp.yaml; for an app of the predecessor "
+            f"`metamcp-deploy init --from-predecessor` writes it. To leave the data, detach the resource "
+            f"{other['name']} from the app {found.name} in the workspace first.",
         )
 
     @property
