@@ -16,10 +16,10 @@ from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.target import session
-from metamcp_deploy.workspace import poll
+from metamcp_deploy.workspace import Workspace, poll
 from tests import commands
 from tests.deploy.predecessor import DESCRIPTION, Predecessor
-from tests.deploy.tiny_app import write_bundle
+from tests.deploy.tiny_app import APP, write_bundle
 
 Run = Callable[..., pipeline.Facts]
 
@@ -98,6 +98,10 @@ def test_a_database_that_an_instance_lacks_is_refused_before_anything_is_sent(
     assert f"{there.database} does not exist in database instance {there.instance}" in str(error.as_dict())
 
 
+def _until(workspace: Workspace, reached: Callable[[], bool]) -> None:
+    poll(lambda: reached() or None, what="the app", within=60, hint="", clock=workspace.clock)
+
+
 @pytest.mark.parametrize("where", ["beside", "of its code"])
 def test_another_owner_is_found_in_another_root(project: Project, bundled: Run, where: str) -> None:
     there = Predecessor.of(project)
@@ -109,11 +113,11 @@ def test_another_owner_is_found_in_another_root(project: Project, bundled: Run, 
     if where == "of its code":
         workspace.files.make_folder(f"{root}/files")
         workspace.files.write(f"{root}/files/app.yaml", b'command: ["node", "start.mjs"]\n')
-        workspace.files.write(f"{root}/files/start.mjs", b"setInterval(() => {}, 1000);\n")
+        workspace.files.write(f"{root}/files/start.mjs", APP.encode())
         workspace.apps.start(there.app)
-        ready = lambda: workspace.apps.get(there.app).compute == "ACTIVE" or None  # noqa: E731
-        poll(ready, what="the compute", within=60, hint="", clock=workspace.clock)
+        _until(workspace, lambda: workspace.apps.get(there.app).compute == "ACTIVE")
         workspace.apps.deploy(there.app, f"{root}/files", [])
+        _until(workspace, lambda: workspace.apps.get(there.app).active is not None)
     error = refused(Code.ALREADY_EXISTS, bundled, wanted)
     assert f"{path} says" in error.message
     assert f"the app {there.app} and the database {there.instance}" in error.message
