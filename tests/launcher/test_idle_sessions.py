@@ -86,6 +86,7 @@ hand.set("public-metamcp/streamable-http", async (id, endpoint) => {
 let count = 0;
 http.createServer((req, res) => {
   const id = req.headers["mcp-session-id"];
+  if (req.url === "/api/die") process.exit(3);
   if (req.url === "/api/said") return res.end(JSON.stringify(said));
   if (req.method === "GET" && sessions.has(id)) {
     res.writeHead(200, { "content-type": "text/event-stream" });
@@ -122,3 +123,15 @@ def test_the_backend_ends_what_the_launcher_names(launch: Callable[..., App]) ->
     app.until(lambda: [stays, "tools"] in app.get("/api/said").json())
     app.logged("Session s2 was not ended: it does not end well")
     assert "MCP sessions without a request or an open stream for 3 s" in app.log
+
+
+def test_sessions_of_a_backend_that_died_are_forgotten(launch: Callable[..., App]) -> None:
+    app = launch(backend=BACKEND, env={"METAMCP_SESSION_IDLE": "4"}).up()
+    for _ in range(2):
+        requests.post(f"{app.url}/metamcp/tools/mcp")
+    app.get("/api/die")
+    app.until(lambda: app.log.count("backend is up after") == 2)
+    fresh = requests.post(f"{app.url}/metamcp/tools/mcp").headers["mcp-session-id"]
+    app.until(lambda: app.get("/api/said").json())
+    assert app.get("/api/said").json() == [[fresh, "tools"]]
+    assert app.log.count("Ended MCP sessions") == 1

@@ -180,6 +180,7 @@ export class Launcher {
 
   #watch() {
     this.#memory.start();
+    this.#services.ended = (name) => name === "backend" && this.#sessions.clear(); // it held them
     const end = (session) => this.#services.tell("backend", { event: "end-session", ...session });
     const seconds = this.env.METAMCP_SESSION_IDLE ?? "";
     new IdleSessions({ sessions: this.#sessions, seconds, end, scarce: () => this.#memory.scarce }).start();

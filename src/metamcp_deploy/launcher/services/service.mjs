@@ -57,6 +57,9 @@ export class Service {
   /** Called when its port has changed. */
   moved = () => {};
 
+  /** Called when its process has ended. */
+  ended = () => {};
+
   /** Of its process; undefined while there is none. */
   get pid() {
     return this.#child?.pid;
@@ -80,6 +83,7 @@ export class Service {
     for (let again = false; !this.#stopping; again = true) {
       const began = performance.now();
       const failure = await this.#life(again);
+      this.ended();
       if (this.#stopping) return;
       const now = performance.now();
       if (now - began > CALM_MS) this.#deaths = [];
@@ -130,7 +134,9 @@ export class Service {
       child.once("close", (code, signal) => resolve(this.#death(code, signal)));
       child.once("exit", (code, signal) => setTimeout(() => resolve(this.#death(code, signal)), 500).unref());
     });
-    ended.then(() => (this.#child = null));
+    ended.then(() => {
+      if (this.#child === child) this.#child = null;
+    });
     const began = this.hold.then(() => performance.now(), never);
     const answered = await Promise.race([ended, began.then((since) => this.#answers(child, since))]);
     if (answered !== true) return answered;

@@ -7,6 +7,9 @@ export class Services {
   #all = new Set(); // with those that are stopping
   #stopping = false;
 
+  /** Called with the name of a service when its process has ended. */
+  ended = () => {};
+
   /**
    * Starts a service unless it exists. Its process waits for `hold` before it runs its own code. When `hold` rejects, the
    * call that started the service stops it, and throws the same error.
@@ -59,6 +62,7 @@ export class Services {
     this.#all.add(service);
     // The front end gets the backend's port when it starts.
     if (name === "backend") service.moved = () => this.#current.frontend?.restart();
+    service.ended = () => this.ended(name);
     service.run();
     return service;
   }
