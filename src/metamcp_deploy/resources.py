@@ -24,16 +24,21 @@ def shipped(name: str) -> Path:
     return in_wheel if in_wheel.is_dir() else PACKAGE.parent.parent / name
 
 
+def cache_path() -> Path:
+    """Where the cache folder is, or would be: METAMCP_CACHE_DIR, else the system's custom."""
+    from platformdirs import user_cache_path
+
+    chosen = os.environ.get("METAMCP_CACHE_DIR")
+    return Path(chosen).absolute() if chosen else user_cache_path("metamcp-deploy")
+
+
 def cache_folder() -> Path:
-    """The user's cache folder for this tool (METAMCP_CACHE_DIR, else the system's custom); made when missing.
+    """The user's cache folder for this tool; made when missing.
 
     Raises:
         DeployError: FILE_ACCESS, when it cannot be made.
     """
-    from platformdirs import user_cache_path
-
-    chosen = os.environ.get("METAMCP_CACHE_DIR")
-    folder = Path(chosen).absolute() if chosen else user_cache_path("metamcp-deploy")
+    folder, chosen = cache_path(), os.environ.get("METAMCP_CACHE_DIR")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:

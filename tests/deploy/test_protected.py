@@ -101,6 +101,37 @@ def test_a_release_of_another_commit_is_refused(make: Make) -> None:
     assert f"built from {'b' * 40}" in refused(project).message
 
 
+def test_critical_holes_of_packages_need_to_be_accepted(make: Make) -> None:
+    def hole(name: str, severity: float, here: str = "", package: str = "next@15.5.2") -> dict[str, Any]:
+        return {
+            "id": name,
+            "severity": severity,
+            "what": "w",
+            "fixed": None,
+            "here": here,
+            "package": package,
+        }
+
+    holes = [
+        hole("GHSA-open", 9.8),
+        hole("GHSA-closed", 10.0, here="the front end gets no POST"),
+        hole("GHSA-high", 8.9),
+        hole("CVE-of-metamcp", 9.8, here="closed", package=""),
+    ]
+    project = make()
+    with pytest.raises(DeployError) as caught:
+        protection.of_release(project, {"advisories": holes})
+    assert caught.value.code is Code.TARGET_PROTECTED
+    assert "packages: GHSA-open." in caught.value.message
+    assert "upstream.accepted_advisories: [GHSA-open]" in caught.value.hint
+    protection.of_release(project, {"advisories": holes[1:]})
+    upstream = project.settings.upstream.model_copy(update={"accepted_advisories": ("GHSA-open",)})
+    accepting = replace(project, settings=project.settings.model_copy(update={"upstream": upstream}))
+    protection.of_release(accepting, {"advisories": holes})
+    open_to_all = replace(project, settings=project.settings.model_copy(update={"protected": False}))
+    protection.of_release(open_to_all, {"advisories": holes})
+
+
 def test_both_stages_ask_before_they_log_in(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     project = make()
     (project.folder / "metamcp.yaml").write_text("changed: {}\n")

@@ -103,12 +103,27 @@ def test_show_tells_where_a_release_comes_from(capsys: pytest.CaptureFixture[str
         "3 files, 0.0 MB",
         "pool (4), schema (20)",
         "apps/x.ts",
-        "CVE-1: a hole. Here it is closed.",
+        "CVE-1 (9.8): a hole. Here it is closed.",
     ):
         assert words in out
     assert run("show", "-o", "json") == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["id"], document["packages"], document["advisories"]) == (FIRST, 3, [HOLE])
+
+
+def test_the_list_of_today_is_compared_with_a_release(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = written(folder / "build/bundle/app")
+    listed(app, {"next": "15.5.6", "better-auth": "1.4.2"}, {})
+    assert run("advisories", "-o", "json") == 0
+    found = {hole["id"]: hole for hole in json.loads(capsys.readouterr().out)["advisories"]}
+    assert found["CVE-1"]["here"] == "it is closed"
+    assert found["GHSA-9qr9-h5gf-34mp"]["package"] == "next@15.5.6"
+    assert found["GHSA-9qr9-h5gf-34mp"]["fixed"] == "15.5.7"
+    assert not found["GHSA-p6v2-xcpg-h6xw"]["here"]
+    assert run("advisories") == 0
+    assert "GHSA-p6v2-xcpg-h6xw (7.5) of better-auth@1.4.2: " in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("bundle")

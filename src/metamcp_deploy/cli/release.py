@@ -27,6 +27,8 @@ Before = Annotated[str, typer.Argument(metavar="A", help="Id, its first digits, 
 After = Annotated[str | None, typer.Argument(metavar="[B]", help="The same; by default build/bundle.")]
 Sbom = Annotated[bool, typer.Option("--sbom", help="Print its bill of materials (CycloneDX), for scanners.")]
 
+Update = Annotated[bool, typer.Option("--update", help="Fetch the newest list from api.osv.dev first.")]
+
 _LISTED = 20  # files that text names; JSON has all
 
 
@@ -56,6 +58,23 @@ def diff(run: Run, before: Before, after: After = None) -> None:
         found = [description.find(run.project, which) for which in (before, after)]
     document = differences.between(*found)
     run.console.data(document, "\n".join(_differences(document)))
+
+
+@app.command("advisories")
+@common
+def advisories_of(run: Run, release: Which = None, update: Update = False) -> None:
+    """List the known holes of a release's pin and packages; --update fetches the newest list first."""
+    from metamcp_deploy.network import Network
+    from metamcp_deploy.release import description
+    from metamcp_deploy.upstream import advisories, packages
+
+    with run.console.following():
+        if update:
+            network = Network.of(run.project.settings.network, kept=run.project.certificates)
+            packages.update(network.requests_session())
+        found = description.find(run.project, release)
+    holes = advisories.again(found.about.get("advisories") or [], found.packages or {})
+    run.console.data({"advisories": holes}, "\n".join(map(advisories.told, holes)) or "None is known.")
 
 
 @app.command("list")
@@ -125,8 +144,9 @@ def _shown(found: Description, packages: int | None) -> Iterator[str]:
         "overrides": ", ".join(row["path"] for row in about.get("overrides") or []) or "none",
     }
     yield from (f"  {label:<11}{value}" for label, value in rows.items())
-    for hole in about.get("advisories") or []:
-        yield f"  {hole['id']}: {hole['what']}. Here {hole['here']}."
+    from metamcp_deploy.upstream import advisories
+
+    yield from (f"  {advisories.told(hole)}" for hole in about.get("advisories") or [])
 
 
 def _verified(proof: dict[str, Any] | None) -> str:

@@ -38,6 +38,10 @@ class Upstream(Model):
         default=DEFAULT_REF, description="tag, branch or full commit"
     )
     commit: Commit | None = Field(default=None, description="the commit that ref must resolve to")
+    accepted_advisories: Annotated[tuple[Line, ...], Section(tuple)] = Field(
+        default=(),
+        description="ids of critical advisories of packages with which a protected target is deployed",
+    )
 
 
 class Build(Model):

@@ -25,6 +25,7 @@ SOURCES = (
     *("stages/build.py", "release/build", "release/archive.py", "release/identity.py"),
     *("release/metadata.py", "release/placing.py", "release/sbom.py"),
     *("upstream/advisories.py", "upstream/advisories.yaml", "launcher", "verify"),
+    *("upstream/packages.py", "upstream/osv.json"),
     *(
         "knowledge/launcher",
         "knowledge/build",
@@ -88,6 +89,7 @@ def _plan(project: Project) -> bundle.Plan:
     from metamcp_deploy.release import metadata
     from metamcp_deploy.release.build import assembly, bundle, node, toolchain
     from metamcp_deploy.target import app_yaml, databricks_yml
+    from metamcp_deploy.upstream import advisories
 
     prepared = pipeline.facts(project.state, "prepare", "build")
     patched = pipeline.facts(project.state, "patch", "build")
@@ -98,6 +100,9 @@ def _plan(project: Project) -> bundle.Plan:
             hint="Run `metamcp-deploy patch`, or `metamcp-deploy deploy` for all stages.",
         )
     found, pnpm = node.find(), toolchain.named_pnpm(project.patched)
+    # An override may bring another lockfile than the one that `prepare` read.
+    own = [hole for hole in prepared.get("advisories", []) if not hole.get("package")]
+    holes = [*own, *advisories.as_facts(advisories.of_packages(project.patched))]
     origin = assembly.Origin(
         url=metadata.public(str(prepared["url"])),
         ref=str(prepared["ref"]),
@@ -105,7 +110,7 @@ def _plan(project: Project) -> bundle.Plan:
         schema=str(patched["schema"]),
         patched=fingerprint.of_tree(project.patched),
         source_maps=project.settings.build.source_maps,
-        provenance=metadata.provenance(prepared, patched, found.version, pnpm),
+        provenance=metadata.provenance({**prepared, "advisories": holes}, patched, found.version, pnpm),
     )
     return bundle.Plan(
         node=found,

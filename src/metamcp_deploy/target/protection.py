@@ -13,6 +13,7 @@ from metamcp_deploy.errors import Code, DeployError
 
 # Python leaves these beside patches; git ignores them nearly everywhere, and so do the stages.
 _COMPILED = "__pycache__/"
+_CRITICAL = 9.0  # CVSS
 
 
 def allow(project: Project) -> None:
@@ -41,7 +42,7 @@ def allow(project: Project) -> None:
 
 
 def of_release(project: Project, about: Mapping[str, Any]) -> None:
-    """Whether a release was built from the commit that the settings of a protected target name.
+    """Whether a protected target takes a release: built from the commit that its settings name, without critical holes.
 
     Args:
         project: with the target's settings.
@@ -58,6 +59,26 @@ def of_release(project: Project, about: Mapping[str, Any]) -> None:
             f"built from {built}.",
             hint=f"Build it again: metamcp-deploy deploy -t {project.settings.target}. Or commit {built} as "
             "upstream.commit, if that is the one that was approved.",
+        )
+
+    _without_critical(project, about)
+
+
+def _without_critical(project: Project, about: Mapping[str, Any]) -> None:
+    accepted = project.settings.upstream.accepted_advisories
+    critical = (
+        hole
+        for hole in about.get("advisories") or []
+        if hole.get("package") and (hole.get("severity") or 0) >= _CRITICAL and not hole["here"]
+    )
+    left = sorted({hole["id"] for hole in critical} - set(accepted))
+    if project.settings.protected and left:
+        raise DeployError(
+            Code.TARGET_PROTECTED,
+            f"Target `{project.settings.target}` is protected, and nothing closes critical holes of the release's "
+            f"packages: {', '.join(left)}.",
+            hint="Read them: metamcp-deploy release advisories. Build with fixed packages (an override of package.json "
+            f"and pnpm-lock.yaml), or accept them: upstream.accepted_advisories: [{', '.join(left)}]",
         )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from metamcp_deploy import events, resources
+from metamcp_deploy.upstream import packages
 
 DATA = Path(__file__).with_suffix(".yaml")
 _VERSION = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
@@ -18,13 +19,18 @@ _VERSION = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
 
 @dataclass(frozen=True)
 class Hole:
-    """A known hole: its CVSS score where known, the first release without it, and what this tool does about it."""
+    """A known hole: its CVSS score where known, the first release without it, and what this tool does about it.
+
+    `package` is empty for a hole of the upstream itself; else `name@version`, and `fixed` is a version of it. `here` is
+    empty where this tool does nothing about it.
+    """
 
     id: str
     severity: float | None
     what: str
     fixed: str | None
     here: str
+    package: str = ""
 
 
 def release_of(ref: str, commit: str | None = None) -> str | None:
@@ -78,15 +84,56 @@ def of_tree(tree: Path, ref: str, commit: str) -> list[Hole]:
         package = json.loads((tree / "package.json").read_text()).get("name")
     except (OSError, ValueError, AttributeError):
         package = None
-    return holes(package, ref, commit)
+    return [*holes(package, ref, commit), *of_packages(tree)]
+
+
+def of_packages(tree: Path) -> list[Hole]:
+    """The known vulnerabilities of the packages in a tree's lockfile, the worst first."""
+    return _of_versions(packages.versions(tree / "pnpm-lock.yaml"))
+
+
+def again(facts: Sequence[Mapping[str, Any]], installed: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """What a release recorded, with its packages (name → versions) compared with the list of today."""
+    own = [{"package": "", **hole} for hole in facts if not hole.get("package")]
+    return [*own, *as_facts(_of_versions([(name, v) for name, vs in installed.items() for v in vs]))]
+
+
+def _of_versions(installed: Sequence[tuple[str, str]]) -> list[Hole]:
+    closed = _data()["closed"]
+    found = [
+        Hole(
+            entry["id"],
+            packages.score(entry),
+            str(entry.get("summary") or "see its page"),
+            packages.fixed(entry, name, version),
+            str(closed.get(entry["id"], "")),
+            f"{name}@{version}",
+        )
+        for name, version, entry in packages.affected(installed)
+    ]
+    return sorted(found, key=lambda hole: (-(hole.severity or 0), hole.id, hole.package))
+
+
+def told(hole: Mapping[str, Any]) -> str:
+    """One hole in a line, from facts."""
+    package = f" of {hole['package']}" if hole.get("package") else ""
+    score = f" ({hole['severity']})" if hole.get("severity") else ""
+    here = f"Here {hole['here']}" if hole["here"] else f"Nothing here closes it; {_fixed(hole['fixed'])}"
+    return f"{hole['id']}{score}{package}: {hole['what']}. {here}."
+
+
+def _fixed(version: str | None) -> str:
+    return f"fixed in {version}" if version else "no fixed release known"
 
 
 def warning(found: Sequence[Hole], ref: str) -> events.Warned | None:
     """One warning for all known vulnerabilities of a pin; None without any."""
     if not found:
         return None
+    own = [hole for hole in found if not hole.package]
+    more = [hole for hole in found if hole.package]
     return events.Warned(
-        f"{ref} has known holes. " + " ".join(_sentences(found)),
+        " ".join([f"{ref} has known holes.", *_sentences(own), *_of_packages(more)]),
         "They stand in the release too: metamcp-deploy release show",
     )
 
@@ -96,8 +143,10 @@ def note(found: Sequence[Mapping[str, Any]], ref: str) -> events.Note | None:
     if not found:
         return None
     named = ", ".join(hole["id"] for hole in found)
-    done = "; ".join(dict.fromkeys(str(hole["here"]) for hole in found))
-    return events.Note(f"known holes of {ref}: {named}. Here {done}.")
+    done = "; ".join(dict.fromkeys(str(hole["here"]) for hole in found if hole["here"]))
+    left = ", ".join(f"{hole['id']} ({hole['package']})" for hole in found if not hole["here"])
+    rest = f" Nothing here closes {left}." if left else ""
+    return events.Note(f"known holes of {ref}: {named}. Here {done or 'nothing is done about them'}.{rest}")
 
 
 def as_facts(found: Sequence[Hole]) -> list[dict[str, Any]]:
@@ -105,11 +154,19 @@ def as_facts(found: Sequence[Hole]) -> list[dict[str, Any]]:
     return [asdict(hole) for hole in found]
 
 
+def _of_packages(found: Sequence[Hole]) -> list[str]:
+    """Two sentences: those that something here closes, by number; and the others, by name."""
+    closed, left = ([hole for hole in found if bool(hole.here) is shut] for shut in (True, False))
+    names = ", ".join(dict.fromkeys(hole.package for hole in closed))
+    said = [f"{len(closed)} more are in {names}; what is done here closes them."] if closed else []
+    listed = "; ".join(f"{_named(h)} of {h.package}: {h.what}, {_fixed(h.fixed)}" for h in left)
+    return [*said, f"Nothing here closes {listed}."] if left else said
+
+
 def _sentences(found: Sequence[Hole]) -> list[str]:
     groups: dict[str, list[Hole]] = {}
     for hole in found:
-        fixed = f"fixed in {hole.fixed}" if hole.fixed else "no fixed release known"
-        groups.setdefault(f"{hole.what} ({fixed}). Here {hole.here}.", []).append(hole)
+        groups.setdefault(f"{hole.what} ({_fixed(hole.fixed)}). Here {hole.here}.", []).append(hole)
     return [f"{' and '.join(_named(hole) for hole in group)}: {rest}" for rest, group in groups.items()]
 
 
