@@ -66,6 +66,8 @@ class Code(StrEnum):
     ADDRESS_REFUSED = "address_refused"
     FEATURE_MISSING = "feature_missing"
     ALREADY_EXISTS = "already_exists"
+    BUSY = "busy"
+    ID_RESERVED = "id_reserved"
     REQUEST_REFUSED = "request_refused"
     RATE_LIMITED = "rate_limited"
     DEADLINE = "deadline"

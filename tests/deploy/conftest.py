@@ -24,7 +24,7 @@ def base(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Iterat
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("METAMCP_CACHE_DIR", str(shared_cache))
         project = Project(tmp_path_factory.mktemp("deploy"), settings())
-        local.up(project)
+        local.up(project, instances=True)
         yield project
         local.reset(project)
 

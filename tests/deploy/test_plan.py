@@ -165,11 +165,14 @@ def test_sizes_that_the_settings_state(project: Project, deployed: Deploy) -> No
     assert only_of(plan, "Lakebase endpoint").differences == (
         Difference("autoscaling_limit_min_cu", 0.5, 1),
         Difference("autoscaling_limit_max_cu", 2, 4),
-        Difference("suspend_timeout_duration", "300s", "600s"),
+        Difference("suspension", "300s", "600s"),
     )
     deployed(sized)
     assert not planned(sized).differs
-    assert not planned(project).differs  # what is not stated stays
+    # What is not stated stays, but for the endpoint that came with a project of ours: it has our defaults.
+    back = planned(project)
+    assert not only_of(back, "Lakebase project").differs
+    assert only_of(back, "Lakebase endpoint").differences[0] == Difference("autoscaling_limit_min_cu", 1, 0.5)
 
 
 def test_another_kind_of_database_and_its_data(project: Project, deployed: Deploy) -> None:

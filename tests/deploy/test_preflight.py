@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from databricks.sdk.environments import Cloud
 
 from metamcp_deploy import local, pipeline, preflight
 from metamcp_deploy.config.project import Project
@@ -212,12 +213,26 @@ def test_nothing_is_built_yet(project: Project, tmp_path: Path) -> None:
     ] is State.UNKNOWN
 
 
-def test_a_workspace_that_is_full(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("cloud", "most"), [("AWS", 100), ("AZURE", 100), ("GCP", 50)])
+def test_a_workspace_that_is_full(
+    project: Project, monkeypatch: pytest.MonkeyPatch, cloud: str, most: int
+) -> None:
+    """Limits by docs.databricks.com/aws and /gcp, resources/limits, and its counterpart for Azure."""
     scene = scene_of(project)
-    monkeypatch.setattr(scene.workspace.apps, "names", lambda: [f"app-{n}" for n in range(100)])
+    monkeypatch.setattr(scene.workspace.login.config, "cloud", Cloud(cloud))
+    monkeypatch.setattr(scene.workspace.apps, "names", lambda: [f"app-{n}" for n in range(most)])
     found = {check.id: check for check in app.look(scene)}
     assert found["limit"].state is State.MISSING
-    assert "there are 100 apps" in found["limit"].ask
+    assert f"there are {most} apps" in found["limit"].ask
+    monkeypatch.setattr(scene.workspace.apps, "names", lambda: [f"app-{n}" for n in range(most - 1)])
+    assert {check.id: check for check in app.look(scene)}["limit"].state is State.HAD
+
+
+def test_new_provisioned_instances_are_not_made(project: Project) -> None:
+    old = with_settings(project, database={"kind": "provisioned", "instance": "none-such"})
+    check = by_id(preflight.look(old))["database"]
+    assert check.state is State.MISSING
+    assert "database.kind to autoscaling" in check.ask
 
 
 def test_a_workspace_without_apps(project: Project) -> None:

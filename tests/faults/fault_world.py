@@ -44,7 +44,7 @@ class World:
     def up(cls, folder: Path, realistic: float | None = None) -> World:
         """Starts one, and lets this process log in to it as to any workspace: through the environment."""
         owner = Project(folder / "owner", Settings.model_validate({"target": "local", "embedded": True}))
-        running = local.up(owner, realistic=realistic)
+        running = local.up(owner, realistic=realistic, instances=True)
         os.environ |= {
             "DATABRICKS_HOST": running.url,
             "DATABRICKS_CLIENT_ID": running.client_id,

@@ -126,7 +126,7 @@ def client_for(host: str, client_id: str, client_secret: str) -> WorkspaceClient
 
 def world_in(folder: Path, **options: Any) -> World:
     project = project_in(folder)
-    running = local.up(project, **options)
+    running = local.up(project, **{"instances": True, **options})
     try:
         client = client_for(running.url, running.client_id, running.client_secret.reveal())
     except BaseException:

@@ -161,10 +161,27 @@ def test_logins_to_postgres(own):
         pytest.raises(psycopg.OperationalError, match="password"),
     ):
         connect()
+    with injected(own, "28P01", "LOGIN *", seconds=0.01):
+        connect().close()  # older than that
+    with (
+        injected(own, "28P01", "LOGIN *", seconds=600),
+        pytest.raises(psycopg.OperationalError, match="password"),
+    ):
+        connect()
     with injected(own, "reset", "LOGIN other"):
         connect().close()
     with injected(own, "reset", "LOGIN *"), pytest.raises(psycopg.OperationalError):
         connect()
+
+
+def test_an_answer_of_an_app_is_cut_after_a_while(own):
+    app = own.serve()
+    with (
+        injected(own, "reset", f"STREAM {app.name}", seconds=0.3),
+        pytest.raises(requests.exceptions.ChunkedEncodingError),
+    ):
+        own.get(app, "/silence")
+    assert own.get(app, "/events").text.count("data:") == 3
 
 
 def test_what_is_recorded(own):
@@ -188,6 +205,7 @@ def test_what_is_recorded(own):
         ("lost", "post /x"),
         ("lost", "LOGIN *"),
         ("503", "LOGIN *"),
+        ("503", "STREAM *"),
         ("lost", "* *", "0"),
         ("lost", "* *", "3-2"),
         ("lost", "* *", "1", "somebody"),

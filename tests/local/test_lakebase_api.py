@@ -15,7 +15,9 @@ from databricks.sdk.service.apps import App, AppResource
 from databricks.sdk.service.postgres import (
     Database,
     DatabaseDatabaseSpec,
+    InitialEndpointSpec,
     Project,
+    ProjectDefaultEndpointSettings,
     ProjectSpec,
     Role,
     RoleRoleSpec,
@@ -254,3 +256,32 @@ def test_what_a_person_made_first_is_not_the_apps(world, project):
         pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied for schema metamcp_app"),
     ):
         connection.execute("SELECT * FROM metamcp_app.t")
+
+
+def test_a_deleted_project_can_be_taken_back_until_it_is_purged(world):
+    """Expected from the SDK's words: soft delete, `show_deleted`, undelete, and `purge`."""
+    postgres, name = world.client.postgres, world.name()
+    first = InitialEndpointSpec(autoscaling_limit_min_cu=2, autoscaling_limit_max_cu=4, no_suspension=True)
+    later = ProjectDefaultEndpointSettings(autoscaling_limit_min_cu=8, autoscaling_limit_max_cu=8)
+    wanted = Project(spec=ProjectSpec(default_endpoint_settings=later), initial_endpoint_spec=first)
+    postgres.create_project(wanted, name).wait()
+    project, endpoint = f"projects/{name}", f"projects/{name}/branches/production/endpoints/primary"
+    status = postgres.get_endpoint(endpoint).status
+    assert (status.autoscaling_limit_min_cu, status.autoscaling_limit_max_cu) == (2, 4)
+    assert status.suspend_timeout_duration is None
+
+    postgres.delete_project(project).wait()
+    with pytest.raises(NotFound):
+        postgres.get_project(project)
+    with pytest.raises(AlreadyExists):
+        postgres.create_project(Project(), name)
+    assert project not in [p.name for p in postgres.list_projects()]
+    (deleted,) = [p for p in postgres.list_projects(show_deleted=True) if p.name == project]
+    assert (deleted.purge_time.ToSeconds() - deleted.delete_time.ToSeconds()) == 7 * 86_400
+    postgres.undelete_project(project).wait()
+    assert postgres.get_endpoint(endpoint).status.autoscaling_limit_max_cu == 4
+
+    postgres.delete_project(project).wait()
+    postgres.delete_project(project, purge=True).wait()
+    assert project not in [p.name for p in postgres.list_projects(show_deleted=True)]
+    postgres.create_project(Project(), name).wait()

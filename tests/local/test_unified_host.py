@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import DatabricksError
+from databricks.sdk.service.database import DatabaseInstance
 
 from metamcp_deploy import local, preflight
 from metamcp_deploy.config.model import Settings
@@ -27,6 +28,9 @@ def test_only_requests_that_name_the_workspace_are_answered(
         named = WorkspaceClient(**login, workspace_id=running.workspace_id)
         assert named.current_user.me().user_name == "developer@example.com"
         assert not preflight.look(project).missing
+        # As every workspace since March 2026.
+        with pytest.raises(DatabricksError, match="can no longer be created"):
+            named.database.create_database_instance(DatabaseInstance(name="new", capacity="CU_1"))
 
         monkeypatch.setenv("DATABRICKS_TOKEN", running.token.reveal())
         elsewhere = Settings.model_validate({"target": "dev", "workspace": {"host": running.url}})

@@ -34,6 +34,18 @@ HTML = {"Content-Type": "text/html"}
         ),
         (Answer(409, {"error_code": "RESOURCE_ALREADY_EXISTS", "message": "x"}), Code.ALREADY_EXISTS, "409"),
         (Answer(400, {"error_code": "RESOURCE_ALREADY_EXISTS", "message": "x"}), Code.ALREADY_EXISTS, "400"),
+        (Answer(409, {"error_code": "", "message": "x"}), Code.ALREADY_EXISTS, "409"),
+        (Answer(409, b""), Code.ALREADY_EXISTS, "409"),
+        # Notebooks' imports: two wordings, both without a code (databricks/cli, libs/filer).
+        (Answer(400, {"message": "Path (/a/b) already exists."}), Code.ALREADY_EXISTS, "400"),
+        (
+            Answer(400, {"message": "RESOURCE_ALREADY_EXISTS: /a/b already exists. Pass overwrite."}),
+            Code.ALREADY_EXISTS,
+            "400",
+        ),
+        (Answer(400, {"message": "It is not known."}), Code.REQUEST_REFUSED, "not known"),
+        (Answer(409, {"error_code": "ABORTED", "message": "reconciliation"}), Code.BUSY, "reconciliation"),
+        (Answer(409, {"error_code": "RESOURCE_CONFLICT", "message": "busy"}), Code.BUSY, "busy"),
         (
             Answer(400, {"error_code": "INVALID_PARAMETER_VALUE", "message": "bad"}),
             Code.REQUEST_REFUSED,

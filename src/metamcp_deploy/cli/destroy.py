@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 WithDatabase = Annotated[
     bool, typer.Option("--with-database", help="Also its database, with all data in it.")
 ]
+Purge = Annotated[
+    str | None,
+    typer.Option(
+        "--purge",
+        metavar="PROJECT",
+        help="Delete this Lakebase project for good, by its id: nobody can undelete it, and its id is free at once.",
+    ),
+]
 WithSecrets = Annotated[bool, typer.Option("--with-secrets", help="Also its secrets.")]
 
 
@@ -26,6 +34,7 @@ def destroy(
     run: Run,
     with_database: WithDatabase = False,
     with_secrets: WithSecrets = False,
+    purge: Purge = None,
     plan: Plan = False,
     detailed_exitcode: planning.DetailedExitcode = False,
     auto_approve: AutoApprove = False,
@@ -36,7 +45,7 @@ def destroy(
     from metamcp_deploy.destroy import selection
     from metamcp_deploy.target import session
 
-    wishes = selection.Wishes(with_database, with_secrets)
+    wishes = selection.Wishes(with_database, with_secrets, purge)
     with session.shared():
         with run.console.following():
             site = session.site(run.project)

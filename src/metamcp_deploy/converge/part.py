@@ -78,6 +78,7 @@ class Kind:
         section: of the settings; its `managed` decides whether the target may delete the thing.
         exists: whether a thing of this name is in the workspace.
         delete: deletes it and waits until it is gone; nothing where it does not exist.
+        purge: as `delete`, for good, where what is deleted could be taken back; None where it cannot.
         creator: who made it; empty where that is not known.
         inside: kinds of things that contain it, by names that begin its name.
         alone: whether it can be deleted by itself.
@@ -88,6 +89,7 @@ class Kind:
     section: Literal["app", "database", "secrets"]
     exists: Callable[[Workspace, str], bool]
     delete: Callable[[Workspace, str, Waits], None]
+    purge: Callable[[Workspace, str, Waits], None] | None = None
     creator: Callable[[Workspace, str], str] = lambda workspace, name: ""
     inside: tuple[str, ...] = ()
     alone: bool = True

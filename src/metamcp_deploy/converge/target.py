@@ -18,7 +18,10 @@ from metamcp_deploy.target.site import Site
 
 # Failures after which the workspace still answers: what was made beside them is written down.
 _ANSWERED = frozenset(
-    {Code.PERMISSION_DENIED, Code.REQUEST_REFUSED, Code.ALREADY_EXISTS, Code.FEATURE_MISSING}
+    {
+        *(Code.PERMISSION_DENIED, Code.REQUEST_REFUSED, Code.ALREADY_EXISTS, Code.FEATURE_MISSING),
+        *(Code.BUSY, Code.ID_RESERVED),
+    }
 )
 # An action as events word it.
 _KEPT = "kept"

@@ -106,7 +106,7 @@ def begin(workspace: Workspace, name: str, wanted: Wanted, since: deploy_intent.
     Raises:
         DeployError: of the last of three calls.
     """
-    from metamcp_deploy.workspace import UNSURE
+    from metamcp_deploy.workspace import REFUSED, UNSURE
 
     lost, last = False, None
     for _ in range(_DEPLOY_CALLS):
@@ -115,7 +115,7 @@ def begin(workspace: Workspace, name: str, wanted: Wanted, since: deploy_intent.
         except DeployError as e:
             last = e
             lost = lost or e.code in UNSURE
-            busy = e.code in (Code.REQUEST_REFUSED, Code.ALREADY_EXISTS) and _busy(workspace.apps.get(name))
+            busy = e.code in REFUSED and _busy(workspace.apps.get(name))
             if e.code not in UNSURE and not busy:
                 raise
         if lost and (found := deploy_intent.deployment(workspace, name, wanted.source_code_path, since)):

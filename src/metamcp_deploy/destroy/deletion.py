@@ -75,7 +75,8 @@ def _deleted(site: Site, found: Selection) -> None:
     for thing in found.deleted:
         kind, name = thing.kind, thing.name
         events.emit(events.Progress(f"deletes {name}"))
-        kind.delete(site.workspace, name, site.project.settings.waits)
+        delete = kind.purge if kind.purge and thing.purged else kind.delete
+        delete(site.workspace, name, site.project.settings.waits)
         events.emit(events.Changed("deleted", kind.name, name))
         contents = [inner for part in PARTS for inner in part.contents(left, kind.name, name)]
         for gone, gone_name in [(kind, name), *contents]:

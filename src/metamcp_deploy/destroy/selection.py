@@ -11,6 +11,7 @@ from metamcp_deploy.converge.kinds import PARTS
 from metamcp_deploy.converge.part import Kind
 from metamcp_deploy.deployments import records
 from metamcp_deploy.deployments.records import Record
+from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import ELSEWHERE, OURS, Action, Change, Plan
 from metamcp_deploy.target import desired, ledger
 from metamcp_deploy.target.ledger import Ledger
@@ -25,24 +26,45 @@ _SECTIONS = ("app", "database", "secrets")
 
 @dataclass(frozen=True)
 class Wishes:
-    """What is deleted besides the app: its data, and its secrets."""
+    """What is deleted besides the app: its data, and its secrets.
+
+    Attributes:
+        database: the data, too.
+        secrets: the secrets, too.
+        purge: id of the Lakebase project that is deleted for good; its name is the consent.
+    """
 
     database: bool = False
     secrets: bool = False
+    purge: str | None = None
 
 
 @dataclass(frozen=True)
 class Thing:
-    """One thing that the target made; `former` where the settings name another by now."""
+    """One thing that the target made.
+
+    Attributes:
+        kind: of it.
+        name: of it.
+        former: the settings name another by now.
+        purged: it is deleted for good.
+    """
 
     kind: Kind
     name: str
     former: bool = False
+    purged: bool = False
 
     def change(self, action: Action, owner: str = OURS, reason: str = "") -> Change:
         """What a plan says about it."""
         former = "of before: the settings name another" if self.former else ""
-        return Change(action, self.kind.label, self.name, owner, "; ".join(filter(None, (former, reason))))
+        after = ""
+        if action is Action.DELETE and self.kind.purge:
+            after = (
+                "for good: nobody can take it back" if self.purged else "its id stays reserved for seven days"
+            )
+        said = "; ".join(filter(None, (former, reason, after)))
+        return Change(action, self.kind.label, self.name, owner, said)
 
 
 @dataclass(frozen=True)
@@ -107,7 +129,7 @@ def look(site: Site, wishes: Wishes) -> Selection:
     """What would be deleted; only reads.
 
     Raises:
-        DeployError: those of the login and the ledger.
+        DeployError: those of the login and the ledger; USAGE, where the project to purge is none that is deleted.
     """
     workspace, settings = site.workspace, site.project.settings
     made = ownership.recognised(workspace, ledger.read(workspace.files, site.root))
@@ -121,9 +143,16 @@ def look(site: Site, wishes: Wishes) -> Selection:
 
     wanted = desired.of(settings, site.root)
     found = [named for part in PARTS for named in part.deletable(workspace, made, exists)]
-    things = [Thing(kind, name, _is_former(wanted, kind, name)) for kind, name in found]
+    things = [
+        Thing(kind, name, _is_former(wanted, kind, name), name == f"projects/{wishes.purge}")
+        for kind, name in found
+    ]
     handed_over = {s for s in _SECTIONS if not getattr(settings, s).managed}
     asked = {"app", *(s for s in ("database", "secrets") if getattr(wishes, s))} - handed_over
+    if wishes.purge and not any(t.purged and t.kind.section in asked for t in things):
+        raise _nothing_to_purge(
+            wishes.purge, [t.name for t in things if t.kind.purge and t.kind.section in asked]
+        )
     count, newest = records.counted(workspace, site.root)
     return Selection(
         ledger=made,
@@ -142,6 +171,18 @@ def look(site: Site, wishes: Wishes) -> Selection:
         releases=sum(entry.folder for entry in workspace.files.entries(f"{site.root}/releases").values()),
         deployments=count,
         interrupted=newest if newest and newest.kind == "destroy" and newest.outcome != "SUCCEEDED" else None,
+    )
+
+
+def _nothing_to_purge(named: str, deleted: list[str]) -> DeployError:
+    ids = " or ".join(name.removeprefix("projects/") for name in deleted)
+    hint = (
+        f"--purge {ids}"
+        if ids
+        else "Ask for the database with --with-database; --plan shows what would be deleted."
+    )
+    return DeployError(
+        Code.USAGE, f"--purge names the project {named}, which is none of those that are deleted.", hint=hint
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from metamcp_deploy.local.apps.process_ledger import Ledger
 from metamcp_deploy.local.apps.sign_in import SignIn
+from metamcp_deploy.local.faults.injection import Faults
 from metamcp_deploy.local.files import Files
 from metamcp_deploy.local.identity import Identity
 from metamcp_deploy.local.lakebase.autoscaling import Databases
@@ -26,6 +27,7 @@ class Context:
         folder: its state (`build/local`).
         url: the workspace's own origin.
         timing: how long things take.
+        faults: what fails on request.
     """
 
     folder: Path
@@ -41,3 +43,4 @@ class Context:
     doors: Doors
     ledger: Ledger
     timing: Timing
+    faults: Faults

@@ -119,6 +119,7 @@ class Server:
             doors=Doors(self.store, databases, instances),
             ledger=process_ledger.Ledger(self.folder / "processes.json", apart),
             timing=self.timing,
+            faults=self.faults,
         )
 
     def _application(self, context: Context, apps: Apps, repair: Repair) -> web.Application:

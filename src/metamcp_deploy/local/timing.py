@@ -48,6 +48,7 @@ LAPSES = {
     "lakebase.endpoints": Lapse(0.0, 8.0, _GUESS),
     "lakebase.roles": Lapse(0.0, 2.0, _GUESS),
     "lakebase.update": Lapse(0.0, 5.0, _GUESS),
+    "lakebase.reconcile": Lapse(0.0, 8.0, "Databricks' command line waits for up to two minutes; a guess"),
     "lakebase.delete": Lapse(0.0, 5.0, _GUESS),
     "instance.start": Lapse(0.5, 180.0, f"{_FACTS}: minutes until AVAILABLE"),
     "instance.update": Lapse(0.5, 60.0, _GUESS),

@@ -16,7 +16,8 @@ from metamcp_deploy.target.desired import MARK
 if TYPE_CHECKING:
     from metamcp_deploy.workspace.apps import App
 
-MOST_APPS = 100  # of a workspace (documentation of Databricks Apps, limits)
+# Of a workspace, by docs.databricks.com/aws and /gcp (en/resources/limits), and its counterpart for Azure.
+MOST_APPS, MOST_APPS_ON_GCP = 100, 50
 
 
 def look(scene: Scene) -> list[Check]:
@@ -76,11 +77,12 @@ def _absent(scene: Scene) -> list[Check]:
 
 def _room(scene: Scene) -> Seen:
     count = len(scene.workspace.apps.names())
-    if count >= MOST_APPS:
-        return Seen(State.MISSING, f"there are {count} apps, and a workspace holds {MOST_APPS}")
+    most = MOST_APPS_ON_GCP if scene.workspace.login.on_gcp else MOST_APPS
+    if count >= most:
+        return Seen(State.MISSING, f"there are {count} apps, and a workspace holds {most}")
     if scene.person.admin:
-        return Seen(State.HAD, f"there are {count} apps, and a workspace holds {MOST_APPS}")
-    return Seen(State.UNKNOWN, f"you see {count} apps, perhaps not all; a workspace holds {MOST_APPS}")
+        return Seen(State.HAD, f"there are {count} apps, and a workspace holds {most}")
+    return Seen(State.UNKNOWN, f"you see {count} apps, perhaps not all; a workspace holds {most}")
 
 
 def _present(scene: Scene, app: App) -> list[Check]:

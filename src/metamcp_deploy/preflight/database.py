@@ -38,6 +38,8 @@ def _seen(scene: Scene, found: dict[str, Any] | None, access: AccessList) -> See
     if found is None and not scene.desired.database.managed:
         ask = f"Please make the {access.api.replace('-', ' ').removesuffix('s')} {name} in {scene.workspace.host}."
         return Seen(State.MISSING, "not there, and `database.managed: false` leaves it to its owner", ask)
+    if found is None and (hindrance := scene.desired.database.hindrance(scene.workspace)):
+        return Seen(State.MISSING, hindrance.message, hindrance.hint)
     if found is None:
         if scene.person.admin:
             return Seen(State.HAD, "would be made")

@@ -3,6 +3,6 @@
 from metamcp_deploy.workspace.client import Workspace
 from metamcp_deploy.workspace.clock import Clock, poll
 from metamcp_deploy.workspace.refusals import ApiError
-from metamcp_deploy.workspace.retries import UNSURE
+from metamcp_deploy.workspace.retries import REFUSED, UNSURE
 
-__all__ = ["UNSURE", "ApiError", "Clock", "Workspace", "poll"]
+__all__ = ["REFUSED", "UNSURE", "ApiError", "Clock", "Workspace", "poll"]

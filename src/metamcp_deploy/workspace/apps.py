@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.workspace import services
+from metamcp_deploy.workspace.retries import REFUSED
 from metamcp_deploy.workspace.services import content, optional
 from metamcp_deploy.workspace.transport import Transport
 
@@ -199,8 +200,7 @@ class Apps:
         try:
             self._transport.answer(call)
         except DeployError as e:
-            refused = e.code in (Code.REQUEST_REFUSED, Code.ALREADY_EXISTS)
-            if not refused or self.get(name).compute not in reached:
+            if e.code not in REFUSED or self.get(name).compute not in reached:
                 raise
 
     def delete(self, name: str) -> None:
@@ -208,7 +208,7 @@ class Apps:
         try:
             optional(lambda: self._service.delete(name))
         except DeployError as e:
-            app = self.find(name) if e.code is Code.REQUEST_REFUSED else None
+            app = self.find(name) if e.code in REFUSED else None
             if app is None or app.compute != "DELETING":
                 raise
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,9 @@ class Instances:
         """Begins to change these fields of an instance (`capacity`, `stopped`) and no others."""
         wanted = content("database", "DatabaseInstance", {"name": name, **fields})
         mask = ",".join(sorted(fields))
-        self._transport.answer(lambda: self._service.update_database_instance(name, wanted, mask))
+        call = functools.partial(self._service.update_database_instance, name, wanted, mask)
+        what, clock = f"the database instance {name}", self._transport.clock
+        services.when_free(lambda: self._transport.answer(call), what, clock, self._transport.waits.database)
 
     def delete(self, name: str, within: float) -> None:
         """Deletes an instance with its data, and waits until it is gone; one that does not exist is fine.

@@ -51,6 +51,11 @@ class Login:
         return self.auth_type not in _PLAIN_NAMES
 
     @property
+    def on_gcp(self) -> bool:
+        """Whether the workspace is on Google Cloud, which has limits of its own."""
+        return bool(self.config.is_gcp)
+
+    @property
     def kind(self) -> str:
         """How it is made, in words."""
         return _PLAIN_NAMES.get(self.auth_type, f"OAuth ({self.auth_type})")

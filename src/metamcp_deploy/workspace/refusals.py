@@ -52,7 +52,7 @@ def refusal(host: str, method: str, path: str, response: requests.Response) -> A
         http=status,
         error_code=error_code,
         body=message if status < 500 else "",  # a gateway's page may hold any words
-        state="refused" if status < 500 else "failed",
+        state=_state(status, error_code),
     )
     return _error(
         known,
@@ -83,6 +83,15 @@ def no_object(host: str, method: str, path: str, response: requests.Response) ->
 def address_refused(text: str) -> Entry | None:
     """What is known of it if a text, of whichever library, repeats that the caller's address is not let in."""
     return knowledge.recognise("workspace", output=text)
+
+
+def _state(status: int, error_code: str) -> str:
+    """What a status says together with an API's own code: 409 means "exists" only where no code says otherwise."""
+    if status >= 500:
+        return "failed"
+    if not error_code:
+        return "uncoded"
+    return "conflict" if status == 409 else "refused"
 
 
 def _known(**seen: Any) -> Entry:

@@ -11,6 +11,8 @@ from metamcp_deploy.workspace.clock import Clock
 
 # After one of these nobody knows whether the call was done.
 UNSURE = frozenset({Code.WORKSPACE_UNREACHABLE, Code.WORKSPACE_ANSWER})
+# A call was refused, perhaps for what goes on at that moment: whoever made it looks.
+REFUSED = frozenset({Code.REQUEST_REFUSED, Code.ALREADY_EXISTS, Code.BUSY})
 _PASSING = frozenset({500, 502, 503, 504})
 _ODD_TRIES = 3  # of an answer that says nothing about time: 500, JSON that was cut
 _LONGEST_PAUSE = 4.0

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.workspace import sdk_import
+from metamcp_deploy.workspace.clock import Clock
 from metamcp_deploy.workspace.transport import Transport
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from databricks.sdk.service.workspace import SecretsAPI
 
 T = TypeVar("T")
+_BUSY_SECONDS, _BUSY_PAUSE = 120.0, 2.0
 
 
 def apps(transport: Transport) -> AppsAPI:
@@ -93,6 +96,31 @@ def optional(call: Callable[[], T], *more: Code) -> T | None:
         if e.code is not Code.NOT_FOUND and e.code not in more:
             raise
         return None
+
+
+def when_free(call: Callable[[], T], what: str, clock: Clock, within: float) -> T:
+    """What a call gives; while the thing is busy with an earlier change, it is made again.
+
+    As the official command line does, for as long (bundle/direct/dresources/postgres_endpoint.go).
+
+    Args:
+        call: that changes something.
+        what: for the progress.
+        clock: of the pauses.
+        within: seconds that it may take, of which two minutes are used.
+
+    Raises:
+        DeployError: BUSY, by the last call; others at once.
+    """
+    began = clock.now()
+    while True:
+        try:
+            return call()
+        except DeployError as e:
+            if e.code is not Code.BUSY or clock.now() - began + _BUSY_PAUSE > min(within, _BUSY_SECONDS):
+                raise
+        events.emit(events.Progress(f"{what} is busy with an earlier change; trying again"))
+        clock.pause(_BUSY_PAUSE)
 
 
 def created(call: Callable[[], object]) -> bool:

@@ -11,6 +11,7 @@ from metamcp_deploy.converge.part import Context, Kind, Part
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import ELSEWHERE, OURS, Action, Change, Difference
 from metamcp_deploy.target.databases import Autoscaling
+from metamcp_deploy.target.databases.autoscaling import SUSPENSION, suspension
 from metamcp_deploy.target.ledger import Things
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ def _exists(workspace: Workspace, name: str) -> bool:
 
 def _delete(workspace: Workspace, name: str, within: Waits) -> None:
     workspace.lakebase.delete(name, within.database)
+
+
+def _purge(workspace: Workspace, name: str, within: Waits) -> None:
+    workspace.lakebase.delete(name, within.database, purge=True)
 
 
 def _owner(workspace: Workspace, project: str) -> str:
@@ -51,7 +56,7 @@ class LakebasePart(Part):
         _kind("role", *_ON_BRANCH),
         _kind("branch", "project"),
         _kind("endpoint", *_ON_BRANCH, alone=False),
-        _kind("project", creator=_owner),
+        _kind("project", creator=_owner, purge=_purge),
     )
 
     @classmethod
@@ -70,11 +75,19 @@ class LakebasePart(Part):
         self.ours = False  # the project, once `apply` has made it
 
     def look(self) -> None:
-        """One request where nothing exists, three where all does; one more for a principal's role."""
+        """Two requests where nothing exists, three where all does; one more for a principal's role.
+
+        Raises:
+            DeployError: NOT_FOUND and REQUEST_REFUSED, for a database of others that is not there or disabled;
+                ID_RESERVED, for the id of a deleted project.
+        """
         lakebase = self.context.workspace.lakebase
         find = lakebase.find
         self.there = dict.fromkeys(self.names)
         self.there["project"] = find(self.wanted.project)
+        makes = self.wanted.managed and not self.there["project"]
+        if makes and (hindrance := self.wanted.hindrance(self.context.workspace)):
+            raise hindrance
         if self.there["project"]:
             self.there["endpoint"] = find(self.wanted.endpoint)
             self.there["database"] = find(self.wanted.database)
@@ -119,23 +132,49 @@ class LakebasePart(Part):
                 hint="Ask its owner to make that, or correct the names in `database`; database.managed: true lets this "
                 "tool make it.",
             )
+        if self._disabled:
+            raise DeployError(
+                Code.REQUEST_REFUSED,
+                f"The {_LABELS['endpoint']} {self.wanted.endpoint} is disabled: it takes no connection.",
+                hint="Ask its owner to enable it (spec.disabled: false); database.managed: true lets this tool do it.",
+            )
+
+    @property
+    def _disabled(self) -> bool:
+        return self._status("endpoint").get("disabled") is True
+
+    def _status(self, what: str) -> Mapping[str, Any]:
+        return (self.there.get(what) or {}).get("status") or {}
 
     def differences(self, what: str) -> tuple[Difference, ...]:
-        """The fields of an existing thing that the settings state otherwise."""
+        """The fields of an existing thing that differ; the two fields of suspension count as one."""
         wanted: dict[str, Any] = {}
         if self.wanted.managed and what == "endpoint":
-            wanted = dict(self.wanted.endpoint_spec)
+            wanted = _plain({**self._first, **self.wanted.endpoint_spec})
+            wanted |= {"disabled": False} if self._disabled else {}
         elif self.wanted.managed and what == "project":
             wanted = {k: v for k, v in self.wanted.project_spec.items() if k in self.wanted.held}
-        status = (self.there.get(what) or {}).get("status") or {}
-        found = [(field, status.get(field), value) for field, value in wanted.items()]
-        stated = self.context.stated(what, self.names[what])
-        # `no_suspension` is left out where it is false.
+        present = _plain(self._status(what), never=what == "endpoint")
+        stated = _plain(self.context.stated(what, self.names[what]))
         return tuple(
-            Difference(f, b, a, "hand" if f in stated and _same(stated[f], a) else "settings")
-            for f, b, a in found
-            if not _same(b, a) and (b or a)
+            Difference(
+                k,
+                present.get(k),
+                v,
+                "hand" if k in stated and _seconds(stated[k]) == _seconds(v) else "settings",
+            )
+            for k, v in wanted.items()
+            if _seconds(present.get(k)) != _seconds(v)
         )
+
+    @property
+    def _first(self) -> Mapping[str, Any]:
+        """What the endpoint that came with a project of this target was to have, defaults included.
+
+        A server may pass over `initial_endpoint_spec`, so that it is compared after the creation.
+        """
+        ours = self.context.ledger.has("project", self.wanted.project)
+        return self.wanted.first_endpoint if ours and self.wanted.endpoint in self._implicit else {}
 
     def changes(self) -> tuple[Change, ...]:
         """Project, branch, endpoint, the principal's role, database."""
@@ -152,8 +191,13 @@ class LakebasePart(Part):
             action = Action.ADOPT
         elif differences:
             action = Action.CHANGE
-        reason = "made by somebody else, and added to" if action is Action.ADOPT else ""
-        return Change(action, _LABELS[what], self.names[what], self._owner(what), reason, differences)
+        reasons = ["made by somebody else, and added to"] if action is Action.ADOPT else []
+        reasons += (
+            ["it is disabled, and enabled"] if what == "endpoint" and self._disabled and differences else []
+        )
+        return Change(
+            action, _LABELS[what], self.names[what], self._owner(what), "; ".join(reasons), differences
+        )
 
     def _owner(self, what: str) -> str:
         if not self.wanted.managed:
@@ -213,7 +257,8 @@ class LakebasePart(Part):
                 "branch": {"source_branch": f"{wanted.project}/branches/production", "no_expiry": True},
                 "endpoint": {"endpoint_type": "ENDPOINT_TYPE_READ_WRITE", **wanted.endpoint_spec},
             }
-            made = lakebase.create(name, specs[what], within)
+            first = {"initial_endpoint_spec": wanted.first_endpoint} if what == "project" else {}
+            made = lakebase.create(name, specs[what], within, **first)
         if what == "role" and self.there["database"] is not None:
             self._ask_to_grant()
         return "created" if made else "kept"
@@ -240,16 +285,29 @@ class LakebasePart(Part):
             return "kept"
         name = self.names[what]
         events.emit(events.Progress(f"changes the {_LABELS[what]} {name}"))
-        spec = {difference.field: difference.after for difference in differences}
+        spec: dict[str, Any] = {}
+        for difference in differences:
+            chosen = suspension(difference.after) if difference.field == "suspension" else {}
+            spec |= chosen or {difference.field: difference.after}
         self.context.workspace.lakebase.change(name, spec, self.context.settings.waits.database)
         return "changed"
 
 
-def _same(one: Any, other: Any) -> bool:
-    """Whether two values of a spec mean the same: `300s` and `300.0s`, 1 and 1.0."""
-    return bool(_plain(one) == _plain(other))
+def _plain(fields: Mapping[str, Any], *, never: bool = False) -> dict[str, Any]:
+    """Fields of a spec or status with both of suspension as one, `suspension`: `300s` or `never`.
+
+    Args:
+        fields: as the API spells them.
+        never: neither of them means that nothing is suspended: a status has the duration alone.
+    """
+    plain = {k: v for k, v in fields.items() if k not in SUSPENSION}
+    after = None if fields.get("no_suspension") else fields.get("suspend_timeout_duration")
+    if fields.get("no_suspension") or (never and fields and _seconds(after) in (None, 0.0)):
+        after = "never"
+    return {**plain, "suspension": after} if after else plain
 
 
-def _plain(value: Any) -> Any:
+def _seconds(value: Any) -> Any:
+    """A value of a spec so that `300s` and `300.0s` are the same."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)s", value) if isinstance(value, str) else None
     return float(match[1]) if match else value

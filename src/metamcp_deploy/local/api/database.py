@@ -6,7 +6,7 @@ from typing import Any
 
 from metamcp_deploy.local.access_lists import AccessLists
 from metamcp_deploy.local.api.authorization import INSTANCES
-from metamcp_deploy.local.api.errors import denied, invalid
+from metamcp_deploy.local.api.errors import ApiError, denied, invalid
 from metamcp_deploy.local.api.requests import Call, flag, page
 from metamcp_deploy.local.api.routes import Right, Route
 from metamcp_deploy.local.context import Context
@@ -25,6 +25,7 @@ class Database:
         self.instances = context.instances
         self.apps = context.store.family("apps")
         self.ttl = context.options.token_ttl
+        self.makes = context.options.instances
         self.lists = lists
 
     def routes(self) -> list[Route]:
@@ -60,6 +61,10 @@ class Database:
 
     def _create(self, call: Call) -> dict[str, Any]:
         name, by = check_id(call.field("name")), call.principal.name
+        if not self.makes:
+            # Since March 2026 (docs.databricks.com, oltp/upgrade-to-autoscaling); the words are ours.
+            text = "New provisioned database instances can no longer be created; create a Lakebase project."
+            raise ApiError(400, "FEATURE_DISABLED", text)
         made = self.instances.create(name, call.field("capacity", "CU_1"), by)
         self.lists.made(INSTANCES, name, by)
         return self.instances.shown(made)

@@ -10,14 +10,14 @@ from typing import Any
 
 from metamcp_deploy.local.access_lists import AccessLists
 from metamcp_deploy.local.api.authorization import PROJECTS
-from metamcp_deploy.local.api.errors import ApiError, denied, invalid
+from metamcp_deploy.local.api.errors import ApiError, denied, invalid, not_found
 from metamcp_deploy.local.api.requests import Call, flag, page
 from metamcp_deploy.local.api.routes import Right, Route
 from metamcp_deploy.local.context import Context
 from metamcp_deploy.local.lakebase import branches, rules, specs
 from metamcp_deploy.local.lakebase.autoscaling import SHORTEST_ID, check_id
 from metamcp_deploy.local.lakebase.operations import Operations
-from metamcp_deploy.local.lakebase.views import shown
+from metamcp_deploy.local.lakebase.views import shown, shown_deleted
 from metamcp_deploy.local.timing import stamp
 
 _MOST_BRANCHES = 10  # unarchived ones of a project; unsure
@@ -46,6 +46,7 @@ class Postgres:
             Route("GET", root + "/{name:projects/.+/operations/[^/]+}", self._operation, apps=True),
             Route("POST", f"{root}/{{parent:projects/.+}}/{kinds}", self._create, below),
             Route("GET", f"{root}/{{parent:projects/.+}}/{kinds}", self._list, apps=True),
+            Route("POST", root + "/{name:projects/[^/]+}/undelete", self._undelete, manage),
             Route("GET", f"{root}/{name}", self._get, apps=True),
             Route("PATCH", f"{root}/{name}", self._update, manage),
             Route("DELETE", f"{root}/{name}", self._delete, manage),
@@ -86,8 +87,11 @@ class Postgres:
         if name in self.operations.under_way:
             raise exists(f"{_singular(kind)} {name} is being created or deleted")
         spec = specs.checked(kind, call.data.get("spec") or {})
+        first = specs.first_endpoint(call.data.get("initial_endpoint_spec"))
+        if kind == "projects" and identifier in self.databases.deleted:
+            raise _taken(kind)
         if identifier not in siblings:
-            operation = self._made(kind, parent, identifier, spec)
+            operation = self._made(kind, parent, identifier, spec, first)
         elif flag(call.query.get("replace_existing")):
             rules.update(self.databases, name, spec, "spec")
             operation = self._changed(name)
@@ -97,14 +101,16 @@ class Postgres:
             self.lists.made(PROJECTS, identifier, call.principal.name)
         return operation
 
-    def _made(self, kind: str, parent: str, identifier: str, spec: dict[str, Any]) -> dict[str, Any]:
+    def _made(
+        self, kind: str, parent: str, identifier: str, spec: dict[str, Any], first: dict[str, Any]
+    ) -> dict[str, Any]:
         """The operation that makes a resource, after what can be refused at once was refused."""
         databases, name = self.databases, f"{parent}/{kind}/{identifier}".lstrip("/")
         if kind in ("endpoints", "roles") and "identity_type" not in spec:
             make = databases.create_endpoint if kind == "endpoints" else databases.create_role
             made = shown(databases, make(parent, identifier, spec))
             return self.operations.settle(name, f"lakebase.{kind}", made)
-        work = self._work(kind, parent, identifier, spec)
+        work = self._work(kind, parent, identifier, spec, first)
 
         async def made_later() -> dict[str, Any]:
             return shown(databases, await work())
@@ -112,11 +118,11 @@ class Postgres:
         return self.operations.begin(name, f"lakebase.{kind}", made_later)
 
     def _work(
-        self, kind: str, parent: str, identifier: str, spec: dict[str, Any]
+        self, kind: str, parent: str, identifier: str, spec: dict[str, Any], first: dict[str, Any]
     ) -> Callable[[], Awaitable[str]]:
         databases = self.databases
         if kind == "projects":
-            return lambda: databases.create_project(identifier, spec)
+            return lambda: databases.create_project(identifier, spec, first)
         if kind == "roles":
             return lambda: databases.create_login(parent, identifier, spec)
         if kind == "databases":
@@ -131,11 +137,14 @@ class Postgres:
     def _update(self, call: Call) -> dict[str, Any]:
         """PATCH changes what `update_mask` names: `spec`, or paths in it."""
         name = call["name"]
+        self._not_reconciling(name)
         spec = call.data.get("spec")
         rules.update(self.databases, name, spec, call.query.get("update_mask", ""))
         return self._changed(name)
 
     def _changed(self, name: str) -> dict[str, Any]:
+        if "/endpoints/" in name:
+            self.operations.reconcile(name)
         return self.operations.settle(name, "lakebase.update", shown(self.databases, name))
 
     def _siblings(self, parent: str, kind: str) -> dict[str, Any]:
@@ -148,22 +157,45 @@ class Postgres:
         return self.operations.get(call["name"])
 
     def _get(self, call: Call) -> dict[str, Any]:
-        return shown(self.databases, call["name"])
+        found = shown(self.databases, call["name"])
+        if call["name"] in self.operations.reconciling:
+            found["status"]["pending_state"] = "ACTIVE"
+        return found
 
     def _list(self, call: Call) -> dict[str, Any]:
         kind, parent = call["kind"], call.request.match_info.get("parent", "")
-        found = self._siblings(parent, kind)
-        return page([shown(self.databases, r["name"]) for r in found.values()], call.query, kind)
+        listed = [shown(self.databases, r["name"]) for r in self._siblings(parent, kind).values()]
+        if kind == "projects" and flag(call.query.get("show_deleted")):
+            listed += [shown_deleted(record) for record in self.databases.deleted.values()]
+        return page(listed, call.query, kind)
 
     def _delete(self, call: Call) -> dict[str, Any]:
-        name = call["name"]
-        rules.check_delete(self.databases, name)
+        name, purge = call["name"], flag(call.query.get("purge"))
+        if not (purge and name.removeprefix("projects/") in self.databases.deleted):
+            rules.check_delete(self.databases, name)
+        self._not_reconciling(name)
         # Answered first: to drop a large database, and end its connections, may take longer than clients wait.
-        return self.operations.begin(name, "lakebase.delete", lambda: self._deleted(name))
+        return self.operations.begin(name, "lakebase.delete", lambda: self._deleted(name, purge))
 
-    async def _deleted(self, name: str) -> dict[str, Any]:
-        await self.databases.delete(name)
+    async def _deleted(self, name: str, purge: bool) -> dict[str, Any]:
+        await self.databases.delete(name, purge=purge, now=time.time())
         return {}
+
+    def _undelete(self, call: Call) -> dict[str, Any]:
+        name = call["name"]
+        if name.removeprefix("projects/") not in self.databases.deleted:
+            raise not_found(f"project id not found: {name}")
+
+        async def back() -> dict[str, Any]:
+            await self.databases.undelete(name)
+            return shown(self.databases, name)
+
+        return self.operations.begin(name, "lakebase.projects", back)
+
+    def _not_reconciling(self, name: str) -> None:
+        if name in self.operations.reconciling:
+            # The word is what the official command line looks for; the error code is a guess.
+            raise ApiError(409, "ABORTED", f"Endpoint reconciliation still in progress: {name}")
 
 
 def _singular(kind: str) -> str:

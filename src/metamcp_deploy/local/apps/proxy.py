@@ -161,9 +161,10 @@ class Proxy:
                 response.enable_chunked_encoding()
             await response.prepare(request)
             try:
-                async for chunk in upstream.content.iter_any():
-                    await response.write(chunk)
-            except aiohttp.ClientError:
+                async with asyncio.timeout(self.context.faults.of_stream(self.name)):
+                    async for chunk in upstream.content.iter_any():
+                        await response.write(chunk)
+            except (aiohttp.ClientError, TimeoutError):
                 # Too late for a status: the connection ends here, so that nobody takes a part for the whole.
                 if request.transport:
                     request.transport.abort()

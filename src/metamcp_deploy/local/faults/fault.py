@@ -12,6 +12,7 @@ from metamcp_deploy.errors import Code, DeployError
 HEADER = "X-Metamcp-Fault"
 ROUTE = "/local/faults"
 LOGIN = "LOGIN"
+STREAM = "STREAM"
 EVENTS = ("reset", "stall", "truncated", "lost")
 _CALLS = re.compile(r"([1-9]\d*)(-([1-9]\d*)?)?")
 _SQLSTATE = re.compile(r"(?=.*\d)[0-9A-Z]{5}")
@@ -26,12 +27,13 @@ class Fault:
         what: an HTTP status (`503`: nothing is done, the API's error comes back); `reset` (nothing is done, the
             connection closes without an answer); `stall` (it is done, the answer is held); `truncated` (it is done, the
             answer's body is cut in the middle, its length fits); `lost` (it is done, the connection closes without an
-            answer). For Postgres logins: a SQLSTATE (`57P03`), `reset` or `stall`.
+            answer). For Postgres logins: a SQLSTATE (`57P03`), `reset` or `stall`. For answers of an app: `reset`.
         route: method and path, `*` for anything (`POST /api/2.0/apps/*/deployments`, `* *`); `LOGIN <database>` for
-            logins to Postgres.
+            logins to Postgres; `STREAM <app>` for what its proxy passes on.
         calls: which of the matching calls: `2`, `2-4`, or `2-` for all from the second on. The first is 1.
         by: only calls of the workspace's user (`operator`), or only those of apps (`app`).
-        seconds: how long a stall holds (without: until the caller leaves); what Retry-After says with a status.
+        seconds: how long a stall holds (without: until the caller leaves); what Retry-After says with a status; with a
+            SQLSTATE, only credentials that are younger are refused; after so many an app's answer is cut.
         error_code: of the API's error; by default the usual one of the status.
         message: of that error.
     """
@@ -51,12 +53,12 @@ class Fault:
             DeployError: USAGE, naming the part and what it can be.
         """
         method, _, path = self.route.partition(" ")
-        login = method == LOGIN
-        known = ("reset", "stall") if login else EVENTS
+        login, stream = method == LOGIN, method == STREAM
+        known = ("reset", "stall") if login else ("reset",) if stream else EVENTS
         coded = _SQLSTATE if login else re.compile(r"[45]\d\d")
         if not path or " " in path or method != method.upper():
             raise _wrong("route", self.route, "METHOD PATH, as in 'POST /api/2.0/apps/*', or 'LOGIN *'")
-        if self.what not in known and not coded.fullmatch(self.what):
+        if self.what not in known and (stream or not coded.fullmatch(self.what)):
             code = "a SQLSTATE as 57P03" if login else "an HTTP status from 400 to 599"
             raise _wrong("what", self.what, f"{', '.join(known)} or {code}")
         if self.by not in (None, "operator", "app"):
@@ -81,8 +83,13 @@ class Fault:
         """Whether a call is one of those that are counted."""
         wanted, _, pattern = self.route.partition(" ")
         # `* *` means requests: a login is of another kind, and nobody expects it there.
-        here = wanted == method or (wanted == "*" and method != LOGIN)
+        here = wanted == method or (wanted == "*" and method not in (LOGIN, STREAM))
         return here and fnmatch.fnmatchcase(path, pattern) and self.by in (None, by)
+
+    def spares(self, age: float) -> bool:
+        """Whether it refuses younger credentials only than one of this age, in seconds."""
+        of_age = self.route.startswith(f"{LOGIN} ") and self.what not in EVENTS
+        return of_age and self.seconds is not None and age >= self.seconds
 
 
 def parse(text: str) -> Fault:

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from metamcp_deploy.errors import DeployError
 from metamcp_deploy.local.api.errors import ApiError, invalid
-from metamcp_deploy.local.faults.fault import HEADER, LOGIN, Fault, parse
+from metamcp_deploy.local.faults.fault import HEADER, LOGIN, STREAM, Fault, parse
 from metamcp_deploy.local.identity import Identity, caller
 from metamcp_deploy.local.lakebase.server import SUPERUSER
 from metamcp_deploy.local.options import USER
@@ -69,11 +69,11 @@ class Faults:
             del self.active[str(key)]
         return len(cleared)
 
-    def meet(self, method: str, path: str, by: str | None) -> Active | None:
+    def meet(self, method: str, path: str, by: str | None, age: float = 0.0) -> Active | None:
         """Counts a call, and gives the fault that strikes it: the first of several."""
         striking = None
         for active in self.active.values():
-            if not active.fault.matches(method, path, by):
+            if not active.fault.matches(method, path, by) or active.fault.spares(age):
                 continue
             active.met += 1
             if striking is None and active.fault.first <= active.met <= active.fault.last:
@@ -81,11 +81,16 @@ class Faults:
                 striking = active
         return striking
 
-    def of_login(self, user: str, database: str) -> Fault | None:
-        """As `meet`, of a login to Postgres; the superuser is nobody."""
+    def of_login(self, user: str, database: str, age: float) -> Fault | None:
+        """As `meet`, of a login to Postgres with a credential that is so many seconds old; the superuser is nobody."""
         by = {USER: "operator", SUPERUSER: None}.get(user, "app")
-        found = self.meet(LOGIN, database, by)
+        found = self.meet(LOGIN, database, by, age)
         return found.fault if found else None
+
+    def of_stream(self, app: str) -> float | None:
+        """Seconds after which an answer of an app is cut; None for never."""
+        found = self.meet(STREAM, app, None)
+        return found.fault.seconds or 0.0 if found else None
 
     def layer(self, identity: Identity) -> Any:
         """The middleware."""

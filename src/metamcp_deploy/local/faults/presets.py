@@ -14,6 +14,8 @@ PRESETS = {
     "token-endpoint-down": Fault("503", "POST /oidc/v1/token"),
     "credentials-down": Fault("503", "POST /api/2.0/*/credentials"),
     "credential-refused": Fault("28P01", "LOGIN *", by="app"),
+    "credential-too-fresh": Fault("28P01", "LOGIN *", by="app", seconds=30),
+    "stream-cut": Fault("reset", "STREAM *", seconds=300),
     "database-asleep": Fault(
         "57P03", "LOGIN *", calls="1-5", by="app", message="the database system is starting up"
     ),
@@ -25,6 +27,13 @@ PRESETS = {
     "login-expired": Fault("401", "* /api/*", calls="5", by="operator", message="Access token has expired."),
     "token-invalid": Fault("403", "* /api/*", calls="5", by="operator", message="Invalid access token."),
     "permission-missing": Fault("403", "POST /api/2.0/apps", by="operator"),
+    "endpoint-busy": Fault(
+        "409",
+        "PATCH /api/2.0/postgres/projects/*/endpoints/*",
+        calls="1-2",
+        error_code="ABORTED",
+        message="Endpoint reconciliation still in progress",
+    ),
     "app-limit": Fault(
         "400",
         "POST /api/2.0/apps",
@@ -44,6 +53,8 @@ MEANINGS = {
     "token-endpoint-down": "nobody gets an OAuth token (503)",
     "credentials-down": "nobody gets a database password (503)",
     "credential-refused": "Postgres refuses the app's password (28P01)",
+    "credential-too-fresh": "Postgres refuses the app's passwords for 30 s after they were issued (28P01)",
+    "stream-cut": "the apps' answers that take longer than 300 s are cut",
     "database-asleep": "the app's first five logins meet a database that wakes up (57P03)",
     "database-unreachable": "connections of the app to Postgres are closed at login",
     "rate-limited": "the first five calls for workspace files are too many (429, Retry-After: 1)",
@@ -53,6 +64,7 @@ MEANINGS = {
     "login-expired": "the fifth call finds the login expired (401)",
     "token-invalid": "the fifth call's token is called invalid (403)",
     "permission-missing": "creating an app is not permitted (403)",
+    "endpoint-busy": "the first two changes of an endpoint meet one that is not finished (409)",
     "app-limit": "the workspace holds as many apps as it may",
     "ip-blocked": "the workspace's IP access list refuses this machine (403)",
     "workspace-hangs": "requests are taken and never answered",

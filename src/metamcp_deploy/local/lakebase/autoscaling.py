@@ -15,6 +15,7 @@ from metamcp_deploy.local.lakebase.server import Lakebase
 from metamcp_deploy.local.store import Store
 
 _ID = re.compile(r"[a-z][a-z0-9-]{0,62}")
+RESERVED_SECONDS = 7 * 86_400.0  # of a deleted project's id (docs.databricks.com, Lakebase: delete a project)
 SHORTEST_ID = 4  # of databases and roles
 _PERSON = {"identity_type": "USER", "auth_method": "LAKEBASE_OAUTH_V1"}
 
@@ -29,6 +30,7 @@ class Databases:
         self.lakebase = lakebase
         self.user = user
         self.projects = store.family("projects")
+        self.deleted = store.family("deleted_projects")  # their ids are reserved, and they can come back
         for project in self.projects.values():
             _complete(project)
 
@@ -52,15 +54,17 @@ class Databases:
             here = here[kind][identifier]
         return here
 
-    async def create_project(self, project_id: str, spec: dict[str, Any]) -> str:
-        """Makes a project with its implicit branch, endpoint and database; returns its name."""
+    async def create_project(self, project_id: str, spec: dict[str, Any], endpoint: dict[str, Any]) -> str:
+        """Makes a project with its implicit branch, endpoint (of this size) and database; returns its name."""
         name = f"projects/{project_id}"
         branch = records.branch(f"{name}/branches/production", default=True)
         await self.lakebase.ensure_role(self.user)
         branch["roles"]["owner"] = records.role(
             branch["name"], "owner", {"postgres_role": self.user, **_PERSON}
         )
-        branch["endpoints"]["primary"] = records.endpoint(branch["name"], "primary")
+        branch["endpoints"]["primary"] = records.endpoint(
+            branch["name"], "primary", {"endpoint_type": records.READ_WRITE, **endpoint}
+        )
         branch["databases"]["databricks-postgres"] = await self._database(
             branch["name"], "databricks-postgres", {"postgres_database": "databricks_postgres"}
         )
@@ -83,6 +87,8 @@ class Databases:
             for branch in list(project["branches"].values()):
                 if (branch.get("expires") or float("inf")) <= now:
                     await self.delete(branch["name"])
+        for project in [p for p in self.deleted.values() if p["purged"] <= now]:
+            await self.delete(project["name"], purge=True)
 
     def create_endpoint(self, parent: str, endpoint_id: str, spec: dict[str, Any]) -> str:
         """Makes an endpoint's record; all of them lead to the one Postgres. Its name.
@@ -140,7 +146,7 @@ class Databases:
         mine = f"{parent}/"
         taken = {
             d["physical"]
-            for p in self.projects.values()
+            for p in (*self.projects.values(), *self.deleted.values())
             for b in p["branches"].values()
             for d in b["databases"].values()
             if not d["name"].startswith(mine)
@@ -164,17 +170,49 @@ class Databases:
         return [str(e["name"]) for b in branches for e in b["endpoints"].values()]
 
     def physicals(self) -> set[str]:
-        """All databases of projects, by their names in the one Postgres."""
-        return {name for project in self.projects.values() for name in _physicals(project)}
+        """All databases of projects, by their names in the one Postgres; also of deleted ones, which can come back."""
+        projects = (*self.projects.values(), *self.deleted.values())
+        return {name for project in projects for name in _physicals(project)}
 
-    async def delete(self, name: str) -> None:
-        """Deletes a resource and what is below it, with the data."""
-        record = self.resource(name)
+    async def delete(self, name: str, *, purge: bool = False, now: float = 0.0) -> None:
+        """Deletes a resource and what is below it, with the data; a project only with `purge`, else it can come back.
+
+        Args:
+            name: of the resource.
+            purge: for good, also a project that was deleted before.
+            now: seconds since the epoch.
+        """
+        project_id = name.removeprefix("projects/")
+        if purge and project_id in self.deleted:
+            record = self.deleted[project_id]
+        elif project_id in self.projects and not purge:
+            await self._set_aside(project_id, now)
+            return
+        else:
+            record = self.resource(name)
         for physical in _physicals(record):
             await self.lakebase.drop_database(physical)
         parent, kind, identifier = name.rsplit("/", 2) if name.count("/") > 1 else ("", *name.split("/"))
         holder = self.resource(parent)[kind] if parent else self.projects
         holder.pop(identifier, None)  # a second request may have come while this one dropped the data
+        self.deleted.pop(project_id, None)
+        self.store.save()
+
+    async def _set_aside(self, project_id: str, now: float) -> None:
+        record = self.projects.pop(project_id)
+        self.deleted[project_id] = record | {"deleted": now, "purged": now + RESERVED_SECONDS}
+        self.store.save()
+        for physical in _physicals(record):
+            await self.lakebase.allow_connections(physical, False)
+
+    async def undelete(self, name: str) -> None:
+        """Takes a deleted project back, with its data."""
+        project_id = name.removeprefix("projects/")
+        record = self.deleted[project_id]
+        for physical in _physicals(record):
+            await self.lakebase.allow_connections(physical, True)
+        self.projects[project_id] = {k: v for k, v in record.items() if k not in ("deleted", "purged")}
+        del self.deleted[project_id]
         self.store.save()
 
     def attachment(self, resource: dict[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class Tokens:
 
     clock: Callable[[], float]
     _known: dict[bytes, tuple[str, float, frozenset[str]]] = field(default_factory=dict)
+    _issued: dict[bytes, float] = field(default_factory=dict)
 
     def issue(self, principal: str, ttl: float, places: Collection[str] = ANYWHERE) -> Credential:
         """A new token, valid for `ttl` seconds; earlier ones stay valid for as long as they were.
@@ -42,8 +43,13 @@ class Tokens:
         now = self.clock()
         self._known = {k: v for k, v in self._known.items() if v[1] > now}
         token = secrets.token_urlsafe(48)
+        self._issued = {k: at for k, at in self._issued.items() if k in self._known} | {_digest(token): now}
         self._known[_digest(token)] = (principal, now + ttl, frozenset(places))
         return Credential(Secret(token), now + ttl)
+
+    def age(self, token: str) -> float:
+        """Seconds since a token was issued; infinite for a password that is none."""
+        return self.clock() - self._issued.get(_digest(token), float("-inf"))
 
     def accepts(self, principal: str, token: str, place: str = "") -> bool:
         """Whether this is a token of that principal for that place that has not ended."""

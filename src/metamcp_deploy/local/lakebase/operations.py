@@ -19,11 +19,13 @@ class Operations:
 
     Attributes:
         under_way: names of what is being made or deleted.
+        reconciling: names of endpoints that show a pending state and refuse changes.
     """
 
     def __init__(self, timing: Timing) -> None:
         self.timing = timing
         self.under_way: set[str] = set()
+        self.reconciling: set[str] = set()
         self._known: dict[str, dict[str, Any]] = {}
         self._tasks = Tasks()
 
@@ -62,6 +64,18 @@ class Operations:
 
         self._tasks.start(run())
         return dict(operation)
+
+    def reconcile(self, name: str) -> None:
+        """An endpoint was changed: it is reconciled for a while, also after the operation is done."""
+        if not self.timing.seconds("lakebase.reconcile"):
+            return
+        self.reconciling.add(name)
+
+        async def run() -> None:
+            await self.timing.passes("lakebase.reconcile")
+            self.reconciling.discard(name)
+
+        self._tasks.start(run())
 
     def settle(self, name: str, what: str, response: dict[str, Any]) -> dict[str, Any]:
         """One for a change that was made already: done at once, unless such things take their time."""

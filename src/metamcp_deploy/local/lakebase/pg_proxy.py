@@ -48,7 +48,7 @@ class PostgresProxy:
         tls: answers SSLRequest with it, and then refuses logins without TLS, as Lakebase does.
         authentication_seconds: a client must have logged in by then (PostgreSQL's authentication_timeout).
         most_waiting: connections that have not logged in yet; further ones are refused.
-        faults: the fault, if any, that strikes a login of (user, database).
+        faults: the fault, if any, that strikes a login of (user, database, password).
         named: which of the cluster's databases a name means; None when there is none of that name.
         logins: counts also those of other proxies.
     """
@@ -62,7 +62,7 @@ class PostgresProxy:
         tls: ssl.SSLContext | None = None,
         authentication_seconds: float = 60.0,
         most_waiting: int = 256,
-        faults: Callable[[str, str], Fault | None] = lambda *_: None,
+        faults: Callable[[str, str, str], Fault | None] = lambda *_: None,
         named: Callable[[str], str | None] = str,
         logins: Counters | None = None,
     ) -> None:
@@ -185,7 +185,7 @@ class PostgresProxy:
         password = await pg_login.ask_password(client)
         if password is None:
             return None
-        if fault := self._faults(startup.user, startup.database):
+        if fault := self._faults(startup.user, startup.database, password):
             await pg_login.strike(fault, startup.user)
         accepted = self._accepts(startup.user, password)
         behind = self._internal(startup.user) if accepted else Secret(password)

@@ -36,7 +36,7 @@ class Lakebase:
         tls: serve TLS with a certificate of an own authority, and refuse logins without.
         clock: seconds since the epoch, for the end of credentials.
         cluster: another one than that of `folder`.
-        faults: the fault, if any, that strikes a login of (user, database).
+        faults: the fault, if any, that strikes a login of (user, database) with a credential of this age.
     """
 
     host = HOST
@@ -48,7 +48,7 @@ class Lakebase:
         tls: bool = False,
         clock: Callable[[], float] = time.time,
         cluster: Cluster | None = None,
-        faults: Callable[[str, str], Fault | None] = lambda *_: None,
+        faults: Callable[[str, str, float], Fault | None] = lambda *_: None,
     ) -> None:
         self.cluster = cluster or Cluster(folder / "postgres", history=True)
         self._authority = Authority(folder / "tls") if tls else None
@@ -116,7 +116,7 @@ class Lakebase:
             lambda user, password: self._accepts(user, password, place),
             self._internal,
             tls=self._authority.server_context(HOST, "localhost") if self._authority else None,
-            faults=self._faults,
+            faults=lambda user, database, password: self._faults(user, database, self._tokens.age(password)),
             named=named,
             logins=self._logins,
         )
@@ -218,6 +218,16 @@ class Lakebase:
     async def drop_database(self, name: str) -> None:
         """Deletes a database, if it is there, and ends the connections to it."""
         await self._execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+    async def allow_connections(self, name: str, allowed: bool) -> None:
+        """Opens a database for logins, or closes it and ends the connections to it."""
+        await self._execute(f"ALTER DATABASE {{}} ALLOW_CONNECTIONS {str(allowed).lower()}", name)
+        if allowed:
+            return
+        async with self.superuser() as connection:
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+            )
 
     async def ensure_role(self, principal: str) -> None:
         """Makes sure of a role that can log in with the principal's credentials, and may do nothing by itself.

@@ -38,6 +38,11 @@ FIELDS: Mapping[str, frozenset[str]] = {
     "databases": frozenset({"postgres_database", "role"}),
     "roles": frozenset({"postgres_role", "auth_method", "identity_type", "membership_roles", "attributes"}),
 }
+_SUSPENSION = (
+    "no_suspension",
+    "suspend_timeout_duration",
+)  # a spec has one of them (SDK: mutually exclusive)
+FIRST_ENDPOINT = _COMPUTE | {"group"}
 _NESTED = {"default_endpoint_settings": _COMPUTE | {"pg_settings"}}
 # A branch cannot be given another origin: https://docs.databricks.com/api/postgres/v1/get-branch says "immutable".
 _FIXED = {"branches": ("source_branch", "source_branch_lsn", "source_branch_time", "source_snapshot")}
@@ -97,6 +102,8 @@ def masked(kind: str, held: Mapping[str, Any], spec: Any, mask: str) -> dict[str
                 kept = {k: v for k, v in (held.get(name) or {}).items() if k != words[1]}
                 result[name] = kept | part
             elif name in wanted:
+                if name in _SUSPENSION:
+                    result = {k: v for k, v in result.items() if k not in _SUSPENSION}
                 result[name] = wanted[name]
             else:
                 result.pop(name, None)
@@ -109,9 +116,27 @@ def _named(kind: str, path: str, first: str, wanted: Mapping[str, Any]) -> list[
         return sorted(set(wanted) - set(_FIXED.get(kind, ())))
     if first == "expiration" and kind == "branches":
         return ["expire_time", "ttl", "no_expiry"]
+    if first == "suspension" and kind == "endpoints":
+        # The given one last: each clears the other.
+        return sorted(_SUSPENSION, key=lambda name: name in wanted)
     if first not in FIELDS[kind]:
         raise invalid(f"update_mask names {path}, which {kind} do not have")
     return [first]
+
+
+def first_endpoint(given: Any) -> dict[str, Any]:
+    """The size of the endpoint that comes with a project: `default_endpoint_settings` count for later ones only (SDK).
+
+    Raises:
+        ApiError: 400 INVALID_PARAMETER_VALUE.
+    """
+    given = given or {}
+    _known(given, FIRST_ENDPOINT, "initial_endpoint_spec")
+    _compute(given)
+    defaults = {
+        k: v for k, v in _DEFAULT_SETTINGS.items() if not (k in _SUSPENSION and given.get("no_suspension"))
+    }
+    return {**defaults, **given}
 
 
 def project_defaults(spec: Mapping[str, Any]) -> dict[str, Any]:

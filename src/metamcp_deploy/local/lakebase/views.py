@@ -17,6 +17,13 @@ def shown(databases: Databases, name: str) -> dict[str, Any]:
     return result | {"status": _status(databases, record)}
 
 
+def shown_deleted(record: dict[str, Any]) -> dict[str, Any]:
+    """A deleted project as a list with `show_deleted` gives it."""
+    times = {"delete_time": stamp(record["deleted"]), "purge_time": stamp(record["purged"])}
+    known = {k: record[k] for k in ("name", "uid", "create_time")}
+    return known | times | {"status": {k: record[k] for k in ("project_id", "display_name", "pg_version")}}
+
+
 def _status(databases: Databases, record: dict[str, Any]) -> dict[str, Any]:
     if "project_id" in record:
         known = ("project_id", "display_name", "pg_version", "default_branch")
@@ -52,7 +59,8 @@ def _inherited(databases: Databases, endpoint: str) -> dict[str, Any]:
     """What an endpoint takes from its project where its own spec says nothing."""
     settings = databases.resource("/".join(endpoint.split("/")[:2]))["settings"]
     defaults = dict(settings["default_endpoint_settings"])
-    if "no_suspension" in databases.resource(endpoint)["spec"]:
+    if {"no_suspension", "suspend_timeout_duration"} & set(databases.resource(endpoint)["spec"]):
         defaults.pop("suspend_timeout_duration", None)
+        defaults.pop("no_suspension", None)
     defaults.pop("pg_settings", None)
     return defaults

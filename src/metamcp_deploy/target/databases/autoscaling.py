@@ -13,9 +13,11 @@ from metamcp_deploy.target.rendering import block, granted
 from metamcp_deploy.target.variables import DATABASE_RESOURCE, EnvVar
 
 if TYPE_CHECKING:
+    from metamcp_deploy.errors import DeployError
     from metamcp_deploy.workspace import Workspace
 
 OWNER_ROLE = "metamcp-owner"  # of a branch: owns databases, and nobody logs in as it
+SUSPENSION = frozenset({"no_suspension", "suspend_timeout_duration"})
 ENDPOINT_TYPE = "ENDPOINT_TYPE_READ_WRITE"
 
 
@@ -29,6 +31,7 @@ class Autoscaling(Database):
         postgres_name: what Postgres calls the database.
         project_spec: of a project that is made.
         endpoint_spec: fields of the endpoint that the settings state.
+        first_endpoint: size and suspension of the endpoint that comes with a project that is made: those, or defaults.
         held: fields of the project that the settings state: changed where they differ, also on an existing project.
         principal: client id of a service principal that logs in in place of the app's own.
     """
@@ -42,6 +45,7 @@ class Autoscaling(Database):
     postgres_name: str = ""
     project_spec: Mapping[str, Any] = field(default_factory=dict)
     endpoint_spec: Mapping[str, Any] = field(default_factory=dict)
+    first_endpoint: Mapping[str, Any] = field(default_factory=dict)
     held: frozenset[str] = frozenset()
     principal: str | None = None
 
@@ -51,6 +55,11 @@ class Autoscaling(Database):
         d, project = stated, f"projects/{stated.project_id(app)}"
         branch = f"{project}/branches/{d.branch}"
         days = d.history_days or config.NEW_HISTORY_DAYS
+        sizes = {
+            "autoscaling_limit_min_cu": d.min_cu or config.NEW_MIN_CU,
+            "autoscaling_limit_max_cu": d.max_cu or config.NEW_MAX_CU,
+            **suspension(d.suspend_after or config.NEW_SUSPEND_AFTER),
+        }
         return cls(
             managed=d.managed,
             project=project,
@@ -61,16 +70,13 @@ class Autoscaling(Database):
             project_spec={
                 "display_name": d.project_id(app),
                 "history_retention_duration": f"{days * 86_400}s",
-                "default_endpoint_settings": {
-                    "autoscaling_limit_min_cu": d.min_cu or config.NEW_MIN_CU,
-                    "autoscaling_limit_max_cu": d.max_cu or config.NEW_MAX_CU,
-                    **_suspension(d.suspend_after or config.NEW_SUSPEND_AFTER),
-                },
+                "default_endpoint_settings": sizes,
             },
+            first_endpoint=sizes,
             endpoint_spec={
                 **({"autoscaling_limit_min_cu": d.min_cu} if d.min_cu else {}),
                 **({"autoscaling_limit_max_cu": d.max_cu} if d.max_cu else {}),
-                **(_suspension(d.suspend_after) if d.suspend_after else {}),
+                **(suspension(d.suspend_after) if d.suspend_after else {}),
             },
             held=frozenset({"history_retention_duration"} if d.history_days else ()),
             permissions=spelled(d.permissions),
@@ -187,6 +193,13 @@ class Autoscaling(Database):
             permissions=permissions,
         )
 
+    def hindrance(self, workspace: Workspace) -> DeployError | None:
+        """The id of a deleted project is reserved."""
+        from metamcp_deploy.workspace.lakebase import reserved
+
+        deleted = workspace.lakebase.deleted(self.project)
+        return reserved(deleted) if deleted else None
+
     def find(self, workspace: Workspace) -> dict[str, Any] | None:
         """The project."""
         return workspace.lakebase.find(self.project)
@@ -197,7 +210,8 @@ def _id(name: str) -> str:
     return name.rsplit("/", 1)[1]
 
 
-def _suspension(after: int | str) -> dict[str, Any]:
+def suspension(after: int | str) -> dict[str, Any]:
+    """The one of two fields of an endpoint that says when it is suspended: after seconds (300, `300s`) or `never`."""
     if after == "never":
         return {"no_suspension": True}
-    return {"suspend_timeout_duration": f"{after}s"}
+    return {"suspend_timeout_duration": f"{after}".removesuffix("s") + "s"}

@@ -13,6 +13,7 @@ from metamcp_deploy.target.access_lists import AccessList
 from metamcp_deploy.target.variables import EnvVar, secret_resource
 
 if TYPE_CHECKING:
+    from metamcp_deploy.errors import DeployError
     from metamcp_deploy.workspace import Workspace
 
 CONNECTING = {"permission": "CAN_CONNECT_AND_CREATE"}  # what the app may do with its database
@@ -116,6 +117,10 @@ class Database(ABC):
     def extended(self, added: Mapping[str, Mapping[str, Any]]) -> Self:
         """With what a user's template adds: group of databricks.yml → fields of the one thing in it."""
         return self
+
+    def hindrance(self, workspace: Workspace) -> DeployError | None:
+        """Why its holder, which does not exist, cannot be made; None where nothing is known of that."""
+        return None
 
     def find(self, workspace: Workspace) -> dict[str, Any] | None:
         """What the workspace says of the holder; None when there is none."""

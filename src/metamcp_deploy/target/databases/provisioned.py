@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from metamcp_deploy import knowledge
 from metamcp_deploy.config import database as config
 from metamcp_deploy.target.access_lists import AccessList, spelled
 from metamcp_deploy.target.databases.base import CONNECTING, Database
@@ -13,6 +14,7 @@ from metamcp_deploy.target.rendering import block, granted
 from metamcp_deploy.target.variables import EnvVar
 
 if TYPE_CHECKING:
+    from metamcp_deploy.errors import DeployError
     from metamcp_deploy.workspace import Workspace
 
 
@@ -103,6 +105,11 @@ class Provisioned(Database):
         """Permissions."""
         more = added.get("database_instances", {}).get("permissions", ())
         return replace(self, permissions=(*self.permissions, *more))
+
+    def hindrance(self, workspace: Workspace) -> DeployError:
+        """None are made any more."""
+        known = knowledge.by_id("workspace", "instance-not-made")
+        return known.error_of(None, {"name": self.name, "host": workspace.host})
 
     def find(self, workspace: Workspace) -> dict[str, Any] | None:
         """The instance."""

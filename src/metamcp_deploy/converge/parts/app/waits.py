@@ -24,11 +24,13 @@ def change(workspace: Workspace, name: str, fields: Mapping[str, Any], within: f
     Raises:
         DeployError: as `changed`; those of the call.
     """
+    from metamcp_deploy.workspace import REFUSED
+
     try:
         workspace.apps.update(name, fields)
     except DeployError as e:
         # Begun by a run that was killed, by one whose answer was lost, or by hand.
-        if e.code not in (Code.REQUEST_REFUSED, Code.ALREADY_EXISTS) or not _under_way(workspace, name):
+        if e.code not in REFUSED or not _under_way(workspace, name):
             raise
         changed(workspace, name, within)
         workspace.apps.update(name, fields)
