@@ -27,6 +27,9 @@ LAUNCHER = PACKAGE / "launcher"
 CLIENT_SECRET = "client-secret-marked-1f0c"
 AUTH_SECRET = "auth-secret-marked-77aa"
 OIDC_SECRET = "oidc-secret-marked-93bd"
+EMBEDDED: dict[str, str | None] = {
+    "METAMCP_PROXY_SECRET": "proxy-secret-marked-4c2e"
+}  # without it, no word of a local caller counts
 # As release/build/routes.py makes them of the real upstream's manifests, and some more.
 ROUTES = [
     {"unslash": r"^(?:\/((?:[^\/]+?)(?:\/(?:[^\/]+?))*))\/$"},
@@ -165,6 +168,10 @@ class App:
 
     def __init__(self, node: Path, folder: Path, scratch: Path, env: dict[str, str]) -> None:
         self.port = int(env["DATABRICKS_APP_PORT"])
+        secret = env.get("METAMCP_PROXY_SECRET")
+        self.proxy = (
+            {"X-Metamcp-Proxy-Secret": secret} if secret else {}
+        )  # what the proxy adds to each request
         self.url = f"http://127.0.0.1:{self.port}"
         self.scratch = scratch
         self._out = scratch.parent / f"{scratch.name}.log"
@@ -180,6 +187,7 @@ class App:
     def get(self, path: str, **options: Any) -> requests.Response:
         session = requests.Session()
         session.trust_env = False
+        options["headers"] = self.proxy | dict(options.get("headers") or {})
         return session.get(self.url + path, timeout=120, allow_redirects=False, **options)
 
     def until(self, holds: Callable[[], Any], seconds: float = 120) -> Any:
@@ -217,6 +225,15 @@ class App:
         self.process.send_signal(signum)
         self.process.wait(15)
         return time.monotonic() - began
+
+
+def behind_proxy(launch: Callable[..., App]) -> Callable[..., App]:
+    """Starts apps that know their proxy, and so believe what is said of the caller."""
+
+    def start(*, env: dict[str, str | None] | None = None, **options: Any) -> App:
+        return launch(env=EMBEDDED | (env or {}), **options)
+
+    return start
 
 
 def free_port() -> int:

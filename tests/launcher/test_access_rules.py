@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.launcher.launcher_app import App
+from tests.launcher.launcher_app import EMBEDDED, App, behind_proxy
 
 Launch = Callable[..., App]
 OPERATOR, USER = "oncall@example.com", "person@example.com"
@@ -55,14 +55,20 @@ COMMANDS = [
     "/mcp-proxy/server/sse?[transportType]=STDIO",
     "/mcp-proxy/server/sse?transportType=stdio",
 ]
+PROXY = f"X-Metamcp-Proxy-Secret: {EMBEDDED['METAMCP_PROXY_SECRET']}\r\n"
 UPGRADES = ["", "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n"]
+
+
+@pytest.fixture
+def launch(launch: Launch) -> Launch:
+    return behind_proxy(launch)
 
 
 def raw(
     app: App, path: str, *, method: str = "GET", extra: str = "", body: str = ""
 ) -> tuple[int, dict[str, Any]]:
     """A request whose target goes out as it is written."""
-    head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nX-Forwarded-Email: {USER}\r\n{extra}"
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-Email: {USER}\r\n{extra}{PROXY}"
     if body:
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     with socket.create_connection(("127.0.0.1", app.port), timeout=120) as s:
@@ -78,7 +84,7 @@ def raw(
 
 def sign_up(app: App, email: str, *, as_: str | None = USER, **options: Any) -> requests.Response:
     body = {"email": email, "password": "correct horse battery", "name": "P"}
-    headers = {"X-Forwarded-Email": as_} if as_ else {}
+    headers = app.proxy | ({"X-Forwarded-Email": as_} if as_ else {})
     given = {"json": body} | options
     headers |= given.pop("headers", {})
     return requests.post(app.url + SIGN_UP, headers=headers, timeout=120, **given)
@@ -156,7 +162,8 @@ def test_bodies_that_hide_an_address(launch: Launch) -> None:
 def test_a_client_that_goes_away_in_the_middle_of_signing_up(launch: Launch) -> None:
     app = launch(env={"METAMCP_SIGN_UP": "users"}).up()
     with socket.create_connection(("127.0.0.1", app.port)) as s:
-        head = f"POST {SIGN_UP} HTTP/1.1\r\nHost: x\r\nX-Forwarded-Email: {USER}\r\nContent-Type: application/json\r\n"
+        head = f"POST {SIGN_UP} HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-Email: {USER}\r\n{PROXY}"
+        head += "Content-Type: application/json\r\n"
         s.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
     assert sign_up(app, USER).status_code == 200
     assert "Unexpected" not in app.log

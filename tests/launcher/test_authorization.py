@@ -9,10 +9,15 @@ from typing import Any
 
 import pytest
 
-from tests.launcher.launcher_app import App
+from tests.launcher.launcher_app import App, behind_proxy
 
 Launch = Callable[..., App]
 KEY = "sk_mt_0123456789abcdef"
+
+
+@pytest.fixture
+def launch(launch: Launch) -> Launch:
+    return behind_proxy(launch)
 
 
 def encoded(claims: dict[str, Any]) -> str:

@@ -6,9 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.launcher.launcher_app import App
+from tests.launcher.launcher_app import App, behind_proxy
 
 Launch = Callable[..., App]
+
+
+@pytest.fixture
+def launch(launch: Launch) -> Launch:
+    return behind_proxy(launch)
 
 
 @pytest.mark.parametrize(

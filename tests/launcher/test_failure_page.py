@@ -9,13 +9,25 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.launcher import launcher_programs as programs
-from tests.launcher.launcher_app import AUTH_SECRET, CLIENT_SECRET, OIDC_SECRET, App, FakeWorkspace
+from tests.launcher.launcher_app import (
+    AUTH_SECRET,
+    CLIENT_SECRET,
+    OIDC_SECRET,
+    App,
+    FakeWorkspace,
+    behind_proxy,
+)
 
 Launch = Callable[..., App]
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 OPERATOR = {"X-Forwarded-Email": "OnCall@example.com"}
 OUTSIDER = {"X-Forwarded-Email": "someone@example.com"}
 EVIDENCE = {"error", "cause", "fix", "environment", "log"}
+
+
+@pytest.fixture
+def launch(launch: Launch) -> Launch:
+    return behind_proxy(launch)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.launcher.launcher_app import LAUNCHER, App
+from tests.launcher.launcher_app import EMBEDDED, LAUNCHER, App
 
 Launch = Callable[..., App]
 
@@ -21,6 +21,12 @@ Launch = Callable[..., App]
 @pytest.fixture
 def app(launch: Launch) -> App:
     return launch().up()
+
+
+@pytest.fixture
+def believing(launch: Launch) -> App:
+    """An app that believes what is said of the caller: a proxy is in front of it."""
+    return launch(env=dict(EMBEDDED)).up()
 
 
 def raw(app: App, text: str, *, until: bytes = b"") -> bytes:
@@ -63,7 +69,8 @@ def test_absolute_targets_are_routed_like_others(app: App) -> None:
     assert b'"/trpc/frontend/y"' in answer
 
 
-def test_headers_tell_the_public_origin_and_keep_the_request_id(app: App) -> None:
+def test_headers_tell_the_public_origin_and_keep_the_request_id(believing: App) -> None:
+    app = believing
     given = {
         "X-Forwarded-Host": "tiny.example.com",
         "X-Request-Id": "id-1",
@@ -89,10 +96,14 @@ def test_headers_tell_the_public_origin_and_keep_the_request_id(app: App) -> Non
     assert app.get("/api/x", headers={"X-Forwarded-Host": "a b/c"}).json()["headers"]["host"] == bare["host"]
 
 
-def test_connection_cannot_take_away_what_frames_the_body(app: App) -> None:
+def test_connection_cannot_take_away_what_frames_the_body(believing: App) -> None:
     inner = "GET /api/smuggled HTTP/1.1\nHost: x\n\n"
     head = "Connection: close, Content-Length, X-Forwarded-Email\nX-Forwarded-Email: me@example.com"
-    answer = raw(app, f"GET /api/x HTTP/1.1\nHost: x\n{head}\nContent-Length: {len(inner) + 3}\n\n{inner}")
+    head += "".join(f"\n{name}: {value}" for name, value in believing.proxy.items())
+    answer = raw(
+        believing,
+        f"GET /api/x HTTP/1.1\nHost: localhost\n{head}\nContent-Length: {len(inner) + 3}\n\n{inner}",
+    )
     seen = json.loads(answer.partition(b"\r\n\r\n")[2])
     assert seen["body"].startswith("GET /api/smuggled")
     assert seen["headers"]["x-forwarded-email"] == "me@example.com"

@@ -8,8 +8,11 @@ import { failureReport } from "./failure-report.mjs";
 import { Failure } from "./failure.mjs";
 import { complain, conceal, say, unfold } from "./log.mjs";
 import { accessRules } from "./proxy/access-rules.mjs";
+import { callerCheck } from "./proxy/callers.mjs";
 import { IdleSessions } from "./proxy/idle-sessions.mjs";
 import { operators } from "./proxy/identity.mjs";
+import { imageRule } from "./proxy/image-rule.mjs";
+import { listenForServices } from "./proxy/inner-port.mjs";
 import { Proxy } from "./proxy/proxy.mjs";
 import { router } from "./proxy/routes.mjs";
 import { sessionRules } from "./proxy/session-rules.mjs";
@@ -43,6 +46,7 @@ export class Launcher {
   #state = { status: "starting", step: "release", code: "starting", message: STEP_MESSAGES.release };
   #release = null;
   #route = null;
+  #noImage = null;
   #sessions = new Sessions();
   #services = new Services();
   #memory;
@@ -53,6 +57,7 @@ export class Launcher {
   #stopped = null; // promise, once `stop` was called
   #access;
   #ports = null;
+  #innerPort = null; // for the services
   #environment = []; // the masked lines that were logged
 
   constructor({ env, secrets, withheld, root }) {
@@ -64,7 +69,8 @@ export class Launcher {
     const isOperator = operators(env);
     const details = this.#responseDetails(isOperator, env.METAMCP_CONTACT ?? "");
     const rules = accessRules(env, isOperator);
-    const given = { details, workspace, rules, sessions: sessionRules(this.#sessions) };
+    const callers = callerCheck(secrets.METAMCP_PROXY_SECRET, env.APP_URL);
+    const given = { details, workspace, rules, callers, sessions: sessionRules(this.#sessions) };
     this.proxy = new Proxy((target, method) => this.#find(target, method), given);
   }
 
@@ -133,6 +139,7 @@ export class Launcher {
     this.#enter("release");
     const release = (this.#release ??= readRelease(this.root));
     this.#route = router(release.routes);
+    this.#noImage = imageRule(release.routes);
     this.#enter("environment");
     requireSettings(this.env, this.secrets);
     const database = later(this.#access.database());
@@ -141,9 +148,13 @@ export class Launcher {
     this.#unpacking ??= new Unpacking(this.root, release, nextKeys(this.secrets.BETTER_AUTH_SECRET));
     const ready = await this.#unpacking.start();
     this.#ports ??= await Ports.choose();
+    this.#innerPort ??= await listenForServices(
+      () => this.#services.portOf("backend"),
+      (request, response) => this.proxy.handle(request, response),
+    );
     await ready.backend;
     const { env, secrets } = this;
-    const known = { env, secrets, release, unpacking: this.#unpacking, ports: this.#ports };
+    const known = { env, secrets, release, unpacking: this.#unpacking, ports: this.#ports, innerPort: this.#innerPort };
     const programs = url.then((appUrl) => new Programs({ ...known, appUrl }));
     // The front end takes longest to start, and needs no database.
     const frontend = later(programs.then((made) => this.#services.run("frontend", (hold) => made.frontend(hold), ready.frontend)));
@@ -190,7 +201,7 @@ export class Launcher {
   #find(target, method) {
     if (this.#state.status === "stopping") return { away: this.#state };
     if (!this.#started) return { away: this.#awayWhileStarting() };
-    const { service, path, away } = this.#route(target, method);
+    const { service, path, away } = this.#noImage(target) ?? this.#route(target, method);
     if (away) return { away };
     const port = this.#services.portOf(service);
     return port ? { port, path, protocol: this.protocol } : { away: this.#services.away(service) };

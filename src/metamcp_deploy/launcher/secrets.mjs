@@ -16,7 +16,7 @@ import { isKnown } from "./environment.mjs";
 
 export const HANDED_OVER = "--secrets-on-stdin";
 const ENV_START = 50; // field of /proc/<pid>/stat: the address of the environment. Source: proc(5)
-const ALWAYS = ["BETTER_AUTH_SECRET", "DATABRICKS_CLIENT_SECRET", ...SECRETS];
+const ALWAYS = ["BETTER_AUTH_SECRET", "DATABRICKS_CLIENT_SECRET", "METAMCP_PROXY_SECRET", ...SECRETS];
 
 /** Names of the variables that are secrets: the fixed ones and those that the deploy call lists. */
 export function secretNames(env) {

@@ -10,15 +10,14 @@ import channel from "node:diagnostics_channel";
 import { randomUUID } from "node:crypto";
 import path from "node:path";
 import process from "node:process";
-import { setTimeout as sleep } from "node:timers/promises";
 
 import { enforceTermination } from "./termination.mjs";
 import { Family } from "../processes.mjs";
+import { guardServers } from "./guard.mjs";
 import { fetchOverLoopback } from "./loopback-fetch.mjs";
 import { takeSessionEnds } from "./session-ends.mjs";
 
 const ANSWER_MS = 20_000;
-const HELD_MS = 5; // a service that may start earlier does not prepare
 // Upstream checks at run time only whether this one is set (to offer single sign-on), so it needs some value.
 const PLACEHOLDERS = new Map([["OIDC_CLIENT_SECRET", "held-by-the-launcher"]]);
 
@@ -35,9 +34,11 @@ if (marked && process.send && process.channel) {
   channel.channel("child_process").subscribe(report);
   enforceTermination(started);
   channel.channel("tracing:net.server.listen:asyncEnd").subscribe(listening);
-  if (process.env.APP_URL && process.env.METAMCP_BACKEND_PORT) fetchOverLoopback(process.env.APP_URL, process.env.METAMCP_BACKEND_PORT);
   const start = ask("start");
-  const [values] = await Promise.all([Promise.all(names.map(secret)), start, prepare(start)]);
+  const [values, startSecret] = await Promise.all([Promise.all(names.map(secret)), start]);
+  if (startSecret) guardServers(startSecret);
+  const { APP_URL, METAMCP_INNER_PORT } = process.env;
+  if (APP_URL && METAMCP_INNER_PORT) fetchOverLoopback(APP_URL, METAMCP_INNER_PORT, startSecret);
   names.forEach((name, index) => (process.env[name] = values[index]));
   process.chdir(path.dirname(process.argv[1])); // which may not have existed before
   process.channel.unref(); // a service without further work may end
@@ -56,12 +57,6 @@ function ask(want, name) {
     process.on("message", answered);
     process.send({ id, want, name });
   });
-}
-
-/** While the service waits, loads the slowest part of Node that every server needs. */
-async function prepare(start) {
-  const held = await Promise.race([start.then(() => false), sleep(HELD_MS, true)]);
-  if (held) await import("node:http");
 }
 
 async function secret(name) {

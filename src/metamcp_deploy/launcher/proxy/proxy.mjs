@@ -8,7 +8,9 @@ import { bodyLimit, pipeBody, tooLarge } from "./body-limits.mjs";
 import { errorResponse, send, sendEarly, sendRaw } from "./error-response.mjs";
 import { forwardHeaders, framed, requestId } from "./headers.mjs";
 import { relay } from "./relay.mjs";
+import { startHeader } from "../services/start-secret.mjs";
 import { tunnel } from "./tunnel.mjs";
+import { removeHeaders } from "../request-headers.mjs";
 
 const IDLE_SERVICE_MS = 3_000; // below the 5 s after which Node's servers close an idle connection
 const MAX_HEADER = 64 * 1024; // the platform adds access tokens
@@ -24,6 +26,7 @@ const STATUS = {
   ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
 };
 const BODY_UNREAD = new Set([413, 415]); // statuses that refuse a body before its end
+const NO_WEBSOCKET = { http: 400, status: "refused", step: "access", code: "no_websocket", message: "This is no WebSocket." };
 const CLOSING_MS = 250; // until cut connections are closed
 
 export class Proxy {
@@ -37,16 +40,17 @@ export class Proxy {
    * @param details function of a request and its `away`: {contact, report}, as error-response.mjs takes them
    * @param workspace origin of the workspace, whose tokens are not forwarded
    * @param rules function of a request, its target and the path it is rewritten to, as access-rules.mjs makes it
+   * @param callers function of a request, as callers.mjs makes it
    * @param sessions function of a request, its path and headers, as session-rules.mjs makes it
    * @param limits of Node's server that differ from LIMITS
    */
-  constructor(find, { details, workspace, rules, sessions, limits = {} }) {
-    Object.assign(this, { find, details, workspace, rules, sessions });
+  constructor(find, { details, workspace, rules, callers, sessions, limits = {} }) {
+    Object.assign(this, { find, details, workspace, rules, callers, sessions });
     this.server = http.createServer({ ...LIMITS, ...limits });
     this.server.on("connection", (socket) => socket.setMaxListeners(0)); // each open request on it has one
-    this.server.on("request", (request, response) => this.#handle(request, response, false));
-    this.server.on("checkContinue", (request, response) => this.#handle(request, response, true));
-    this.server.on("checkExpectation", (request, response) => this.#handle(request, response, false));
+    this.server.on("request", (request, response) => this.#receive(request, response, false));
+    this.server.on("checkContinue", (request, response) => this.#receive(request, response, true));
+    this.server.on("checkExpectation", (request, response) => this.#receive(request, response, false));
     this.server.on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
     this.server.on("clientError", (error, socket) => this.#clientError(error, socket));
   }
@@ -105,7 +109,14 @@ export class Proxy {
     return entry;
   }
 
-  #handle(request, response, waiting) {
+  #receive(request, response, waiting) {
+    const away = this.callers(request) ?? noTarget(request);
+    if (away) return this.#refuse(request, response, away, requestId(request));
+    return this.handle(request, response, waiting);
+  }
+
+  /** Handles a request of a caller that has been checked. */
+  handle(request, response, waiting = false) {
     const id = requestId(request);
     const service = this.find(targetOf(request), request.method);
     if (service.away) return this.#refuse(request, response, service.away, id);
@@ -132,8 +143,10 @@ export class Proxy {
     const headers = forwardHeaders(request, id, service.protocol);
     const sorted = sortCredentials(headers, service.path, this.workspace);
     const session = this.sessions(request, sorted.path, headers);
+    if (session?.away) return this.#refuse(request, response, session.away, id);
     entry.session?.ended();
     entry.session = session;
+    Object.assign(headers, startHeader);
     if (!waiting) delete headers.expect;
     if (bytes) framed(headers, bytes);
     const withBody = hasBody(request);
@@ -149,7 +162,7 @@ export class Proxy {
     entry.onward = onward;
     onward.on("response", (answer) => {
       session?.answered(answer);
-      relay(answer, response, { entry, port: service.port, sorted });
+      relay(answer, response, { entry, port: service.port, sorted, lists: session?.lists });
     });
     onward.on("error", () => {
       entry.onward = null;
@@ -187,13 +200,14 @@ export class Proxy {
   #upgrade(request, socket, head) {
     socket.on("error", () => socket.destroy());
     const id = requestId(request);
-    if ((request.headers.upgrade ?? "").toLowerCase() !== "websocket") return this.#notUpgraded(request, socket);
+    if (!isWebSocket(request)) return this.#notUpgraded(request, socket, head);
     const service = this.find(targetOf(request), "UPGRADE"); // Next forwards one to any host, the backend has its own
-    const away = service.away ?? this.#noUpgrade(request, service.path);
+    const away = this.callers(request) ?? service.away ?? this.#noUpgrade(request, service.path);
     if (away) return this.#refuseRaw(request, socket, away, id);
     const headers = forwardHeaders(request, id, service.protocol);
     const { path } = sortCredentials(headers, service.path, this.workspace);
-    Object.assign(headers, { connection: "Upgrade", upgrade: "websocket" });
+    if (this.sessions(request, path, headers)) return this.#refuseRaw(request, socket, NO_WEBSOCKET, id);
+    Object.assign(headers, startHeader, { connection: "Upgrade", upgrade: "websocket" });
     const onward = http.request({ host: "127.0.0.1", port: service.port, method: request.method, path, headers, agent: false });
     socket.once("close", this.#track({ stream: true, onward, end: () => socket.destroy() }));
     const refuse = () => this.#refuseRaw(request, socket, this.find(targetOf(request), "UPGRADE").away ?? brokenOff(), id);
@@ -205,18 +219,18 @@ export class Proxy {
   #noUpgrade(request, rewritten) {
     const checked = this.rules(request, targetOf(request), rewritten);
     checked?.body?.catch(() => {});
-    return checked?.body ? { http: 400, status: "refused", step: "access", code: "no_websocket", message: "This is no WebSocket." } : checked?.away;
+    return checked?.body ? NO_WEBSOCKET : checked?.away;
   }
 
-  /** The offer of another protocol (curl's h2c) is ignored (RFC 9110, 7.8): handled as an ordinary request. */
-  #notUpgraded(request, socket) {
-    const response = new http.ServerResponse(request);
-    response.assignSocket(socket);
-    response.shouldKeepAlive = false;
-    response.on("finish", () => socket.end());
-    if (!hasBody(request)) return this.#handle(request, response, false);
-    const away = { http: 501, status: "refused", step: "proxy", code: "upgrade_with_body", message: "Send the body without Upgrade." };
-    return this.#refuse(request, response, away, requestId(request));
+  /** The offer of another protocol (curl's h2c) is ignored (RFC 9110, 7.8): read again as a request without it. */
+  #notUpgraded(request, socket, head) {
+    const named = (request.headers.connection ?? "").replace(/\b(upgrade|keep-alive)\b/gi, "");
+    removeHeaders(request, (name) => name === "upgrade" || name === "connection");
+    const raw = [...request.rawHeaders, "Connection", `close,${named}`];
+    const lines = raw.flatMap((name, i) => (i % 2 ? [] : [`${name}: ${raw[i + 1]}\r\n`]));
+    const text = `${request.method} ${request.url} HTTP/1.1\r\n${lines.join("")}\r\n`;
+    socket.unshift(Buffer.concat([Buffer.from(text, "latin1"), head]));
+    this.server.emit("connection", socket);
   }
 
   #refuse(request, response, away, id) {
@@ -234,6 +248,17 @@ export class Proxy {
     const status = STATUS[error.code] ?? "400 Bad Request";
     return socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
   }
+}
+
+/** A WebSocket begins with a GET without a body; other offers of a protocol may be ignored. */
+function isWebSocket(request) {
+  return (request.headers.upgrade ?? "").toLowerCase() === "websocket" && request.method === "GET" && !hasBody(request);
+}
+
+/** A request for the server as a whole (`OPTIONS *`), or for something that is no path; null for others. */
+function noTarget({ url }) {
+  if (/^(\/|https?:\/\/)/i.test(url)) return null;
+  return { http: 400, status: "refused", step: "proxy", code: "no_path", message: "The request names no path." };
 }
 
 function hasBody({ headers }) {

@@ -14,11 +14,13 @@ const LONGEST_FIRST_EVENT = 8 * 1024;
  * @param answer the response of the service at `port`
  * @param sorted the request's credentials, as authorization.mjs sorted them
  * @param entry of the open request; its `stream` is set for an event stream
+ * @param lists whether a JSON response may list sessions, which the caller does not see
  */
-export function relay(answer, response, { entry, port, sorted }) {
+export function relay(answer, response, { entry, port, sorted, lists }) {
   entry.stream = (answer.headers["content-type"] ?? "").startsWith("text/event-stream");
   const words = answer.statusCode === 401 && sorted.endpoint ? explanation(sorted) : "";
-  if (words && isShortJson(answer)) return explain(answer, response, port, words);
+  if (words && isShortJson(answer)) return rewrite(answer, response, port, (given) => ({ ...given, message: words }));
+  if (lists && isJson(answer)) return rewrite(answer, response, port, withoutLists);
   response.writeHead(answer.statusCode, answer.statusMessage, answerHeaders(answer, port));
   // A stream's headers must not wait for its first event; other responses fit headers and body into one packet.
   if (answer.headers["content-length"] === undefined) response.flushHeaders();
@@ -29,19 +31,27 @@ export function relay(answer, response, { entry, port, sorted }) {
   answer.on("error", () => response.destroy()); // the client must see that the response is incomplete
 }
 
-function isShortJson({ headers }) {
-  const json = (headers["content-type"] ?? "").startsWith("application/json") && !headers["content-encoding"];
-  return json && Number(headers["content-length"] ?? Infinity) <= LONGEST_REFUSAL;
+function isJson({ headers }) {
+  return (headers["content-type"] ?? "").startsWith("application/json") && !headers["content-encoding"];
 }
 
-/** Adds `message` to MetaMCP's own body. */
-function explain(answer, response, port, words) {
+function isShortJson(answer) {
+  return isJson(answer) && Number(answer.headers["content-length"] ?? Infinity) <= LONGEST_REFUSAL;
+}
+
+/** MetaMCP's own object without its lists: ids of the sessions of all callers. */
+function withoutLists(given) {
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => !Array.isArray(value)));
+}
+
+/** Changes the object in MetaMCP's own body. */
+function rewrite(answer, response, port, change) {
   const chunks = [];
   answer.on("data", (chunk) => chunks.push(chunk));
   answer.on("error", () => response.destroy());
   answer.on("end", () => {
     const given = Buffer.concat(chunks);
-    const body = Buffer.from(worded(given, words));
+    const body = Buffer.from(changed(given, change));
     const headers = answerHeaders(answer, port);
     const framing = /^(content-length|etag)$/i;
     const flat = headers.flatMap((name, i) => (i % 2 || framing.test(name) ? [] : [name, headers[i + 1]]));
@@ -50,10 +60,10 @@ function explain(answer, response, port, words) {
   });
 }
 
-function worded(given, words) {
+function changed(given, change) {
   try {
     const said = JSON.parse(given.toString("utf8"));
-    if (said && typeof said === "object" && !Array.isArray(said)) return JSON.stringify({ ...said, message: words });
+    if (said && typeof said === "object" && !Array.isArray(said)) return JSON.stringify(change(said));
   } catch {
     // Not the JSON that its headers announce: forwarded unchanged.
   }

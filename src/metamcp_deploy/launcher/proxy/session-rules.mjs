@@ -1,21 +1,36 @@
-// Which MCP sessions requests belong to, for the table of sessions.
+// MCP sessions have owners. MetaMCP finds a session by its id alone, so that every caller of any endpoint could use or end
+// another's, and its answers list the ids of all. Here a session answers only the endpoint and the credential that opened it.
+
+import { createHmac, randomBytes } from "node:crypto";
 
 import { normalizedPath } from "./path-normalization.mjs";
 
 const ROUTERS = /^\/(metamcp|mcp-proxy)(\/|$)/;
+const LIST = /\/health\/sessions\/?$/;
+const COOKIE = /session_token=([^;]*)/;
+const FIRST_EVENT = /^event: ?endpoint\r?\ndata: ?[^\r\n]*[?&]sessionId=([^&\s]+)/;
+const LONGEST_FIRST_EVENT = 8 * 1024;
+const key = randomBytes(32);
 
 /**
- * Returns the function that follows a request to a service: null for one that has nothing to do with MCP, else
- * {answered(answer), ended()}, called with the service's response and at the exchange's end.
+ * Returns the function that judges a request to a service: null for one that has nothing to do with MCP, {away} for a refused
+ * one, else {answered(answer), ended(), lists}: called with the service's response and at the exchange's end, and whether a
+ * JSON response may list sessions.
  *
  * @param sessions the table, as sessions.mjs has it
  */
 export function sessionRules(sessions) {
   return (request, path, headers) => {
-    const [plain] = path.split(/\?(.*)/s, 1);
-    if (!ROUTERS.test(normalizedPath(plain) ?? plain)) return null;
-    const [id] = [headers["mcp-session-id"] ?? []].flat();
-    return new Exchange(sessions, { method: request.method, path: plain, id });
+    const [plain, query = ""] = path.split(/\?(.*)/s, 2);
+    const normal = normalizedPath(plain) ?? plain;
+    if (!ROUTERS.test(normal)) return null;
+    if (LIST.test(normal)) return { away: refused("sessions_closed", "The list of sessions is closed here.") };
+    const owner = ownerOf(plain, headers, request);
+    const ids = [headers["mcp-session-id"] ?? [], idsInQuery(query)].flat(2).filter(Boolean);
+    if (!ids.every((id) => sessions.belongsTo(id, owner))) {
+      return { away: refused("session_unknown", "Session not found: it has ended, or another endpoint or credential opened it.") };
+    }
+    return new Exchange(sessions, { method: request.method, path: plain, owner, id: ids[0] });
   };
 }
 
@@ -27,13 +42,16 @@ class Exchange {
     if (this.id) this.#done = sessions.seen(this.id);
   }
 
-  answered({ statusCode, headers }) {
-    const opened = headers["mcp-session-id"];
+  answered(answer) {
+    const { statusCode, headers } = answer;
+    this.lists = this.id !== undefined && (this.method === "DELETE" || statusCode >= 400);
     if (this.id) {
+      // A 404 may also mean that the endpoint has another name now: the session is there yet.
       if (this.method === "DELETE" && statusCode < 300) this.sessions.closed(this.id);
-    } else if (statusCode < 300 && opened) {
-      this.sessions.opened(opened, { path: this.path });
-      this.#done = this.sessions.seen(opened);
+    } else if (statusCode < 300 && headers["mcp-session-id"]) {
+      this.#opened(headers["mcp-session-id"]);
+    } else if (statusCode === 200 && (headers["content-type"] ?? "").startsWith("text/event-stream")) {
+      this.#readId(answer);
     }
   }
 
@@ -41,4 +59,52 @@ class Exchange {
     this.#done();
     this.#done = () => {};
   }
+
+  #opened(id) {
+    const { path, owner } = this;
+    this.sessions.opened(id, { path, owner });
+    this.#done = this.sessions.seen(id);
+  }
+
+  /** The first event of a stream names the session that lives as long as the stream. */
+  #readId(answer) {
+    let text = "";
+    const read = (chunk) => {
+      text += chunk.toString("latin1");
+      const [, id] = FIRST_EVENT.exec(text.includes("\n\n") || text.includes("\r\n\r\n") ? text : "") ?? [];
+      if (!id && text.length < LONGEST_FIRST_EVENT) return;
+      answer.off("data", read);
+      if (!id) return;
+      this.#opened(decodeURIComponent(id));
+      answer.once("close", () => this.sessions.closed(decodeURIComponent(id)));
+    };
+    answer.on("data", read);
+  }
+}
+
+/** Values of every parameter that some parser may read as `sessionId`. */
+function idsInQuery(query) {
+  return [...new URLSearchParams(query)].filter(([name]) => /sessionid/i.test(name)).map(([, value]) => value);
+}
+
+/** A digest of the endpoint, or the router's part, and the credential that MetaMCP looks at there. */
+function ownerOf(path, headers, request) {
+  const parts = path.replace(/\/+$/, "").split("/").slice(0, -1);
+  const cookie = COOKIE.exec([headers.cookie ?? ""].flat().join("; "))?.[1];
+  const given = parts[1] === "mcp-proxy" ? cookie : [headers["x-api-key"] ?? headers.authorization ?? ""].flat()[0];
+  // An endpoint that asks for no key: the caller, as the platform names them.
+  const shown = given || `of ${request.headers["x-forwarded-user"] ?? request.headers["x-forwarded-email"] ?? ""}`;
+  return createHmac("sha256", key).update(JSON.stringify([parts.map(decoded), shown])).digest("base64");
+}
+
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+function refused(code, message) {
+  return { http: 404, status: "refused", step: "access", code, message };
 }

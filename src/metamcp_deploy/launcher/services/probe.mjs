@@ -2,10 +2,13 @@
 
 import http from "node:http";
 
+import { startHeader } from "./start-secret.mjs";
+
 /** The HTTP status of its response; 0 without one in so many ms. */
 export function probe(port, path, timeout = 5_000) {
   return new Promise((resolve) => {
-    const request = http.get({ host: "127.0.0.1", port, path, agent: false, timeout }, (response) => {
+    const options = { host: "127.0.0.1", port, path, headers: startHeader, agent: false, timeout };
+    const request = http.get(options, (response) => {
       response.resume();
       resolve(response.statusCode);
     });

@@ -9,7 +9,7 @@ import { available, heapOptions } from "./memory.mjs";
 import { Service } from "./service.mjs";
 
 // Secrets that only the launcher has, with SECRETS: the backend asks for passwords, and calls no workspace.
-const KEPT = /^(DATABRICKS_|METAMCP_DATABASE_|PG)/;
+const KEPT = /^(DATABRICKS_|METAMCP_DATABASE_|METAMCP_PROXY_|PG)/;
 
 // Next answers it without rendering a page, whether or not there is such a file.
 const STATIC = "/_next/static/health.js";
@@ -20,10 +20,11 @@ export class Programs {
    * @param release the result of readRelease
    * @param unpacking of its parts
    * @param ports of the services
+   * @param innerPort the launcher's port for the services
    * @param appUrl origin
    */
-  constructor({ env, secrets, release, unpacking, ports, appUrl }) {
-    Object.assign(this, { env, secrets, release, unpacking, folders: unpacking.folders, ports, appUrl });
+  constructor({ env, secrets, release, unpacking, ports, innerPort, appUrl }) {
+    Object.assign(this, { env, secrets, release, unpacking, folders: unpacking.folders, ports, innerPort, appUrl });
     this.preload = path.join(this.folders.backend, "preload.mjs");
   }
 
@@ -37,7 +38,7 @@ export class Programs {
   /** The backend; its process waits for the promise `hold`. */
   backend(target, password, hold) {
     const names = Object.keys(this.secrets).filter((name) => !KEPT.test(name) && !SECRETS.includes(name));
-    const extras = backendExtras(this.env, this.secrets);
+    const extras = { ...backendExtras(this.env, this.secrets), METAMCP_INNER_PORT: String(this.innerPort) };
     return this.#service("backend", "/health", hold, {
       env: () => this.#environment({ ...this.#database(target), ...extras, METAMCP_SERVICE_SECRETS: names.join(",") }),
       answers: {
@@ -55,6 +56,7 @@ export class Programs {
       PORT: String(this.ports.frontend),
       HOSTNAME: "127.0.0.1",
       METAMCP_SERVICE_SECRETS: "",
+      METAMCP_BACKEND_PORT: String(this.innerPort),
       NEXT_PUBLIC_APP_URL: this.appUrl, // before v2.4.0 no page renders without it, on the server or in the browser
     });
     return this.#service("frontend", "/", hold, { env: () => this.#environment(own()), watched: STATIC });

@@ -8,6 +8,7 @@ import { Failure } from "../failure.mjs";
 import { sendMessage, serve } from "./ipc.mjs";
 import { complain, eachLine, passOn, say } from "../log.mjs";
 import { probe } from "./probe.mjs";
+import { START_SECRET } from "./start-secret.mjs";
 import { Family } from "../processes.mjs";
 import { CLOCK, SILENT_MS, silent } from "./watch.mjs";
 
@@ -53,9 +54,6 @@ export class Service {
   get port() {
     return this.ports[this.name];
   }
-
-  /** Called when its port has changed. */
-  moved = () => {};
 
   /** Called when its process has ended. */
   ended = () => {};
@@ -119,9 +117,7 @@ export class Service {
 
   async #prepare() {
     await this.renew();
-    if (!(await this.ports.renew(this.name))) return;
-    say(`Another program has taken the port of the ${this.name}: it gets another`);
-    this.moved();
+    if (await this.ports.renew(this.name)) say(`Another program has taken the port of the ${this.name}: it gets another`);
   }
 
   async #once() {
@@ -178,7 +174,7 @@ export class Service {
       return answer(name);
     };
     const { secret, ...others } = this.answers;
-    const start = () => this.hold.then(() => {}, never);
+    const start = () => this.hold.then(() => START_SECRET, never);
     serve(child, { ...others, start, ...(secret && { secret: whileStarting(secret) }) }, (message) => {
       if (message.event === "spawned") this.family.leads(message.pid);
       if (message.event === "forgotten") child.emit("forgotten");

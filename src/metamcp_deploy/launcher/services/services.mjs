@@ -60,8 +60,6 @@ export class Services {
   #start(name, service) {
     this.#current[name] = service;
     this.#all.add(service);
-    // The front end gets the backend's port when it starts.
-    if (name === "backend") service.moved = () => this.#current.frontend?.restart();
     service.ended = () => this.ended(name);
     service.run();
     return service;
