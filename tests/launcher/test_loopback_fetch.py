@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,10 +25,13 @@ const asks = {
   text: () => fetch(`${own}/.well-known/oauth-authorization-server`),
   people: () => fetch(`${own}/mcp-proxy/server/stdio`),
   page: () => fetch(own),
+  redirect: () => fetch(`${own}/oauth/authorize`).then((r) => ({ json: () => ({ status: r.status }) })),
   longer: () => fetch(`${own}.evil.example.com/metamcp`),
 };
 http.createServer(async (req, res) => {
   const ask = asks[req.url.slice("/api/".length)];
+  const location = `http://${req.headers.host}/elsewhere`;
+  if (req.url === "/oauth/authorize") return res.writeHead(302, { location }).end();
   let body = "";
   for await (const chunk of req) body += chunk;
   if (ask) {
@@ -38,10 +43,17 @@ http.createServer(async (req, res) => {
 """
 
 
+def routed(folder: Path) -> None:
+    file = folder / "release.json"
+    release = json.loads(file.read_text())
+    own = [{"prefix": path, "to": path, "exact": False} for path in ("/metamcp", "/oauth", "/.well-known")]
+    file.write_text(json.dumps(release | {"routes": [*own, *release["routes"]]}))
+
+
 @pytest.fixture
 def ask(launch: Launch) -> Callable[[str], dict[str, Any]]:
     # Nobody can resolve names below .invalid: what leaves the app fails.
-    app = launch(backend=BACKEND, env={"APP_URL": "https://tiny.invalid"}).up()
+    app = launch(backend=BACKEND, prepare=routed, env={"APP_URL": "https://tiny.invalid"}).up()
 
     def asked(what: str) -> dict[str, Any]:
         found: dict[str, Any] = app.get(f"/api/{what}").json()
@@ -60,6 +72,7 @@ def test_programs_calls_stay_inside(ask: Callable[[str], dict[str, Any]]) -> Non
     found = ask("mcp")
     assert (found["url"], found["authorization"]) == ("/metamcp/tools/mcp?x=%2F", "Bearer sk_mt_x")
     assert ask("text")["url"] == "/.well-known/oauth-authorization-server"
+    assert ask("redirect") == {"status": 302}  # not followed: a request inside proves who sends it
 
 
 @pytest.mark.parametrize("what", ["people", "page", "longer"])

@@ -24,6 +24,18 @@ def app(launch: Launch) -> App:
 
 
 @pytest.fixture
+def closing(launch: Launch) -> App:
+    """An app whose front end would forward /service to a host outside."""
+
+    def closed(folder: Path) -> None:
+        release = json.loads((folder / "release.json").read_text())
+        release["routes"].append({"prefix": "/service", "exact": False, "closed": "service.example.com"})
+        (folder / "release.json").write_text(json.dumps(release))
+
+    return launch(prepare=closed).up()
+
+
+@pytest.fixture
 def believing(launch: Launch) -> App:
     """An app that believes what is said of the caller: a proxy is in front of it."""
     return launch(env=dict(EMBEDDED)).up()
@@ -192,8 +204,43 @@ def test_other_upgrades_are_served_as_ordinary_requests(app: App) -> None:
     answer = raw(app, f"GET /api/x HTTP/1.1\nHost: x\n{offer}\n")
     assert answer.startswith(b"HTTP/1.1 200")
     assert b"h2c" not in answer.partition(b"\r\n\r\n")[2].lower().replace(b"http2-settings", b"")
-    with_body = raw(app, f"POST /api/x HTTP/1.1\nHost: x\nContent-Length: 1\n{offer}\nx")
-    assert with_body.startswith(b"HTTP/1.1 501")
+    for more in (offer, HANDSHAKE):
+        framed = (f"Content-Length: 3\n{more}\nabc", f"Transfer-Encoding: chunked\n{more}\n3\nabc\n0\n\n")
+        for text in framed:
+            with_body = raw(app, f"POST /api/x HTTP/1.1\nHost: x\n{text}")
+            assert with_body.startswith(b"HTTP/1.1 200")
+            assert b'"body":"abc"' in with_body
+            assert b"upgrade" not in with_body.lower()
+
+
+def test_a_target_that_is_no_path_reaches_no_service(app: App) -> None:
+    for target in ("*", "x", "ftp://x/y"):
+        answer = raw(app, f"OPTIONS {target} HTTP/1.1\nHost: x\nConnection: close\n\n")
+        assert answer.startswith(b"HTTP/1.1 400"), target
+
+
+IMAGES = [
+    ("/logo.png", 200),
+    ("/services.png", 200),
+    ("/service/x", 404),
+    ("/SERVICE/x", 404),
+    ("%2Fservice%2Fx", 404),
+    ("%252Fservice", 404),
+    ("/%09service/x", 404),
+    ("/x/../service/x", 404),
+    ("\\\\service", 404),
+    ("//service.example.com/x", 404),
+    ("https://service.example.com/x", 404),
+    ("/api/auth/get-session", 404),
+    ("/logo.png&url=/service/x", 404),
+]
+
+
+def test_an_image_is_a_file_of_the_front_end(closing: App) -> None:
+    for url, status in IMAGES:
+        answer = closing.get(f"/_next/image?w=16&q=75&url={url}")
+        assert answer.status_code == status, url
+        assert answer.json().get("code", "image_closed") == "image_closed"
 
 
 def test_nonsense_is_refused_and_the_port_lives_on(app: App) -> None:

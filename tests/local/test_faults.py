@@ -117,6 +117,13 @@ def test_one_request_asks_for_its_own_fault(world):
     with pytest.raises(requests.ConnectionError):
         post(world, FOLDER, path, **{HEADER: "lost"})
     assert there(world, "/Shared/header")
+    for login in ({}, {"Authorization": "Bearer nonsense"}, {"Authorization": "Basic eDp5"}):
+        answer = requests.get(
+            f"{world.running.url}/oidc/.well-known/oauth-authorization-server",
+            headers={HEADER: "503", **login},
+            timeout=120,
+        )
+        assert answer.status_code == 401
 
 
 def test_faults_of_the_app_leave_its_operator_alone(own):

@@ -95,3 +95,21 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
     assert error.value.code is Code.UPSTREAM_UNREACHABLE
     assert str(tmp_path / "clones/metamcp") in error.value.message
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        "?private_token=marked-1",
+        "?x=1&access_token=marked-1",
+        "?sig=marked-1",
+        "?a=ghp_marked-1",
+        "#token=marked-1",
+    ],
+)
+def test_a_token_after_the_path_is_refused_as_a_password_is(tail: str, tmp_path: Path) -> None:
+    with pytest.raises(DeployError) as refused:
+        address.checked(f"https://git.example.com/metamcp.git{tail}", tmp_path)
+    assert refused.value.code is Code.UPSTREAM_REFUSED
+    assert "marked" not in f"{refused.value.message}{refused.value.hint}{refused.value.detail}"
+    assert address.checked("https://git.example.com/x.git?version=2", tmp_path).endswith("?version=2")

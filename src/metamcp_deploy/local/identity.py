@@ -95,7 +95,7 @@ class Identity:
         app = self.store.family("apps").get(principal.app) if principal.app else None
         held = app["principal"] if app else self.store.family("people").get(client_id, self.data)
         expected = held["client_secret"]
-        return principal if hmac.compare_digest(str(expected), client_secret) else None
+        return principal if hmac.compare_digest(str(expected).encode(), client_secret.encode()) else None
 
     def issue(self, principal: Principal, audience: str = API, seconds: int | None = None) -> str:
         """A signed token: by default an OAuth access token, else a session of the app that `audience` names."""
@@ -146,11 +146,11 @@ def bearer(request: web.BaseRequest) -> str | None:
 
 
 def caller(request: web.BaseRequest, identity: Identity) -> Principal | None:
-    """Who a request comes from, as its credential says; whether that is good is not asked of Basic ones."""
+    """Who a request comes from, as its credential proves."""
     if token := bearer(request):
         return identity.of_token(token)
     given = basic(request)
-    return identity.principal(given[0]) if given else None
+    return identity.check_secret(*given) if given else None
 
 
 def basic(request: web.BaseRequest) -> tuple[str, str] | None:

@@ -14,6 +14,7 @@ from metamcp_deploy.errors import DeployError
 from metamcp_deploy.local.api.authorization import APPS, Authorization
 from metamcp_deploy.local.api.errors import ApiError, denied
 from metamcp_deploy.local.api.routes import Route, Table
+from metamcp_deploy.local.callers import host_checked
 from metamcp_deploy.local.faults.injection import Faults
 from metamcp_deploy.local.identity import Identity, Principal, bearer
 from metamcp_deploy.local.options import USER
@@ -40,7 +41,7 @@ def layers(
     """The middlewares, outermost first."""
     known = authenticated(identity, access, table)
     named = [routed(identity.workspace_id)] if unified else []
-    return [recorder(record), shaped, faults.layer(identity), *named, known, limited(timing)]
+    return [recorder(record), shaped, host_checked, faults.layer(identity), *named, known, limited(timing)]
 
 
 def routed(workspace_id: str) -> Any:

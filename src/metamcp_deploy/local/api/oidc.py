@@ -9,10 +9,11 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from metamcp_deploy.local import federation
-from metamcp_deploy.local.api.errors import missing
+from metamcp_deploy.local.api.errors import denied, missing
 from metamcp_deploy.local.api.requests import Call
 from metamcp_deploy.local.api.routes import Route
 from metamcp_deploy.local.apps.sign_in import CALLBACK, PAGE
+from metamcp_deploy.local.callers import same_user
 from metamcp_deploy.local.context import Context
 from metamcp_deploy.local.identity import basic
 
@@ -82,6 +83,10 @@ class Oidc:
         }
 
     def _app(self, call: Call) -> str:
+        if not same_user(call.request):
+            raise denied(
+                "The user of the machine that runs this embedded workspace signs in here, nobody else."
+            )
         name = call.query.get("client_id", "")
         if f"app:{name}" not in self.ports:
             raise missing(f"App with name {name} does not exist or is deleted.")

@@ -21,6 +21,7 @@ from metamcp_deploy.local.access_lists import EVERYBODY, holder
 from metamcp_deploy.local.apps import log_stream, sign_in
 from metamcp_deploy.local.apps.logs import Log
 from metamcp_deploy.local.apps.runtime import Runtime
+from metamcp_deploy.local.callers import names_this_machine
 from metamcp_deploy.local.identity import Principal, bearer
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ class Proxy:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request."""
+        if not names_this_machine(request):
+            return web.Response(status=403, text="This app answers for 127.0.0.1 and localhost only.")
         if request.path == sign_in.CALLBACK and (signed_in := self.sign_in.callback(request, self.name)):
             return signed_in
         principal, by_token = self._caller(request)
@@ -136,6 +139,7 @@ class Proxy:
                 "X-Forwarded-Email": principal.name,
                 "X-Forwarded-User": f"{principal.number}@{self.context.identity.workspace_id}",
                 "X-Forwarded-Preferred-Username": principal.display_name,
+                "X-Metamcp-Proxy-Secret": self.runtime.secret,
             }
         )
         if self.record["spec"].get("user_api_scopes") and principal.app is None:

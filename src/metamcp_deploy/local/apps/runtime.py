@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from metamcp_deploy.local.apps.logs import Log
 
 STOP_SECONDS = 15.0  # between SIGTERM and SIGKILL, as on the platform
 START_SECONDS = 600.0
+PROXY_SECRET = "METAMCP_PROXY_SECRET"  # noqa: S105 -- a name
 _LONGEST_LINE = 65_536
 
 
@@ -39,6 +41,7 @@ class Runtime:
         self.ledger = ledger
         self.exited = exited
         self.port: int | None = None
+        self.secret = ""  # of this start: by it the app knows its proxy
         self._child: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
         self._stopping = False
@@ -57,8 +60,12 @@ class Runtime:
         words = [word.replace("$DATABRICKS_APP_PORT", str(port)) for word in command]
         program = process.find(words[0], path=env["PATH"])
         self._stopping = False
+        self.secret = secrets.token_urlsafe(32)
         self._child = await process.start(
-            [program or words[0], *words[1:]], cwd=source, env=env, stderr=asyncio.subprocess.STDOUT
+            [program or words[0], *words[1:]],
+            cwd=source,
+            env={**env, PROXY_SECRET: self.secret},
+            stderr=asyncio.subprocess.STDOUT,
         )
         self.ledger.roots[self.name] = self._child.pid
         await asyncio.to_thread(self.ledger.look)

@@ -99,10 +99,12 @@ class Faults:
         async def strike(request: web.Request, handler: Any) -> web.StreamResponse:
             if request.path.startswith(_OWN):
                 return await handler(request)  # type: ignore[no-any-return]
+            principal = caller(request, identity)
             if asked := request.headers.get(HEADER):
+                if principal is None:
+                    raise ApiError(401, "UNAUTHENTICATED", f"{HEADER} needs a login.")
                 active = Active("header", _parsed(asked))
             else:
-                principal = caller(request, identity)
                 by = ("app" if principal.app else "operator") if principal else None
                 found = self.meet(request.method, request.path, by)
                 if found is None:
