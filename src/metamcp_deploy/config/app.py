@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -36,8 +37,10 @@ _RESERVED = {
     "METAMCP_CONTACT": "app.contact sets it",
     "METAMCP_DATABASE_CLIENT_ID": "database.principal sets it",
     "METAMCP_DATABASE_CLIENT_SECRET": "database.principal sets it",
+    "METAMCP_INNER_PORT": "the launcher chooses the port",
     "METAMCP_INSPECTOR": "app.inspector sets it",
     "METAMCP_OPERATORS": "app.operators sets it",
+    "METAMCP_PROXY_SECRET": "the embedded workspace sets it",
     "METAMCP_SECRET_ENV": "it lists the variables that are secrets",
     "METAMCP_SESSION_IDLE": "app.session_idle sets it",
     "METAMCP_SIGN_UP": "app.sign_up sets it",
@@ -50,6 +53,14 @@ _RESERVED_PREFIXES = {
     "DATABRICKS_": "the platform sets all DATABRICKS_ names",
     "PG": "the database resource sets the PG names",
 }
+# Names that change which code a program loads, for the launcher, MetaMCP and every MCP server. Those of certificates do not.
+_LOADERS = re.compile(
+    r"^(LD_|DYLD_|GLIBC_|GCONV_)\w*$|^(PATH|HOME|SHELL|ENV|BASH_ENV|IFS)$"
+    r"|^NODE_(OPTIONS|PATH|COMPILE_CACHE|V8_COVERAGE|REPL_EXTERNAL_MODULE|ICU_DATA)$|^npm_config_node_options$"
+    r"|^PYTHON(PATH|HOME|STARTUP|INSPECT|USERBASE|BREAKPOINT|WARNINGS|PLATLIBDIR)$|^(PERL5?|RUBY)(OPT|LIB)$"
+    r"|^OPENSSL_(CONF|CONF_INCLUDE|ENGINES|MODULES)$|^_?(JAVA|JDK_JAVA)(_TOOL)?_OPTIONS$|^CLASSPATH$",
+    re.IGNORECASE,
+)
 
 
 def _not_reserved(name: str) -> str:
@@ -94,6 +105,10 @@ class App(Model):
         default_factory=dict,
         description="variables of the services: a text, or {secret: key of the scope}",
     )
+    allow_env: Annotated[tuple[Line, ...], Section(tuple), Setting(variables=False)] = Field(
+        default=(),
+        description="names that app.env may set although they change how programs load, such as NODE_OPTIONS",
+    )
     contact: Line | None = Field(
         default=None, description="whom the app's failure page tells everybody else to turn to"
     )
@@ -127,4 +142,11 @@ class App(Model):
         for name in self.child_env:
             if name not in self.env:
                 raise ValueError(f"child_env names `{name}`, which app.env does not set")
+        return self
+
+    @model_validator(mode="after")
+    def _env_loads_nothing(self) -> Self:
+        for name in self.env:
+            if _LOADERS.match(name) and name not in self.allow_env:
+                raise ValueError(f"env.{name} changes how programs load. If it has to, name it in app.allow_env")
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +53,12 @@ class Project:
     def build(self) -> Path:
         """`build/`, all that stages leave behind."""
         return self.folder / "build"
+
+    def make_build(self) -> None:
+        """Makes `build/`, and hides it from git: it holds credentials. A .gitignore that is there stays as it is."""
+        self.build.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError), (self.build / ".gitignore").open("x") as file:
+            file.write("*\n")
 
     @property
     def state(self) -> Path:

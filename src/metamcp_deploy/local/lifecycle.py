@@ -63,7 +63,8 @@ def up(project: Project, **wanted: Any) -> Running:
     """
     need_extra()
     given = {k: v for k, v in wanted.items() if v is not None}
-    project.local.mkdir(parents=True, exist_ok=True)
+    project.make_build()
+    project.local.mkdir(exist_ok=True)
     with _locked(project.local):
         found = _running(project.local)
         if found is None:

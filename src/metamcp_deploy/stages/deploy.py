@@ -148,7 +148,7 @@ def working(project: Project) -> Iterator[None]:
     Raises:
         DeployError: FOLDER_BUSY, naming the process that holds it.
     """
-    project.build.mkdir(parents=True, exist_ok=True)
+    project.make_build()
     with (project.build / ".lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

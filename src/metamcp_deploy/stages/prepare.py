@@ -116,7 +116,7 @@ class _Preparation:
         refs.warn(pin)
         build = self.project.build
         try:
-            build.mkdir(parents=True, exist_ok=True)
+            self.project.make_build()
             for left in build.glob(".upstream-*"):
                 shutil.rmtree(left, ignore_errors=True)
             with tempfile.TemporaryDirectory(dir=build, prefix=".upstream-") as beside:

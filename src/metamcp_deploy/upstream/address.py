@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from metamcp_deploy.errors import Code, DeployError
 
@@ -14,6 +14,7 @@ _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 _SCP = re.compile(r"^(?:[A-Za-z0-9_][\w.+-]*@)?[A-Za-z0-9\[][\w.:\]-]*:(?!/{2})[^:]")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _TOKEN = re.compile(r"^(gh[a-z]_|github_pat_|glpat-|x-access-token$|x-token-auth$|oauth2$)", re.IGNORECASE)
+_SECRET = re.compile(r"token|secret|passw|pwd|api.?key|auth|credential|jwt|^(key|sig|signature|pat)$", re.IGNORECASE)
 
 
 def checked(url: str, folder: Path) -> str:
@@ -59,7 +60,8 @@ def _checked_url(url: str, scheme: str, folder: Path) -> str:
         raise _refused("uses http://, so anybody on the way could change the code", url)
     if not host or host.startswith("-") or (parts.username or "").startswith("-"):
         raise _refused("names no usable host", url)
-    if parts.password is not None or (scheme != "ssh" and _TOKEN.match(parts.username or "")):
+    named = scheme != "ssh" and _TOKEN.match(parts.username or "")
+    if parts.password is not None or named or _holds_token(parts):
         # The URL itself is not repeated: it holds the secret.
         raise DeployError(
             Code.UPSTREAM_REFUSED,
@@ -67,6 +69,12 @@ def _checked_url(url: str, scheme: str, folder: Path) -> str:
             hint="Take it out of the URL and give it to git's credential helper: `git credential approve`.",
         )
     return url
+
+
+def _holds_token(parts: SplitResult) -> bool:
+    """Whether the query or the fragment names a secret, or holds what looks like one."""
+    given = [pair for text in (parts.query, parts.fragment) for pair in parse_qsl(text, keep_blank_values=True)]
+    return any(_SECRET.search(name) or _TOKEN.match(value) for name, value in given)
 
 
 def _path(url: str, folder: Path) -> Path:
