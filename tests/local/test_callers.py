@@ -12,7 +12,7 @@ import requests
 
 # Asks as another user of the machine, whom the system knows as nobody. The first argument is the address.
 AS_NOBODY = """
-import os, sys, urllib.request
+import encodings.idna, os, sys, urllib.request
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 class Stay(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_): return None

@@ -53,7 +53,7 @@ _RESERVED_PREFIXES = {
     "DATABRICKS_": "the platform sets all DATABRICKS_ names",
     "PG": "the database resource sets the PG names",
 }
-# Names that change which code a program loads, for the launcher, MetaMCP and every MCP server. Those of certificates do not.
+# Names that change which code a program loads: the launcher, MetaMCP, MCP servers. Those of certificates do not.
 _LOADERS = re.compile(
     r"^(LD_|DYLD_|GLIBC_|GCONV_)\w*$|^(PATH|HOME|SHELL|ENV|BASH_ENV|IFS)$"
     r"|^NODE_(OPTIONS|PATH|COMPILE_CACHE|V8_COVERAGE|REPL_EXTERNAL_MODULE|ICU_DATA)$|^npm_config_node_options$"
@@ -148,5 +148,7 @@ class App(Model):
     def _env_loads_nothing(self) -> Self:
         for name in self.env:
             if _LOADERS.match(name) and name not in self.allow_env:
-                raise ValueError(f"env.{name} changes how programs load. If it has to, name it in app.allow_env")
+                raise ValueError(
+                    f"env.{name} changes how programs load. If it has to, name it in app.allow_env"
+                )
         return self

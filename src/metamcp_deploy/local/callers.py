@@ -39,11 +39,14 @@ def same_user(request: web.BaseRequest) -> bool:
 
     Linux only; elsewhere nothing is known, and everybody counts. Source: proc(5), /proc/net/tcp.
     """
-    here = request.transport.get_extra_info("sockname") if request.transport else None
-    there = request.transport.get_extra_info("peername") if request.transport else None
     if not _TABLES[0].exists():
         return True
-    return bool(here and there) and _user_of(_hex(*there), _hex(*here)) in (os.getuid(), _ROOT)
+    if request.transport is None:
+        return False
+    ends: list[tuple[str, int]] = [
+        request.transport.get_extra_info(name) for name in ("peername", "sockname")
+    ]
+    return all(ends) and _user_of(*(_hex(*end) for end in ends)) in (os.getuid(), _ROOT)
 
 
 def _user_of(local: str, remote: str) -> int | None:

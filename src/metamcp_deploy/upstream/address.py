@@ -14,7 +14,9 @@ _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 _SCP = re.compile(r"^(?:[A-Za-z0-9_][\w.+-]*@)?[A-Za-z0-9\[][\w.:\]-]*:(?!/{2})[^:]")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _TOKEN = re.compile(r"^(gh[a-z]_|github_pat_|glpat-|x-access-token$|x-token-auth$|oauth2$)", re.IGNORECASE)
-_SECRET = re.compile(r"token|secret|passw|pwd|api.?key|auth|credential|jwt|^(key|sig|signature|pat)$", re.IGNORECASE)
+_SECRET = re.compile(
+    r"token|secret|passw|pwd|api.?key|auth|credential|jwt|^(key|sig|signature|pat)$", re.IGNORECASE
+)
 
 
 def checked(url: str, folder: Path) -> str:
@@ -73,7 +75,9 @@ def _checked_url(url: str, scheme: str, folder: Path) -> str:
 
 def _holds_token(parts: SplitResult) -> bool:
     """Whether the query or the fragment names a secret, or holds what looks like one."""
-    given = [pair for text in (parts.query, parts.fragment) for pair in parse_qsl(text, keep_blank_values=True)]
+    given = [
+        pair for text in (parts.query, parts.fragment) for pair in parse_qsl(text, keep_blank_values=True)
+    ]
     return any(_SECRET.search(name) or _TOKEN.match(value) for name, value in given)
 
 
