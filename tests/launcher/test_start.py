@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from tests.launcher import launcher_programs as programs
 from tests.launcher.launcher_app import AUTH_SECRET, CLIENT_SECRET, LAUNCHER, OIDC_SECRET, App, FakeWorkspace
@@ -370,7 +371,9 @@ def taken(own: socket.socket, port: int) -> bool:
 def test_a_port_that_another_program_took_is_given_up(launch: Launch, path: str, name: str) -> None:
     app = launch().up()
     env = app.get("/").json()["env"]
-    port = int(env["METAMCP_BACKEND_PORT" if name == "backend" else "PORT"])
+    inner = env["METAMCP_BACKEND_PORT"]
+    own = app.get("/api/env").json()["now"]["METAMCP_BACKEND_PORT"] if name == "backend" else env["PORT"]
+    port = int(own)
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         app.get(path)
@@ -381,7 +384,8 @@ def test_a_port_that_another_program_took_is_given_up(launch: Launch, path: str,
         app.until(lambda: app.get("/").status_code == 200 and app.get("/health").status_code == 200)
     now = app.get("/").json()["env"]
     backend = app.get("/api/env").json()["now"]
-    assert now["METAMCP_BACKEND_PORT"] == backend["METAMCP_BACKEND_PORT"]
+    asked = requests.get(f"http://127.0.0.1:{inner}/api/auth/get-session", timeout=120)
+    assert (now["METAMCP_BACKEND_PORT"], asked.json()["service"]) == (inner, "backend")
     assert str(port) not in (backend["METAMCP_BACKEND_PORT"], now["PORT"])
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
 from tests.live.gateway import Client, Gateway
 from tests.live.live_app import OWNER, LiveApp
+from tests.local.test_callers import as_nobody
 
 MARKED = {
     "BETTER_AUTH_SECRET": "auth-secret-marked-4f1d2c3b4a5968778695a4b3",
@@ -125,6 +128,7 @@ def assert_nothing_found(app: LiveApp, report: dict[str, object], asked: dict[st
     assert isinstance(seen, dict)
     assert int(str(report["processes"])) >= 4  # launcher, both services, the server itself
     texts = {"env": json.dumps(env), **{f"/proc/{k}": v for k, v in seen.items()}}
+    assert [w for w, t in texts.items() if "METAMCP_PROXY_SECRET" in t] == []
     assert [(n, w) for n, v in marks(app).items() for w, t in texts.items() if v in t] == []
     assert not [w for w, t in texts.items() if PLAIN in t and w == "env"]
     assert env["GIVEN"] == ALLOWED
@@ -183,6 +187,19 @@ def test_the_log_tells_nothing(app: LiveApp) -> None:
     log = app.log()
     assert "MetaMCP is up" in log
     assert [name for name, value in {**marks(app), "GITHUB_TOKEN": ALLOWED}.items() if value in log] == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can ask as somebody else")
+def test_no_port_of_the_app_answers_another_user_or_a_server(app: LiveApp) -> None:
+    connections = [c for p in app.processes() for c in p.net_connections("tcp")]
+    ports = {c.laddr.port for c in connections if c.status == psutil.CONN_LISTEN}
+    assert len(ports) >= 4  # the app's, the services' and the launcher's port for them
+    for port in ports:
+        for path in ("/mcp-proxy/server/stdio", "/api/auth/sign-up/email", "/metamcp/health", "/en/login"):
+            url = f"http://127.0.0.1:{port}{path}"
+            forged = {"X-Forwarded-Email": OWNER}
+            assert requests.get(url, headers=forged, timeout=120).status_code == 403, (port, path)
+            assert as_nobody(url) == 403, (port, path)
 
 
 def test_only_operators_inspect_and_only_oneself_signs_up(app: LiveApp, user: Gateway) -> None:
