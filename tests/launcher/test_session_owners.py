@@ -72,7 +72,7 @@ def opened(app: App, path: str = MCP, **headers: str) -> str:
 
 def refused(answer: requests.Response) -> bool:
     found: dict[str, Any] = answer.json()
-    return answer.status_code == 404 and found["code"] == "session_unknown"
+    return answer.status_code == 404 and found.get("code") == "session_unknown"
 
 
 def test_a_session_answers_its_owner_only(app: App) -> None:
