@@ -196,7 +196,6 @@ def test_remote_servers_can_be_inspected(guarded: App) -> None:
     for path in (
         "/mcp-proxy/server/sse?transportType=SSE&url=https%3A%2F%2Fexample.com%2F..%2Fstdio",
         "/mcp-proxy/server/mcp?transportType=STREAMABLE_HTTP",
-        "/mcp-proxy/server/message?sessionId=1",
         "/mcp-proxy/metamcp/1/sse",
         "/mcp-proxy/server/health",
     ):

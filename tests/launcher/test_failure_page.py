@@ -12,6 +12,7 @@ from tests.launcher import launcher_programs as programs
 from tests.launcher.launcher_app import (
     AUTH_SECRET,
     CLIENT_SECRET,
+    EMBEDDED,
     OIDC_SECRET,
     App,
     FakeWorkspace,
@@ -20,6 +21,7 @@ from tests.launcher.launcher_app import (
 
 Launch = Callable[..., App]
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
+PROXY = f"X-Metamcp-Proxy-Secret: {EMBEDDED['METAMCP_PROXY_SECRET']}\r\n"
 OPERATOR = {"X-Forwarded-Email": "OnCall@example.com"}
 OUTSIDER = {"X-Forwarded-Email": "someone@example.com"}
 EVIDENCE = {"error", "cause", "fix", "environment", "log"}
@@ -181,7 +183,7 @@ def test_heads_and_upgrades_are_refused_alike(failed: App) -> None:
     import socket
 
     with socket.create_connection(("127.0.0.1", failed.port), timeout=120) as s:
-        s.sendall(b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        s.sendall(f"HEAD / HTTP/1.1\r\nHost: localhost\r\n{PROXY}Connection: close\r\n\r\n".encode())
         seen = b"".join(iter(lambda: s.recv(65536), b""))
     head, _, body = seen.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 503")
