@@ -17,7 +17,7 @@ from metamcp_deploy.workspace.clock import Clock
 
 ALIVE_PATH = "/metamcp/health"  # answers without touching the database
 READY_PATH = "/metamcp"  # lists the endpoints, so that it fails with the database
-# Next answers it without rendering a page; that there is no such file (404) shows as much as the file would.
+# `build` adds it to what Next serves without rendering a page. In older releases a 404 shows as much.
 STATIC_PATH = "/_next/static/health.js"
 _SECONDS = (5.0, 20.0)  # to connect, to answer
 _STATIC_SECONDS = (5.0, 10.0)

@@ -162,6 +162,7 @@ def test_static_files_and_public_stand_beside_the_server(
     out = standalone.unpacked(tmp_path / "out")
     assert (out / "apps/frontend/.next/static/a.css").read_text() == "css"
     assert (out / "apps/frontend/public/i/x.svg").read_text() == "svg"
+    assert (out / "apps/frontend/.next/static/health.js").is_file()  # what health asks the front end for
 
 
 def test_a_link_that_leads_out_is_refused(standalone: Standalone, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import { Service } from "./service.mjs";
 // Secrets that only the launcher has, with SECRETS: the backend asks for passwords, and calls no workspace.
 const KEPT = /^(DATABRICKS_|METAMCP_DATABASE_|METAMCP_PROXY_|PG)/;
 
-// Next answers it without rendering a page, whether or not there is such a file.
+// `build` adds it. Next answers without rendering a page, whether or not there is such a file.
 const STATIC = "/_next/static/health.js";
 
 export class Programs {
