@@ -24,7 +24,7 @@ let end = () => process.exit(0);
 CHANGE
 process.on("SIGTERM", () => end());
 http.createServer((req, res) => {
-  const [status, body] = answer(req.url);
+  const [status, body] = answer(req.url, req.headers);
   res.writeHead(status, { "content-type": "application/json" });
   res.end(body);
 }).listen(Number(process.env.DATABRICKS_APP_PORT), "127.0.0.1");
@@ -67,6 +67,13 @@ def test_a_release_that_answers_and_ends(release: Release, node: Path) -> None:
     assert found.database == "PostgreSQL 16"
     assert 0 < found.seconds < 60
     assert found.stopped < 10
+
+
+def test_nobody_else_on_the_machine_can_call_it(release: Release, node: Path) -> None:
+    given = "process.env.METAMCP_PROXY_SECRET?.length > 40"
+    known = "headers['x-metamcp-proxy-secret'] === process.env.METAMCP_PROXY_SECRET"
+    app = release(f"answer = (path, headers) => [{given} && {known} ? 200 : 403, '{{}}'];")
+    assert verify.verify(app, node).answered
 
 
 def test_it_waits_while_the_launcher_says_that_it_starts(release: Release, node: Path) -> None:

@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Other users of this machine can call the port of an app that runs here: its proxy proves itself by a secret.
+PROXY_SECRET, PROXY_HEADER = "METAMCP_PROXY_SECRET", "X-Metamcp-Proxy-Secret"
 HOME = "HOME"  # the scratch folder: what an app starts inherits it, and is recognised by it
 
 

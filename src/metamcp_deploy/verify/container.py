@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import time
@@ -32,6 +33,7 @@ class Container:
         self.scratch = folder / "scratch"
         environment.empty(self.scratch)
         self.port = ports.free()
+        self.secret = secrets.token_urlsafe(32)  # by it the app knows who may call it
         self.url = f"http://{ports.HOST}:{self.port}"
         described = manifest.read(self.source)
         env = {
@@ -42,6 +44,7 @@ class Container:
             "METAMCP_OPERATORS": OPERATOR,
             **{e["name"]: e["value"] for e in described.env if "value" in e},
             **given,
+            environment.PROXY_SECRET: self.secret,
         }
         words = [str(node) if word == "node" else word for word in described.command]
         self.pid = process.detach(words, cwd=self.source, env=env, log=self.log)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from metamcp_deploy import events
+from metamcp_deploy.container.environment import PROXY_HEADER
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.verify import throwaway
 from metamcp_deploy.verify.container import OPERATOR, Container
@@ -83,7 +84,8 @@ def _come_up(container: Container, paths: tuple[str, ...]) -> tuple[str, ...]:
 
     session = requests.Session()
     session.trust_env = False
-    session.headers.update({"Accept": "application/json", "X-Forwarded-Email": OPERATOR})  # sees what failed
+    session.headers.update({"Accept": "application/json", PROXY_HEADER: container.secret})
+    session.headers["X-Forwarded-Email"] = OPERATOR  # sees what failed
     deadline = time.monotonic() + _START_SECONDS
     for path in paths:
         events.emit(events.Progress(f"Verifying: {path}"))

@@ -16,6 +16,7 @@ from aiohttp import WSMsgType, web
 from multidict import CIMultiDict
 from yarl import URL
 
+from metamcp_deploy.container.environment import PROXY_HEADER
 from metamcp_deploy.container.ports import HOST
 from metamcp_deploy.local.access_lists import EVERYBODY, holder
 from metamcp_deploy.local.apps import log_stream, sign_in
@@ -139,7 +140,7 @@ class Proxy:
                 "X-Forwarded-Email": principal.name,
                 "X-Forwarded-User": f"{principal.number}@{self.context.identity.workspace_id}",
                 "X-Forwarded-Preferred-Username": principal.display_name,
-                "X-Metamcp-Proxy-Secret": self.runtime.secret,
+                PROXY_HEADER: self.runtime.secret,
             }
         )
         if self.record["spec"].get("user_api_scopes") and principal.app is None:

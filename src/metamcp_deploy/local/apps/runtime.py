@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from metamcp_deploy import process
+from metamcp_deploy.container.environment import PROXY_SECRET
 from metamcp_deploy.container.ports import HOST
 from metamcp_deploy.local.apps import process_ledger
 from metamcp_deploy.local.apps.logs import Log
 
 STOP_SECONDS = 15.0  # between SIGTERM and SIGKILL, as on the platform
 START_SECONDS = 600.0
-PROXY_SECRET = "METAMCP_PROXY_SECRET"  # noqa: S105 -- a name
 _LONGEST_LINE = 65_536
 
 

@@ -94,7 +94,9 @@ def entries(tree: Path, left: LeftOut, source_maps: bool = False) -> Iterator[En
             left.add(reason, path)
         else:
             yield Entry(at, path.read_bytes())
-    yield Entry(f"{APP}/.next/static/health.js", b"// Served when somebody asks whether the front end answers.\n")
+    yield Entry(
+        f"{APP}/.next/static/health.js", b"// Served when somebody asks whether the front end answers.\n"
+    )
 
 
 def _own_files(standalone: Path) -> Iterator[Found]:
