@@ -74,6 +74,7 @@ class Code(StrEnum):
     LOCK_HELD = "lock_held"
     LOCK_LOST = "lock_lost"
     DEPLOYMENT_FAILED = "deployment_failed"
+    DEPLOYMENT_REPLACED = "deployment_replaced"
     NOT_DEPLOYED = "not_deployed"
     NO_WAY_BACK = "no_way_back"
     SCHEMA_MOVED = "schema_moved"

@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,13 +18,14 @@ from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.converge.part import Context
 from metamcp_deploy.converge.parts.app.part import AppPart
-from metamcp_deploy.deployments import access
+from metamcp_deploy.deployments import access, rollout
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.health import Status
 from metamcp_deploy.release import releases
 from metamcp_deploy.stages import app_deploy, bundle_deploy
 from metamcp_deploy.target import desired, session
 from metamcp_deploy.target.site import root as root_of
+from metamcp_deploy.workspace import lock
 from metamcp_deploy.workspace.apps import App
 from tests import http_seam
 from tests.deploy.tiny_app import APP, changed, with_app, write_bundle
@@ -396,6 +398,33 @@ def test_the_workspace_is_started_when_it_is_not_there(tmp_path: Any, project: P
         assert facts["url"]
     finally:
         local.down(fresh)
+
+
+@pytest.mark.parametrize("window", [False, True])
+def test_who_lost_the_lock_deploys_nothing_over_the_other_run(
+    project: Project, deployed: Deploy, tmp_path: Path, window: bool
+) -> None:
+    """Before the call nothing is deployed; in the window between the last look and the call, the error says so."""
+    deployed(project)
+    other, root = session.connect(project), session.site(project).root
+    name = project.settings.app.name
+    waiting = [f"{root}/releases/{release}" for release in other.files.entries(f"{root}/releases")]
+
+    def theirs() -> None:
+        while waiting:
+            source = waiting.pop()
+            with lock.held(other.files, root, "ben@example.com", tmp_path / "ben", force=True):
+                other.apps.deploy(name, source, [])
+                rollout.idle(other, name)
+
+    call = f"{'POST' if window else 'GET'} /api/2.0/apps/{name}/deployments"
+    with http_seam.around(call, before=theirs), pytest.raises(DeployError) as caught:
+        deployed(with_app(project, env={"LOG_LEVEL": "debug"}))
+    assert caught.value.code is Code.LOCK_LOST
+    assert "ben@example.com (since" in caught.value.message
+    made = other.apps.deployments(name)
+    assert len(made) == (3 if window else 2)
+    assert (f"deployment {made[0].id} of app {name} had begun" in caught.value.message) is window
 
 
 def test_uploads_use_several_connections(project: Project, bundled: Deploy) -> None:

@@ -199,6 +199,49 @@ def test_who_lost_the_lock_writes_nothing_more(project: Project, workspace: Work
     workspace.files.delete(f"{ROOT}/second")
 
 
+def test_writes_that_matter_look_at_the_lock_and_name_who_took_it(
+    project: Project, workspace: Workspace, hold: Hold
+) -> None:
+    """A stopped run wakes a few seconds later, when the other one has ended and let the lock go."""
+    now, other = time.time(), session.connect(project)
+    with hold(wall=lambda: now):
+        with hold("b@example.com", "there", other, force=True):
+            pass
+        assert content(other) is None
+        now += 7
+        with pytest.raises(DeployError) as caught:
+            workspace.apps.deploy(project.settings.app.name, f"{ROOT}/releases/x", [])
+        assert caught.value.code is Code.LOCK_LOST
+        assert "b@example.com (since" in caught.value.message
+
+
+def test_a_renewal_that_was_late_does_not_win_the_lock_back(
+    project: Project, workspace: Workspace, hold: Hold
+) -> None:
+    """The other run takes the lock between this run's look at it and its renewal."""
+    now, other = time.time(), session.connect(project)
+    theirs = hold("b@example.com", "there", other, force=True)
+    with hold(wall=lambda: now):
+        now += 16
+        late = http_seam.around("POST /api/2.0/workspace/import", before=once(theirs.__enter__))
+        with late, pytest.raises(DeployError) as caught:
+            workspace.files.write(f"{ROOT}/late", b"")
+        assert "b@example.com (since" in caught.value.message
+        assert (content(other) or {})["User"] == "a@example.com"
+        other.files.sure().write(f"{ROOT}/theirs", b"")  # whoever took it keeps it
+        assert (content(other) or {})["User"] == "b@example.com"
+    theirs.__exit__(None, None, None)
+    assert content(other) is None
+    assert set(other.files.entries(ROOT)) & {"late", "theirs"} == {"theirs"}
+    other.files.delete(f"{ROOT}/theirs")
+
+
+def once(act: Callable[[], object]) -> Callable[[], object]:
+    """Does it the first time only, also where the act itself calls this."""
+    acts = iter([act])
+    return lambda: next(acts, int)()
+
+
 def test_after_it_was_lost_nothing_is_read_either(workspace: Workspace, hold: Hold) -> None:
     def following() -> None:
         until = time.monotonic() + 120

@@ -14,6 +14,7 @@ from metamcp_deploy.deployments.deploy_intent import DeployIntent
 from metamcp_deploy.deployments.records import Wanted
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.workspace import poll
+from metamcp_deploy.workspace.apps import Deployment
 from tests.workspace.fake_host import Answer, Connect, FakeClock, FakeHost
 
 APP = "/api/2.0/apps/x"
@@ -223,3 +224,37 @@ def test_a_wait_does_not_hide_other_errors(time: FakeClock) -> None:
     with pytest.raises(DeployError):
         poll(look, what="it", within=600, hint="", clock=time.clock)
     assert not time.slept
+
+
+def at(deployment_id: str, second: int) -> dict[str, Any]:
+    made = {
+        "deployment_id": deployment_id,
+        "create_time": f"2026-11-20T10:00:0{second}Z",
+        "creator": "ben@x.com",
+    }
+    return {**deployment("SUCCEEDED"), **made}
+
+
+@pytest.mark.parametrize("where", ["active_deployment", "pending_deployment"])
+def test_another_deployment_that_took_its_place_is_no_success(
+    host: FakeHost, connect: Connect, where: str
+) -> None:
+    host.on("GET", f"{APP}/deployments/d1", Answer(body=at("d1", 1)))
+    host.on("GET", APP, Answer(body={**app().body, "active_deployment": at("d1", 1), where: at("d2", 2)}))
+    with pytest.raises(DeployError) as caught:
+        rollout.follow(connect(), "x", Deployment(at("d1", 1)), "dev")
+    assert caught.value.code is Code.DEPLOYMENT_REPLACED
+    assert "deployment d2 of ben@x.com took its place" in caught.value.message
+    assert "history -t dev" in caught.value.hint
+
+
+def test_the_deployment_before_is_shown_for_a_moment(host: FakeHost, connect: Connect) -> None:
+    host.on("GET", f"{APP}/deployments/d1", Answer(body=at("d1", 1)))
+    late, now = ({**app().body, "active_deployment": d} for d in (at("d0", 0), at("d1", 1)))
+    host.on("GET", APP, Answer(body=late), Answer(body=now))
+    workspace = connect()
+    assert rollout.follow(workspace, "x", Deployment(at("d1", 1)), "dev").id == "d1"
+    rollout.still_active(workspace, "x", "d1", "dev")
+    with pytest.raises(DeployError) as caught:
+        rollout.still_active(workspace, "x", "d0", "dev")
+    assert caught.value.code is Code.DEPLOYMENT_REPLACED

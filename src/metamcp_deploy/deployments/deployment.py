@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -50,8 +51,8 @@ def deploy(
         trusted: as `checking.checked` takes it.
 
     Raises:
-        DeployError: RELEASE_ALTERED, RELEASE_UNPROVEN; DEPLOYMENT_FAILED with the last log lines, DEADLINE,
-            REQUEST_REFUSED.
+        DeployError: RELEASE_ALTERED, RELEASE_UNPROVEN; DEPLOYMENT_FAILED with the last log lines, DEPLOYMENT_REPLACED,
+            DEADLINE, REQUEST_REFUSED.
     """
     workspace = site.workspace
     # A record may name another path; only the one in this root is checked.
@@ -74,8 +75,9 @@ def deploy(
     _answers_for(deployment.id)
     events.emit(events.Changed("created", "deployment", deployment.id))
     record = records.of(draft, deployment.id, deployment.create_time)
-    path = records.write(workspace, site.root, record)
-    done = _finished(site, app.name, deployment, path, record)
+    with _begun(site, app, deployment):
+        path = records.write(workspace, site.root, record)
+        done = _finished(site, app.name, deployment, path, record)
     if app.deployed:
         pruning.after_deployment(site)
     return done
@@ -115,6 +117,23 @@ def _answers_for(deployment: str) -> None:
     """This run began a deployment, or goes on for the one that did: how it ends is this run's to record and to undo."""
     with session.shared() as this_run:
         this_run.deployments.append(deployment)
+
+
+@contextmanager
+def _begun(site: Site, app: App, deployment: Deployment) -> Iterator[None]:
+    """A lock that is lost in the block was lost after this run's deployment began: the error says so."""
+    try:
+        yield
+    except DeployError as e:
+        if e.code is not Code.LOCK_LOST:
+            raise
+        raise DeployError(
+            e.code,
+            f"{e.message} Its deployment {deployment.id} of app {app.name} had begun: it may run in place of the other "
+            "run's.",
+            hint=f"metamcp-deploy history {locate.called(site.project)} shows what runs. Once the other run has ended, "
+            "deploy again what is to run.",
+        ) from e
 
 
 def _ours(

@@ -218,14 +218,14 @@ def write(workspace: Workspace, root: str, record: Mapping[str, Any], *, again: 
     path = path_of(root, record)
     if not again:
         workspace.files.make_folder(f"{root}/deployments")
-    workspace.files.write(path, json.dumps(record, indent=1).encode())
+    workspace.files.sure().write(path, json.dumps(record, indent=1).encode())
     return path
 
 
 def amend(workspace: Workspace, root: str, deployment: str, **fields: Any) -> None:
     """Changes fields of a record; nothing without one."""
     if found := find(workspace, root, deployment):
-        workspace.files.write(found[0], json.dumps({**found[1], **fields}, indent=1).encode())
+        workspace.files.sure().write(found[0], json.dumps({**found[1], **fields}, indent=1).encode())
 
 
 def find(workspace: Workspace, root: str, deployment: str) -> tuple[str, dict[str, Any]] | None:

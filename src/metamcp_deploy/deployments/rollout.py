@@ -132,11 +132,11 @@ def follow(workspace: Workspace, name: str, deployment: Deployment, target: str)
         The deployment as it ended.
 
     Raises:
-        DeployError: DEPLOYMENT_FAILED, with the last log lines; DEADLINE.
+        DeployError: DEPLOYMENT_FAILED, with the last log lines; DEPLOYMENT_REPLACED; DEADLINE.
     """
     with _listening(workspace, name, deployment.create_time) as lines:
         ended = _ended(workspace, name, deployment)
-        if ended.state == "SUCCEEDED" and _runs(workspace, name):
+        if ended.state == "SUCCEEDED" and _runs(workspace, name, ended, target):
             return ended
         workspace.clock.sleep(1.0)  # the lines that explain it arrive a moment after the state
     crashed = ended.state == "SUCCEEDED"
@@ -169,13 +169,47 @@ def _ended(workspace: Workspace, name: str, deployment: Deployment) -> Deploymen
     )
 
 
-def _runs(workspace: Workspace, name: str) -> bool:
-    """Whether the app runs after a deployment; False when it crashed. What is neither is left to `health`."""
+def still_active(workspace: Workspace, name: str, deployment: str, target: str) -> None:
+    """Holds a deployment, which ran, against the one that is active now.
+
+    Raises:
+        DeployError: DEPLOYMENT_REPLACED.
+    """
+    app = workspace.apps.get(name)
+    if app.active is not None and app.active.id != deployment:
+        raise _replaced(app, deployment, app.active, target)
+
+
+def _replaced(app: App, deployment: str, by: Deployment, target: str) -> DeployError:
+    who = f" of {by.creator}" if by.creator else ""
+    return DeployError(
+        Code.DEPLOYMENT_REPLACED,
+        f"Deployment {deployment} of app {app.name} ran, but deployment {by.id}{who} took its place meanwhile.",
+        hint=f"metamcp-deploy history -t {target} shows what runs. Agree with the other run's owner; to have this one "
+        f"again: metamcp-deploy deploy -t {target}",
+    )
+
+
+def _newer(app: App, ours: Deployment) -> Deployment | None:
+    """A deployment of somebody else, active or under way, that began after ours."""
+    others = (d for d in (app.pending, app.active) if d is not None and d.id != ours.id)
+    return next((d for d in others if ours.create_time and (d.create_time or 0) > ours.create_time), None)
+
+
+def _runs(workspace: Workspace, name: str, ours: Deployment, target: str) -> bool:
+    """Whether the app runs after its deployment; False when it crashed. What is neither is left to `health`.
+
+    Raises:
+        DeployError: DEPLOYMENT_REPLACED, where it runs somebody else's.
+    """
     from metamcp_deploy.workspace import poll
 
     def look() -> str | None:
-        state = workspace.apps.get(name).state
-        return state if state in ("RUNNING", "CRASHED") else None
+        app = workspace.apps.get(name)
+        if newer := _newer(app, ours):
+            raise _replaced(app, ours.id, newer, target)
+        shown = app.active is None or app.active.id == ours.id
+        return app.state if shown and app.state in ("RUNNING", "CRASHED") else None
 
     try:
         state = poll(look, what="", within=_RUNNING_SECONDS, hint="", clock=workspace.clock)

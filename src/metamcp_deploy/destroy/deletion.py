@@ -85,12 +85,15 @@ def _deleted(site: Site, found: Selection) -> None:
 
 
 def _files(site: Site, found: Selection) -> None:
+    from metamcp_deploy.workspace import lock_takings
+
     files, root = site.workspace.files, site.root
     files.delete(f"{root}/releases", recursive=True)
     files.delete(f"{root}/state/{deploy_intent.NAME}")
     events.emit(events.Changed("deleted", "releases", f"{root}/releases"))
     if found.deletes_all:
         files.delete(f"{root}/state/{ledger.NAME}")
+        files.delete(f"{root}/state/{lock_takings.NAME}")
         files.delete(f"{root}/deployments", recursive=True)
         events.emit(events.Changed("deleted", "history", f"{root}/deployments"))
 

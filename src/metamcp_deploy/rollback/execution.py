@@ -11,7 +11,7 @@ from metamcp_deploy import events, health
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.converge.parts.app import fields as app_fields
 from metamcp_deploy.converge.parts.app import waits as app_waits
-from metamcp_deploy.deployments import access, deployment, point_in_time, records
+from metamcp_deploy.deployments import access, deployment, point_in_time, records, rollout
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.knowledge.place import Place
 from metamcp_deploy.rollback import preparation
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from metamcp_deploy.workspace.apps import App
 
 HEALTHY_SECONDS = 120.0
+_OTHERS = (Code.LOCK_LOST, Code.DEPLOYMENT_REPLACED)  # another run works there now
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ def run(
         if failure := report.failure(Place.of(site.project)):
             records.amend(workspace, site.root, done.id, outcome="UNHEALTHY", error=failure.message)
             raise failure
+        rollout.still_active(workspace, app.name, done.id, site.project.settings.target)
     if found.restored:
         events.emit(events.Note(_stays(site, found, found.restored)))
     return Done(found, done.id, done.new, report)
@@ -154,8 +156,7 @@ def on_failure(project: Project, wanted: bool = True) -> Iterator[None]:
         try:
             yield
         except DeployError as e:
-            # Whoever took the lock works there now.
-            if not wanted or not this_run.deployments or e.code is Code.LOCK_LOST:
+            if not wanted or not this_run.deployments or e.code in _OTHERS:
                 raise
             raise _after(project, this_run.deployments[-1], e) from e
 

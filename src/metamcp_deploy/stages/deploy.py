@@ -101,7 +101,7 @@ def healthy(project: Project, wait: float) -> Report:
     """The last word of a deployment: the app's health, waited for.
 
     Raises:
-        DeployError: UNHEALTHY, with what was asked and answered.
+        DeployError: UNHEALTHY, with what was asked and answered; DEPLOYMENT_REPLACED.
     """
     from metamcp_deploy.deployments import access
     from metamcp_deploy.knowledge.place import Place
@@ -112,6 +112,7 @@ def healthy(project: Project, wait: float) -> Report:
     if failure := report.failure(Place.of(project)):
         _unhealthy(project, failure)
         raise failure
+    _still_ours(project)
     events.emit(events.StageFinished("health", time.monotonic() - started, f"{report.status} {report.url}"))
     return report
 
@@ -125,6 +126,17 @@ def _unhealthy(project: Project, failure: DeployError) -> None:
             site = session.site(project)
             kept = {"outcome": "UNHEALTHY", "error": failure.message}
             records.amend(site.workspace, site.root, this_run.deployments[-1], **kept)
+
+
+def _still_ours(project: Project) -> None:
+    """What is healthy is the deployment that this run began, where it began one."""
+    from metamcp_deploy.deployments import rollout
+
+    settings = project.settings
+    with session.shared() as this_run:
+        if this_run.deployments:
+            begun = this_run.deployments[-1]
+            rollout.still_active(session.connect(project), settings.app.name, begun, settings.target)
 
 
 def summary(project: Project, outcomes: Sequence[pipeline.Outcome], report: Report) -> dict[str, str]:

@@ -150,7 +150,7 @@ def write(files: Files, root: str, ledger: Ledger) -> None:
         "made": {what: list(names) for what, names in ledger.made.items()},
         **({"intended": intended} if intended else {}),
     }
-    files.write(f"{root}/state/{NAME}", json.dumps(content, indent=1).encode())
+    files.sure().write(f"{root}/state/{NAME}", json.dumps(content, indent=1).encode())
 
 
 @contextmanager

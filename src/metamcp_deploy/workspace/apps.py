@@ -138,6 +138,10 @@ class Apps:
     def _service(self) -> AppsAPI:
         return services.apps(self._transport)
 
+    @property
+    def _changing(self) -> AppsAPI:
+        return services.apps(self._transport.sure())
+
     def find(self, name: str) -> App | None:
         """The app, None when there is none of that name."""
         raw = optional(lambda: self._transport.answer(lambda: self._service.get(name)))
@@ -180,7 +184,7 @@ class Apps:
     def update(self, name: str, changes: Mapping[str, Any]) -> None:
         """Begins to change fields of an app and nothing else; `update_state` reports when it is done."""
         mask, wanted = ",".join(sorted(changes)), content("apps", "App", {"name": name, **changes})
-        self._transport.answer(lambda: self._service.create_update(name, mask, app=wanted))
+        self._transport.answer(lambda: self._changing.create_update(name, mask, app=wanted))
 
     def update_state(self, name: str) -> tuple[str, str]:
         """State (SUCCEEDED, FAILED, IN_PROGRESS, NOT_UPDATED) and message of the last change."""
@@ -189,11 +193,11 @@ class Apps:
 
     def start(self, name: str) -> None:
         """Begins to start the compute, and with it the last deployment. One that is started is fine."""
-        self._switch(name, lambda: self._service.start(name), "ACTIVE", "STARTING", "UPDATING")
+        self._switch(name, lambda: self._changing.start(name), "ACTIVE", "STARTING", "UPDATING")
 
     def stop(self, name: str) -> None:
         """Begins to stop the compute. One that is stopped is fine."""
-        self._switch(name, lambda: self._service.stop(name), "STOPPED", "STOPPING")
+        self._switch(name, lambda: self._changing.stop(name), "STOPPED", "STOPPING")
 
     def _switch(self, name: str, call: Callable[[], object], *reached: str) -> None:
         """Makes a call; a refusal counts for nothing where the compute is in one of these states already."""
@@ -206,7 +210,7 @@ class Apps:
     def delete(self, name: str) -> None:
         """Begins to delete an app, which takes up to 20 minutes. One that is gone or being deleted is fine."""
         try:
-            optional(lambda: self._service.delete(name))
+            optional(lambda: self._changing.delete(name))
         except DeployError as e:
             app = self.find(name) if e.code in REFUSED else None
             if app is None or app.compute != "DELETING":
@@ -220,7 +224,7 @@ class Apps:
             "env_vars": [dict(e) for e in env],
         }
         wanted = content("apps", "AppDeployment", fields)
-        once = services.apps(self._transport.once())
+        once = services.apps(self._transport.once().sure())
         return Deployment(self._transport.answer(lambda: once.deploy(name, wanted)))
 
     def deployment(self, name: str, deployment_id: str) -> Deployment:

@@ -112,6 +112,10 @@ class Files:
         """Writes a file, in a folder that exists, over what was there."""
         self._import(path, content, overwrite=True)
 
+    def sure(self) -> Files:
+        """The same files; before each write of them the lock is looked at."""
+        return Files(self._transport.sure())
+
     def create(self, path: str, content: bytes) -> bool:
         """Writes a file unless it exists; False when it does."""
         return created(lambda: self._import(path, content, overwrite=False))

@@ -17,6 +17,7 @@ from typing import IO
 
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.workspace import lock_takings
 from metamcp_deploy.workspace.files import Files
 from metamcp_deploy.workspace.lock_file import LockHolder, age
 
@@ -40,7 +41,8 @@ def held(
 ) -> Iterator[None]:
     """Holds the target's lock for the time of the block, and lets it go whatever ends the block.
 
-    Meanwhile it is renewed, and no request of this workspace writes once somebody else has taken it. A lock that a
+    Meanwhile it is renewed, and no request of this workspace writes once somebody else has taken it: deployments, the
+    app's changes, records and the ledger right after a look at the lock, all else within `FRESH_SECONDS`. A lock that a
     killed run of this folder left is taken over at once (`memory` names it, and the system frees that file's own lock
     when a process dies), one that another machine's killed run left after `STALE_RENEWALS` missed renewals.
 
@@ -61,7 +63,7 @@ def held(
         _alone(mine)
         mine.seek(0)
         before = frozenset(mine.read().split())
-        lock = _Lock(files.unguarded(), f"{root}/state/deploy.lock", user, force, wall, renew_seconds)
+        lock = _Lock(files.unguarded(), root, user, force, wall, renew_seconds)
         _remember(mine, lock.me.id, *before)  # until it is taken, an earlier one may be there yet
         try:
             lock.take(before)
@@ -125,16 +127,18 @@ class _Lock:
     def __init__(
         self,
         files: Files,
-        path: str,
+        root: str,
         user: str,
         force: bool,
         wall: Callable[[], float],
         renew_seconds: float,
     ) -> None:
-        self.files, self.path, self.force, self.wall = files, path, force, wall
+        self.files, self.root, self.force, self.wall = files, root, force, wall
+        self.path = f"{root}/state/deploy.lock"
         self.me = LockHolder(str(uuid.uuid4()), user, files.time() or wall(), None, renew_seconds)
         self.content = self.me.written(force)
         self.taken = False
+        self.wrested = ""  # id of the lock that this one took the place of, whose run may live
         self.seen = 0.0  # when the lock was last seen to be ours, by `wall`
         self.lost: DeployError | None = None
         self._looking = threading.Lock()
@@ -151,7 +155,7 @@ class _Lock:
                 self._wrest(found, before)
             break
         found = _look_at_id(self.files, self.path)
-        if found is None or found.id != self.me.id:
+        if not self._mine(found):
             raise self._held(found or LockHolder(""))
         self.seen, self.taken = self.wall(), True
 
@@ -178,6 +182,8 @@ class _Lock:
             text = f"Took over the lock of {found.worded(now)}: a living run renews it every {age(every)}."
         else:
             raise self._held(found)
+        self.wrested = found.id
+        lock_takings.add(self.files, self.root, found.id, self.content)
         self.files.write(self.path, self.content)
         self.files.clock.sleep(_SETTLE_SECONDS)
         events.emit(events.Warned(text))
@@ -215,14 +221,18 @@ class _Lock:
             ended.set()
             thread.join()
 
-    def guard(self, writes: bool) -> None:
+    def guard(self, writes: bool, sure: bool) -> None:
         """Called before each request.
 
         Raises:
             DeployError: LOCK_LOST.
         """
-        if writes and self.lost is None and not 0 <= self.wall() - self.seen < FRESH_SECONDS:
-            self._renew()
+        if writes and self.lost is None:
+            if not 0 <= self.wall() - self.seen < FRESH_SECONDS:
+                self._renew()
+            elif sure:
+                with self._looking:  # a renewal that is under way ends first
+                    self._look()
         if self.lost is not None:
             raise self.lost
 
@@ -230,17 +240,38 @@ class _Lock:
         with self._looking:
             if self.lost is not None or 0 <= self.wall() - self.seen < 1:
                 return  # another thread did it a moment ago
-            found = _look_at_id(self.files, self.path)
-            if found is not None and found.id == self.me.id:
+            self._look()
+            if self.lost is None:
                 self.files.write(self.path, self.content)
-                self.seen = self.wall()
-                return
-            who = f"{found.worded(self.files.time())} took the lock" if found else "Somebody deleted the lock"
-            self.lost = DeployError(
-                Code.LOCK_LOST,
-                f"{who} {self.path} while this run worked. It stopped before its next request.",
-                hint="Wait for the other run to end; then run the same command again: it goes on from there.",
-            )
+                # It may have been taken, and even let go, between the look and the write.
+                if taker := lock_takings.taker(self.files, self.root, self.me.id):
+                    self._lose(taker)
+                else:
+                    self.seen = self.wall()
+
+    def _look(self) -> None:
+        """Sets `lost` where the lock is no longer ours."""
+        found = _look_at_id(self.files, self.path)
+        if not self._mine(found):
+            self._lose(lock_takings.taker(self.files, self.root, self.me.id) or found)
+
+    def _mine(self, found: LockHolder | None) -> bool:
+        """Whether a lock that was looked at is ours, also where its former owner's last renewal came over it."""
+        if found is not None and found.id == self.me.id:
+            return True
+        late = self.wrested and (found.id == self.wrested if found else self.taken)
+        if not late or lock_takings.taker(self.files, self.root, self.me.id):
+            return False
+        self.files.write(self.path, self.content)
+        return True
+
+    def _lose(self, to: LockHolder | None) -> None:
+        who = f"{to.worded(self.files.time())} took the lock" if to else "Somebody deleted the lock"
+        self.lost = DeployError(
+            Code.LOCK_LOST,
+            f"{who} {self.path} while this run worked. It stopped before its next request.",
+            hint="Wait for the other run to end; then run the same command again: it goes on from there.",
+        )
 
     def release(self) -> bool:
         """Releases it, if it is ours; False where that failed, which is reported but no error: the work is done."""

@@ -31,8 +31,9 @@ CONNECT_SECONDS = 6.0  # a host that does not exist is reported well below 30 s
 _SLOWEST_BYTES_PER_SECOND = 50_000
 _ROUTING = "X-Databricks-Workspace-Id"  # which of a host's workspaces a request is for
 
-# Called before each request with whether it writes; raises to refuse it.
-Guard = Callable[[bool], None]
+# Called before each request with whether it writes, and whether it needs a look at the lock of its own;
+# raises to refuse it.
+Guard = Callable[[bool, bool], None]
 
 _log = logging.getLogger("metamcp_deploy.workspace")
 
@@ -78,6 +79,7 @@ class Transport:
         self._threads = threading.local()
         self.guard: Guard = _anything
         self._repeatable = True
+        self._sure = False
         self._server_time: tuple[float, float] | None = None  # the workspace's, and our clock's when it came
 
     @property
@@ -95,6 +97,12 @@ class Transport:
         """The same for calls that do harm when they are made twice: a lost answer is not asked for again."""
         other = copy.copy(self)
         other._repeatable = False
+        return other
+
+    def sure(self) -> Self:
+        """The same for writes that must not happen after the lock was lost: it is looked at before each of them."""
+        other = copy.copy(self)
+        other._sure = True
         return other
 
     def time(self) -> float | None:
@@ -239,7 +247,7 @@ class Transport:
             prepared.headers.update(fresh)
             return prepared
 
-        self.guard(method != "GET")
+        self.guard(method != "GET", self._sure)
         began = self.clock.now()
         response = session.request(
             method, **{"auth": signed, **request}, allow_redirects=False, timeout=within
@@ -259,7 +267,7 @@ class Transport:
         raise refusals.no_object(self.host, method, where, response)
 
 
-def _anything(writes: bool) -> None:
+def _anything(writes: bool, sure: bool) -> None:
     """The guard of a workspace that nobody holds a lock of."""
 
 
