@@ -44,6 +44,7 @@ class Console:
     def __init__(self, output: str = "text", log_format: str = "text", color: bool = True) -> None:
         self.output = output
         self.log_format = log_format
+        self.streams = False  # with `-o json` an error is one line, as everything before it
         self._err = RichConsole(stderr=True, no_color=not color or None, highlight=False, soft_wrap=True)
         self._out = RichConsole(no_color=not color or None, highlight=False, soft_wrap=True)
         self._hidden: list[str] = []
@@ -209,7 +210,7 @@ class Console:
                 self._err.print(f"  [dim]│ {escape(plain(line))}[/]")
             self._err.print(f"  [bold]Next:[/] {escape(shown['hint'] or '')}")
         if self.output == "json":
-            self.raw(json.dumps({"error": shown}, indent=2, ensure_ascii=False))
+            self.raw(json.dumps({"error": shown}, indent=None if self.streams else 2, ensure_ascii=False))
 
 
 def duration(seconds: float) -> str:

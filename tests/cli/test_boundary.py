@@ -55,6 +55,20 @@ def test_json_output_gives_one_document_on_stdout(capsys: pytest.CaptureFixture[
     }
 
 
+def test_a_refused_use_is_usage_wherever_it_is_raised() -> None:
+    assert failing(DeployError(Code.USAGE, "needs your word", hint="Say it.")) == 2
+
+
+@pytest.mark.parametrize("words", [("status", "-o", "jsno"), ("config", "show", "--set", "nonsense")])
+def test_words_that_mean_nothing_are_usage(folder: Path, words: tuple[str, ...]) -> None:
+    assert command(*words, folder=folder).returncode == 2
+
+
+def test_an_error_of_a_stream_is_one_object_on_a_line(folder: Path) -> None:
+    out = command("logs", "-o", "json", folder=folder).stdout
+    assert [json.loads(line)["error"]["code"] for line in out.splitlines()] == ["not_deployed"]
+
+
 def test_an_interruption_ends_with_130_and_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert failing(KeyboardInterrupt()) == 130
     assert "Traceback" not in capsys.readouterr().err

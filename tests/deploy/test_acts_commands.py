@@ -88,9 +88,9 @@ def test_destroy_wants_the_name(project: Project, deployed: Deploy, run: Run) ->
     name = project.settings.app.name
     deployed(project)
     refused = run("destroy")
-    assert (refused.returncode, "--auto-approve" in refused.stderr) == (1, True), refused.stderr
+    assert (refused.returncode, "--auto-approve" in refused.stderr) == (2, True), refused.stderr
     code, out = typed(project, "something else", "destroy")
-    assert (code, "nothing was deleted" in out) == (1, True)
+    assert (code, "nothing was deleted" in out) == (2, True)
     workspace = session.connect(project)
     assert workspace.apps.find(name) is not None
     planned = run("destroy", "--plan", "--with-database", "-o", "json")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from metamcp_deploy import events, pipeline
+from metamcp_deploy.cli.history import shown
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.deployments import history, records
@@ -97,6 +98,21 @@ def test_deployments_of_an_app(
     assert entries[0].release == first["release"]
     assert any(isinstance(e, events.Warned) and "20200101" in e.text for e in emitted)
     assert len(history.look(site, 1)) == 1
+
+
+def test_a_listing_fits_a_terminal_of_80_columns() -> None:
+    about = {"configuration": {"commit": "c" * 40, "dirty": True}, "upstream": {"ref": "v2.4.22"}}
+    message = "reverts \x1b[31mthe change of yesterday because the database of the test workspace was full"
+    record = kept("d" * 32, 3, kind="rollback", of="e" * 32, by="a" * 40 + "@example.com", **about)
+    entries = history.merged(
+        None, [known("f" * 32, 4, "IN_PROGRESS")], [replace(record, raw={**record.raw, "message": message})]
+    )
+    text = shown(entries)
+    assert max(map(len, text.splitlines())) <= 80
+    for said in ("d" * 12, "e" * 12, "rollback", "by hand", "in progress", "a" * 16, "v2.4.22", "c" * 10):
+        assert said in text
+    assert "+changes" in text
+    assert "\x1b" not in text
 
 
 def test_an_app_tells_its_root_where_there_is_no_configuration(project: Project, deployed: Deploy) -> None:

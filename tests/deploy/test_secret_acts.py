@@ -226,8 +226,8 @@ def test_the_commands_take_values_from_standard_input_only(project: Project, com
     assert value(project, "API_KEY") == "line one\nline two"
     assert "line" not in done.stdout + done.stderr
     assert command("secrets", "set", "API_KEY", "a-value-as-an-argument").returncode == 2
-    assert command("secrets", "set", "API_KEY").returncode == 1  # nothing on standard input
-    assert command("secrets", "set", "no key!", given="x").returncode == 1
+    assert command("secrets", "set", "API_KEY").returncode == 2  # nothing on standard input
+    assert command("secrets", "set", "no key!", given="x").returncode == 2
     plan = command("secrets", "set", "API_KEY", "--plan", "-o", "json")
     assert [c["action"] for c in json.loads(plan.stdout)["changes"]] == ["keep", "change"]
     assert value(project, "API_KEY") == "line one\nline two"

@@ -250,7 +250,7 @@ def test_commands(own):
     assert "database-asleep" in shown
     assert local.status(own.project)["faults"][1]["name"] == "fault-1"
     misspelt = run("add", "database-aslep")
-    assert (misspelt.returncode, "local faults add database-asleep" in misspelt.stderr) == (1, True)
+    assert (misspelt.returncode, "local faults add database-asleep" in misspelt.stderr) == (2, True)
     unknown = run("clear", "none")
     assert (unknown.returncode, "fault-1" in unknown.stderr) == (1, True)
     assert "Cleared 2." in run("clear").stdout

@@ -41,7 +41,7 @@ def test_a_whole_life(run, tmp_path):
     assert "not running" in run("down").stdout
     assert json.loads(run("status", "-o", "json").stdout)["running"] is False
     refused = run("reset")
-    assert (refused.returncode, "--auto-approve" in refused.stderr) == (1, True)
+    assert (refused.returncode, "--auto-approve" in refused.stderr) == (2, True)
     assert run("reset", "--auto-approve").returncode == 0
     assert not (tmp_path / "build" / "local").exists()
 

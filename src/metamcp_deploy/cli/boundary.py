@@ -115,7 +115,7 @@ def _expected(error: DeployError) -> int:
     if options.current.debug:
         sys.stderr.write(options.current.cleaned(traceback.format_exc()))
     options.current.console.error(error)
-    return FAILED
+    return USAGE if error.code is Code.USAGE else FAILED
 
 
 def _system(error: OSError) -> int:

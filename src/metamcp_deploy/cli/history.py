@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from metamcp_deploy.deployments.history import Entry
 
 Count = Annotated[int, typer.Option("-n", "--count", min=0, help="Only so many of the newest; 0 for all.")]
-_COLUMNS = (" ", "deployment", "when", "who", "what", "outcome", "release", "pin", "configuration", "message")
+_COLUMNS = (" ", "deployment", "when", "what", "outcome", "release")
+WIDTH = 80
+_INDENT = "    "
 
 
 @common
@@ -28,7 +30,7 @@ def history(run: Run, app: AppOption = None, count: Count = 20) -> None:
     if run.output == "json":
         run.console.data({"deployments": [entry.as_dict() for entry in entries]})
     elif entries:
-        run.console.raw("\n".join(aligned([_COLUMNS, *map(_row, entries)])))
+        run.console.raw(shown(entries))
     else:
         run.console.raw("Nothing was deployed yet.")
 
@@ -40,33 +42,53 @@ def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
+def shown(entries: Sequence[Entry]) -> str:
+    """Each deployment in a row of 80 columns, and below it, indented, what has no fixed length."""
+    from metamcp_deploy.console import plain
+
+    head, *rows = aligned([_COLUMNS, *map(_row, entries)])
+    lines = [head]
+    for row, entry in zip(rows, entries, strict=True):
+        lines += [row, *_wrapped(_details(entry))]
+    return "\n".join(plain(line) for line in lines)
+
+
 def _row(entry: Entry) -> list[str]:
-    what = entry.kind + (f" of {entry.of[:12]}" if entry.of else "")
     outcome = entry.outcome.lower().replace("_", " ")
-    notes = [entry.message or "", entry.pipeline or ""]
-    if entry.kind not in ("destroy",) and not entry.known:
-        notes.append("(the workspace no longer lists it)")
-    return [
-        "*" if entry.runs else " ",
-        entry.deployment[:12],
-        moment(entry.at),
-        entry.by,
-        what,
-        outcome,
-        entry.release or "-",
-        entry.pin or "-",
-        _configuration(entry),
-        " ".join(text for text in notes if text),
-    ]
+    marker = "*" if entry.runs else " "
+    return [marker, entry.deployment[:12], moment(entry.at)[:16], entry.kind, outcome, entry.release or "-"]
+
+
+def _details(entry: Entry) -> Iterator[str]:
+    yield f"by {entry.by}"
+    if entry.of:
+        yield f"of {entry.of[:12]}"
+    if entry.pin:
+        yield f"MetaMCP {entry.pin}"
+    if made_of := entry.configuration:
+        yield f"configuration {str(made_of['commit'])[:10]}" + (" +changes" if made_of.get("dirty") else "")
+    if entry.message:
+        yield f"“{' '.join(entry.message.split())}”"
+    if entry.pipeline:
+        yield entry.pipeline
+    if entry.kind != "destroy" and not entry.known:
+        yield "(the workspace no longer lists it)"
+
+
+def _wrapped(details: Iterator[str]) -> list[str]:
+    import textwrap
+
+    # An address stays whole, so that it can be opened.
+    return textwrap.wrap(
+        "  ".join(details),
+        WIDTH,
+        initial_indent=_INDENT,
+        subsequent_indent=_INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def moment(at: str) -> str:
     """A time for people, to the second (UTC)."""
     return at[:19].replace("T", " ").removesuffix("Z")
-
-
-def _configuration(entry: Entry) -> str:
-    made_of = entry.configuration
-    if not made_of:
-        return "-"
-    return str(made_of["commit"])[:10] + (" +changes" if made_of.get("dirty") else "")

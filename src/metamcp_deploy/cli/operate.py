@@ -62,7 +62,7 @@ def logs(
     """Show the app's log."""
     from metamcp_deploy.deployments import access
 
-    run.app, run.streams = app, True
+    run.app, run.streams, run.console.streams = app, True, True
     wanted = source.value if source else None
     for line in access.logs(run.project, follow=follow, last=lines, source=wanted, grep=grep):
         run.console.raw(_json_line(line) if run.output == "json" else _text_line(line))

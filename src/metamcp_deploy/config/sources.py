@@ -188,7 +188,7 @@ def flags(options: Mapping[str, str], sets: Sequence[str]) -> Node | None:
         sets: `key=value` words; the last of several for one key wins. An empty value unsets a key that may be unset.
 
     Raises:
-        DeployError: CONFIG_INVALID for every unknown key at once, CONFIG_CONFLICT when `--set` and an option differ.
+        DeployError: USAGE for every unknown key at once, CONFIG_CONFLICT when `--set` and an option differ.
     """
     made: Node | None = None
     for key, value in options.items():
@@ -206,7 +206,7 @@ def flags(options: Mapping[str, str], sets: Sequence[str]) -> Node | None:
             raise failure([Problem(node.origin, text)], Code.CONFIG_CONFLICT, "Give one of the two.")
         made = merge(made, nest(path, node))
     if problems:
-        raise failure(problems, hint="See all keys with `metamcp-deploy config show`.")
+        raise failure(problems, Code.USAGE, "All keys: metamcp-deploy config show")
     return made
 
 

@@ -127,7 +127,9 @@ def _run(project: Project, plan: bundle.Plan, asked: Wishes) -> Facts:
     from metamcp_deploy.upstream import advisories
 
     holes = plan.origin.provenance["advisories"]
-    if said := advisories.note(holes, plan.origin.ref):
+    before = pipeline.facts(project.state, "prepare", "build").get("advisories", [])
+    # `prepare` named those of upstream's own lockfile.
+    if said := advisories.note([hole for hole in holes if hole not in before], plan.origin.ref):
         events.emit(said)
     facts = bundle.make(project, plan, clean=asked.clean, verify=asked.verify)
     return {**facts, "advisories": [hole["id"] for hole in holes]}
