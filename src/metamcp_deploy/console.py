@@ -181,6 +181,12 @@ class Console:
             table.add_row(*(escape(str(cell)) for cell in row))
         self._out.print(table, soft_wrap=False)
 
+    def rows(self, rows: Iterable[tuple[str, str, str]]) -> None:
+        """Lines of a label and a text on stdout; a style colours the text on a terminal."""
+        for label, text, style in rows:
+            line = Text(f"{label:<10} ", style="dim")
+            self._out.print(line.append(Text(plain(self.clean(text)), style=f"not dim {style}")))
+
     def say(self, text: str, style: str = "") -> None:
         """A line for people, on stderr (nothing with `--log-format json`)."""
         if self.log_format == "text":

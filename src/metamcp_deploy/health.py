@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 
@@ -15,6 +15,9 @@ from metamcp_deploy.knowledge.place import DEFAULT, Place
 from metamcp_deploy.workspace.causes import reason
 from metamcp_deploy.workspace.clock import Clock
 
+if TYPE_CHECKING:
+    from metamcp_deploy.knowledge.entry import Entry
+
 ALIVE_PATH = "/metamcp/health"  # answers without touching the database
 READY_PATH = "/metamcp"  # lists the endpoints, so that it fails with the database
 # `build` adds it to what Next serves without rendering a page. In older releases a 404 shows as much.
@@ -22,6 +25,8 @@ STATIC_PATH = "/_next/static/health.js"
 _SECONDS = (5.0, 20.0)  # to connect, to answer
 _STATIC_SECONDS = (5.0, 10.0)
 _PAUSES = (0.25, 3.0)
+_GIVEN_UP = 60  # the launcher's Retry-After, seconds, where only a person can help (docs/launcher.md)
+_CONFIRMED = 2.0  # seconds; the process that a deployment replaces may answer for a moment
 
 
 class Status(StrEnum):
@@ -33,6 +38,8 @@ class Status(StrEnum):
     NOT_LISTENING = "not_listening"
     UNREACHABLE = "unreachable"
     STARTING = "starting"
+    FAILED = "failed"
+    CRASHED = "crashed"
     DATABASE_DOWN = "database_down"
     FRONT_END_SILENT = "front_end_silent"
     STOPPED = "stopped"
@@ -49,7 +56,7 @@ _WAITED_FOR = frozenset(
 
 @dataclass(frozen=True)
 class Check:
-    """One request: `http` is the answer's status, None without one; `detail` what was noticed."""
+    """One request: `http` is the answer's status, None without one; `code` is the launcher's."""
 
     name: str
     path: str
@@ -57,6 +64,7 @@ class Check:
     http: int | None
     seconds: float
     detail: str = ""
+    code: str = ""
 
     @property
     def ok(self) -> bool:
@@ -66,11 +74,12 @@ class Check:
 
 @dataclass(frozen=True)
 class Report:
-    """How the app at `url` is: the first check that is not well decides."""
+    """How the app at `url` is: the first check that is not well decides; `log` are lines that may name the cause."""
 
     url: str
     status: Status
     checks: tuple[Check, ...]
+    log: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """`url`, `status` and `checks` of `-o json`."""
@@ -85,13 +94,23 @@ class Report:
         if self.status is Status.HEALTHY:
             return None
         known = knowledge.by_id("health", self.status.value.replace("_", "-"))
+        said, hint = str(known.message), known.hint(place=place)
+        if cause := self._cause():
+            said, hint = f"{said}. {cause.title}", cause.hint(place=place)
         shown = "\n".join(f"GET {c.path}: {c.http or 'no answer'} {c.detail}".rstrip() for c in self.checks)
         return DeployError(
             Code.UNHEALTHY,
-            f"{self.url} is {self.status.value}: {known.message}.",
-            hint=known.hint(place=place),
-            detail=shown or None,
+            f"{self.url} is {self.status.value}: {said}.",
+            hint=hint,
+            detail="\n".join(filter(None, (shown, *self.log))) or None,
         )
+
+    def _cause(self) -> Entry | None:
+        """The known failure behind it, by the launcher's code or the app's log."""
+        code = self.checks[-1].code if self.checks else ""
+        if not (code or self.log):
+            return None
+        return knowledge.recognise("launcher", code=code or None, log="\n".join((code, *self.log)))
 
 
 def check(
@@ -108,7 +127,7 @@ def check(
         base_url: origin of the app.
         headers: gives fresh headers that open the app.
         session: makes the requests; redirects are not followed, because they lead to a login page that answers 200.
-        wait: seconds; a refused login or a wrong path is not waited for.
+        wait: seconds; a refused login, a wrong path and a start that failed for good are not waited for.
         clock: of the wait.
 
     Returns:
@@ -116,11 +135,16 @@ def check(
     """
     clock = clock or Clock()
     base_url = base_url.rstrip("/")
-    ends, pause = clock.now() + wait, _PAUSES[0]
+    ends, pause, given_up = clock.now() + wait, _PAUSES[0], False
     while True:
         report = _look(base_url, headers(), session, clock)
+        if report.status is Status.FAILED and not given_up and clock.now() + _CONFIRMED <= ends:
+            given_up = True
+            clock.sleep(_CONFIRMED)
+            continue
         if report.status not in _WAITED_FOR or clock.now() + pause > ends:
             return report
+        given_up = False
         last = report.checks[-1]
         events.emit(events.Progress(f"waits for a healthy answer ({last.detail or report.status.value})"))
         clock.sleep(pause)
@@ -130,6 +154,12 @@ def check(
 def stopped(base_url: str, compute: str) -> Report:
     """The report for an app whose compute is not there; no request would show more."""
     return Report(base_url, Status.STOPPED, (Check("compute", "", Status.STOPPED, None, 0.0, compute),))
+
+
+def crashed(base_url: str, message: str) -> Report:
+    """The report for an app whose process ended by itself, and which the platform leaves as it is."""
+    check = Check("app", "", Status.CRASHED, None, 0.0, message)
+    return Report(base_url, Status.CRASHED, (check,))
 
 
 def _look(base_url: str, headers: Mapping[str, str], session: requests.Session, clock: Clock) -> Report:
@@ -169,14 +199,19 @@ def _ask(
         status = Status.NOT_LISTENING if refused else Status.UNREACHABLE
         return Check(name, path, status, None, _since(began, clock), reason(e))
     status, detail = _meaning(name, response)
-    return Check(name, path, status, response.status_code, _since(began, clock), detail)
+    code = _launcher(response).get("code", "") if status in (Status.STARTING, Status.FAILED) else ""
+    return Check(name, path, status, response.status_code, _since(began, clock), detail, str(code))
 
 
 def _meaning(name: str, response: requests.Response) -> tuple[Status, str]:
     code = response.status_code
     if code in (502, 503, 504):
-        said = _launcher_said(response)
-        return (Status.STARTING if said else Status.NOT_LISTENING), said
+        document = _launcher(response)
+        if not document:
+            return Status.NOT_LISTENING, ""
+        after = response.headers.get("Retry-After", "")
+        given_up = document.get("status") == "failed" and after.isdecimal() and int(after) >= _GIVEN_UP
+        return (Status.FAILED if given_up else Status.STARTING), _said(document)
     if code == 500 and name == "ready":
         return Status.DATABASE_DOWN, response.text[:200].strip()
     if code in (301, 302, 303, 307, 308):
@@ -194,18 +229,26 @@ def _meaning(name: str, response: requests.Response) -> tuple[Status, str]:
     return known.get(code, Status.UNEXPECTED), ""
 
 
-def _launcher_said(response: requests.Response) -> str:
-    """What the launcher's own answer says (`{status, step, code, message, request_id}`); empty when it is not one."""
+def _launcher(response: requests.Response) -> dict[str, Any]:
+    """The launcher's own answer (`{status, step, code, message, request_id}`); empty when it is not one."""
     try:
         document = response.json()
     except ValueError:
-        return ""
-    if not isinstance(document, dict) or not document.get("step"):
-        return ""
+        return {}
+    return document if isinstance(document, dict) and document.get("step") else {}
+
+
+def _said(document: Mapping[str, Any]) -> str:
     state, code = document.get("status", "failed"), document.get("code", "")
     cause = "" if code == state else f" ({code})"
-    fix = document.get("fix") or ""  # for operators only
-    return f"{state} at step {document['step']}{cause}: {document.get('message', '')} {fix}".rstrip()
+    more = [
+        document.get("message"),
+        document.get("cause"),
+        document.get("fix"),
+    ]  # the last two for operators only
+    return (
+        f"{state} at step {document['step']}{cause}: {' '.join(str(text) for text in more if text)}".rstrip()
+    )
 
 
 def _is_json(response: requests.Response) -> bool:

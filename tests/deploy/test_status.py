@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import requests
 
 from metamcp_deploy import pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.deployments import access, records, start_stop, status
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.health import Status
+from metamcp_deploy.knowledge.place import Place
 from metamcp_deploy.target import session
 from tests import commands
 from tests.deploy.tiny_app import with_app
@@ -60,6 +64,48 @@ def test_one_look(project: Project, deployed: Deploy) -> None:
 def test_an_app_that_is_not_well(project: Project, deployed: Deploy) -> None:
     deployed(with_app(project, env={"MODE": "nodatabase"}))
     assert status.look(session.site(project)).health.status is Status.DATABASE_DOWN
+
+
+def test_status_and_start_say_why_it_failed(project: Project, deployed: Deploy, on_call: CLIENT) -> None:
+    deployed(with_app(project, env={"MODE": "given-up"}))
+    for words in (("status",), ("start", "--wait", "60")):
+        seen = on_call(*words)
+        said = " ".join((seen.stdout + seen.stderr).split())
+        assert (seen.returncode, "is failed" in said) == (1, True), said
+        assert "failed at step migrate (unpack_failed)" in said
+        assert f"--app {project.settings.app.name} -p oncall" in said
+        document = json.loads(on_call(*words, "-o", "json").stdout)
+        assert (document["health"]["status"], document["error"]["code"]) == ("failed", "unhealthy")
+
+
+def test_a_crashed_app_says_so_and_is_started_by_start(
+    project: Project, deployed: Deploy, on_call: CLIENT
+) -> None:
+    url = deployed(project)["url"]
+    site = session.site(project)
+    assert access.healthy(project, 10).status is Status.HEALTHY
+    with suppress(requests.exceptions.ConnectionError):
+        requests.get(f"{url}/die", headers=site.workspace.app_headers(), timeout=10)
+    until(lambda: site.workspace.apps.get(project.settings.app.name).state == "CRASHED")
+    seen = on_call("status")
+    assert (seen.returncode, "is crashed" in seen.stdout, "exit code 3" in seen.stdout) == (1, True, True)
+    started = on_call("start")
+    assert (started.returncode, "healthy" in started.stdout) == (0, True), started.stderr
+
+
+def test_the_log_names_the_cause_that_the_answer_does_not(project: Project, deployed: Deploy) -> None:
+    deployed(with_app(project, env={"MODE": "revoked"}))
+    failure = status.look(session.site(project)).health.failure(Place.of(project))
+    assert failure is not None
+    assert "may not use a table" in failure.message
+    assert "permission denied for table endpoints" in (failure.detail or "")
+
+
+def until(reached: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 10
+    while not reached():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
 
 
 def test_stopped_and_started(project: Project, deployed: Deploy) -> None:

@@ -21,13 +21,18 @@ const mode = process.env.MODE ?? "well";
 console.log(`tiny app begins in mode ${mode} at ${process.env.APP_URL}`);
 for (let n = 0; n < Number(process.env.CHATTER ?? 0); n++) console.log(`line ${n}`);
 if (mode === "crash") { console.error("no luck today"); process.exit(3); }
-const json = (response, status, value) => {
-  response.writeHead(status, { "content-type": "application/json" });
+const json = (response, status, value, headers) => {
+  response.writeHead(status, { "content-type": "application/json", ...headers });
   response.end(JSON.stringify(value));
 };
 http.createServer((request, response) => {
   if (mode === "launcher") return json(response, 503, { status: "failed", step: "migrations", code: "no_schema",
     message: "Failed to apply database migrations", request_id: "r1" });
+  if (mode === "given-up") return json(response, 503, { status: "failed", step: "migrate", code: "unpack_failed",
+    message: "does not try again", request_id: "r1" }, { "retry-after": "60" });
+  if (request.url === "/die") process.exit(3);
+  if (mode === "revoked" && request.url === "/metamcp") console.error("error: permission denied for table endpoints");
+  if (request.url === "/metamcp" && mode === "revoked") return json(response, 500, { error: "no endpoint" });
   if (request.url === "/metamcp/health") return json(response, 200, { status: "ok" });
   if (request.url === "/metamcp" && mode === "nodatabase") return json(response, 500, { error: "no database" });
   if (request.url === "/metamcp" && mode !== "missing") return json(response, 200, { endpoints: [] });

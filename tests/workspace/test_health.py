@@ -11,6 +11,8 @@ import pytest
 from metamcp_deploy import health
 from metamcp_deploy.errors import Code
 from metamcp_deploy.health import Report, Status
+from metamcp_deploy.knowledge import recognise
+from metamcp_deploy.knowledge.place import Place
 from metamcp_deploy.network import Network
 from tests.workspace.fake_host import Answer, FakeClock, FakeHost
 
@@ -37,6 +39,8 @@ def look(url: str, network: Network, time: FakeClock, wait: float = 0) -> Report
         (Answer(503, b"unavailable", HTML), WELL, Status.NOT_LISTENING),
         (Answer(503, LAUNCHER), WELL, Status.STARTING),
         (Answer(502, LAUNCHER), WELL, Status.STARTING),
+        (Answer(503, LAUNCHER, {"Retry-After": "10"}), WELL, Status.STARTING),
+        (Answer(503, LAUNCHER, {"Retry-After": "60"}), WELL, Status.FAILED),
         (WELL, Answer(500, {"error": "Internal server error"}), Status.DATABASE_DOWN),
         (Answer(500), WELL, Status.UNEXPECTED),
         (WELL, Answer(404), Status.WRONG_PATH),
@@ -63,6 +67,25 @@ def test_the_launchers_words_reach_the_error(host: FakeHost, network: Network, t
     failure = look(host.url, network, time).failure()
     assert failure is not None
     assert "failed at step migrations (no_schema): no" in (failure.detail or "")
+
+
+def test_a_start_that_failed_for_good_ends_the_waiting(
+    host: FakeHost, network: Network, time: FakeClock
+) -> None:
+    answer = Answer(503, {**LAUNCHER, "code": "schema_unknown"}, {"Retry-After": "60"})
+    host.on("GET", health.ALIVE_PATH, answer)
+    report = look(host.url, network, time, wait=120)
+    assert report.status is Status.FAILED
+    assert sum(time.slept) <= 3  # once more: the process that a deployment replaces may have answered
+    failure = report.failure(Place("dev"))
+    assert failure is not None
+    cause = recognise("launcher", code="schema_unknown")
+    assert cause is not None
+    assert cause.title in failure.message
+    assert failure.hint == cause.hint(place=Place("dev"))
+    host.on("GET", health.ALIVE_PATH, answer, WELL)
+    host.on("GET", health.READY_PATH, WELL)
+    assert look(host.url, network, time, wait=120).status is Status.HEALTHY
 
 
 def test_nothing_listens(network: Network, time: FakeClock) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from metamcp_deploy.cli.history import moment
-from metamcp_deploy.cli.options import AppOption, Run, common
+from metamcp_deploy.cli.options import AppOption, Run, Wait, common
 from metamcp_deploy.stages.bundle_deploy import ForceLock
 
 if TYPE_CHECKING:
     from metamcp_deploy.deployments.history import Entry
     from metamcp_deploy.deployments.status import Status
-    from metamcp_deploy.knowledge.place import Place
+    from metamcp_deploy.errors import DeployError
     from metamcp_deploy.workspace.apps import App
 
 
@@ -27,21 +27,34 @@ def status(run: Run, app: AppOption = None) -> None:
     run.app = app
     with run.console.following():
         found = stage.look(locate.site(run.project))
-    run.console.data(found.as_dict(), _shown(found, Place.of(run.project)))
-    if not found.healthy:
+    failure = found.health.failure(Place.of(run.project))
+    if run.output == "json":
+        run.console.data(found.as_dict() | ({"error": failure.as_dict()} if failure else {}))
+    else:
+        run.console.rows(_rows(found, failure))
+    if failure:
         raise typer.Exit(1)
 
 
 @common
-def start(run: Run, app: AppOption = None, force_lock: ForceLock = False) -> None:
-    """Start the app's compute, and with it the last deployment."""
-    from metamcp_deploy.deployments import start_stop
+def start(run: Run, app: AppOption = None, force_lock: ForceLock = False, wait: Wait = 120) -> None:
+    """Start the app, also one that crashed, with its last deployment; exit code 0 only when it is healthy."""
+    from metamcp_deploy.deployments import access, start_stop
+    from metamcp_deploy.knowledge.place import Place
     from metamcp_deploy.target import locate, session
 
     run.app = app
     with run.console.following(), session.shared():
-        started = start_stop.start(locate.site(run.project), force_lock)
-    _told(run, started)
+        site = locate.site(run.project)
+        started = start_stop.start(site, force_lock)
+        report = access.check(site.workspace, started, wait)
+    failure = report.failure(Place.of(run.project))
+    if failure and run.output != "json":
+        raise failure
+    more = {"health": report.as_dict()} | ({"error": failure.as_dict()} if failure else {})
+    run.console.data(_document(started) | more, f"{started.name}  {report.status.value}  {started.url}")
+    if failure:
+        raise typer.Exit(1)
 
 
 @common
@@ -53,15 +66,22 @@ def stop(run: Run, app: AppOption = None, force_lock: ForceLock = False) -> None
     run.app = app
     with run.console.following(), session.shared():
         stopped = start_stop.stop(locate.site(run.project), force_lock)
-    _told(run, stopped)
+    run.console.data(_document(stopped), f"{stopped.name}  {stopped.compute}  {stopped.url}")
 
 
-def _told(run: Run, app: App) -> None:
-    document = {"app": app.name, "url": app.url, "compute": app.compute, "state": app.state}
-    run.console.data(document, f"{app.name}  {app.compute}  {app.url}")
+def _document(app: App) -> dict[str, Any]:
+    return {"app": app.name, "url": app.url, "compute": app.compute, "state": app.state}
 
 
-def _shown(found: Status, place: Place) -> str:
+def _rows(found: Status, failure: DeployError | None) -> list[tuple[str, str, str]]:
+    """Label, text and style of each line."""
+    good, bad = "green", "bold red"
+    styles = {
+        "compute": good if found.app.compute == "ACTIVE" else "yellow",
+        "state": good if found.app.state == "RUNNING" else bad if found.app.state == "CRASHED" else "yellow",
+        "lock": "yellow" if found.lock else "",
+        "health": good if found.healthy else bad,
+    }
     rows = {
         "app": f"{found.app.name}  {found.app.url}",
         "target": found.target or "",
@@ -75,10 +95,11 @@ def _shown(found: Status, place: Place) -> str:
         "lock": found.lock or "free",
         "health": found.health.status.value,
     }
-    lines = [f"{label:<10} {text}" for label, text in rows.items() if text]
-    if failure := found.health.failure(place):
-        lines += [f"{'':<10} {failure.message}", f"{'':<10} Next: {failure.hint}"]
-    return "\n".join(lines)
+    lines = [(label, text, styles.get(label, "")) for label, text in rows.items() if text]
+    if failure:
+        seen = [("", line, "dim") for line in (failure.detail or "").splitlines()]
+        lines += [("", failure.message, bad), *seen, ("Next", failure.hint, "bold")]
+    return lines
 
 
 def _deployment(entry: Entry | None) -> str:

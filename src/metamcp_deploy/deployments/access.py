@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from metamcp_deploy import health
@@ -14,6 +15,10 @@ from metamcp_deploy.target import session
 if TYPE_CHECKING:
     from metamcp_deploy.workspace import Workspace
     from metamcp_deploy.workspace.apps import App
+
+# An answer that does not say why: the app's log does.
+_CAUSE_IN_LOG = frozenset({health.Status.DATABASE_DOWN, health.Status.NOT_LISTENING})
+_LOG_LINES = 15
 
 
 def healthy(project: Project, wait: float = 0) -> health.Report:
@@ -38,8 +43,23 @@ def check(workspace: Workspace, app: App, wait: float = 0) -> health.Report:
             f"The app {app.name} in {workspace.host} has no URL yet.",
             hint="metamcp-deploy deploy",
         )
+    if app.state == "CRASHED":
+        return replace(health.crashed(app.url, app.message), log=_last_lines(workspace, app.name))
     http = workspace.network.requests_session()
-    return health.check(app.url, workspace.app_headers, http, wait=wait, clock=workspace.clock)
+    report = health.check(app.url, workspace.app_headers, http, wait=wait, clock=workspace.clock)
+    if report.status in _CAUSE_IN_LOG:
+        return replace(report, log=_last_lines(workspace, app.name))
+    return report
+
+
+def _last_lines(workspace: Workspace, name: str) -> tuple[str, ...]:
+    """What the app said last; empty where its log cannot be read, which the report need not wait for."""
+    from metamcp_deploy.workspace.logs import Logs
+
+    try:
+        return tuple(line.message for line in Logs(workspace, name).lines(last=_LOG_LINES))
+    except DeployError:
+        return ()
 
 
 def logs(

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 def start(site: Site, force_lock: bool = False) -> App:
     """Starts the app's compute, and with it the last deployment; gives the app once it runs.
 
+    One that crashed while its compute is active is stopped first: the platform starts no compute that runs.
+
     Raises:
         DeployError: NOT_FOUND; NOT_DEPLOYED, when there is nothing to run; DEPLOYMENT_FAILED, when it crashes;
             DEADLINE; LOCK_HELD.
@@ -27,6 +29,8 @@ def start(site: Site, force_lock: bool = False) -> App:
         events.emit(events.Changed("kept", "app", f"{name} (runs)"))
         return app
     with session.locked(site, force_lock):
+        if app.compute == "ACTIVE" and app.state == "CRASHED":
+            _stopped(site)
         rollout.active_compute(workspace, workspace.apps.get(name))
         app = rollout.idle(workspace, name)
         # `active_deployment` is no sign: a stop can clear it, and the start brings it back in its own time.
@@ -70,27 +74,33 @@ def stop(site: Site, force_lock: bool = False) -> App:
     Raises:
         DeployError: NOT_FOUND, DEADLINE, LOCK_HELD.
     """
-    from metamcp_deploy.workspace import poll
-
     workspace, name = site.workspace, site.project.settings.app.name
     app = workspace.apps.get(name)
     if app.compute == "STOPPED":
         events.emit(events.Changed("kept", "app", f"{name} (stopped)"))
         return app
 
+    with session.locked(site, force_lock):
+        stopped = _stopped(site)
+    events.emit(events.Changed("stopped", "app", name))
+    return stopped
+
+
+def _stopped(site: Site) -> App:
+    from metamcp_deploy.workspace import poll
+
+    workspace, name = site.workspace, site.project.settings.app.name
+
     def look() -> App | None:
         seen = workspace.apps.get(name)
         return seen if seen.compute == "STOPPED" else None
 
-    with session.locked(site, force_lock):
-        events.emit(events.Progress(f"stops the app {name}"))
-        workspace.apps.stop(name)
-        stopped = poll(
-            look,
-            what=f"the compute of app {name} to be STOPPED",
-            within=site.project.settings.waits.compute,
-            hint="Run the same command again; or wait longer: --set waits.compute=SECONDS",
-            clock=workspace.clock,
-        )
-    events.emit(events.Changed("stopped", "app", name))
-    return stopped
+    events.emit(events.Progress(f"stops the app {name}"))
+    workspace.apps.stop(name)
+    return poll(
+        look,
+        what=f"the compute of app {name} to be STOPPED",
+        within=site.project.settings.waits.compute,
+        hint="Run the same command again; or wait longer: --set waits.compute=SECONDS",
+        clock=workspace.clock,
+    )

@@ -103,6 +103,11 @@ class App:
         return str((self.raw.get("app_status") or {}).get("state", ""))
 
     @property
+    def message(self) -> str:
+        """What the platform says about the app."""
+        return str((self.raw.get("app_status") or {}).get("message", ""))
+
+    @property
     def principal(self) -> str:
         """Client id of the app's service principal."""
         return str(self.raw.get("service_principal_client_id") or "")
