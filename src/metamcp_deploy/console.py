@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -44,6 +44,7 @@ class Console:
     def __init__(self, output: str = "text", log_format: str = "text", color: bool = True) -> None:
         self.output = output
         self.log_format = log_format
+        self.completed: Callable[[str], str] = str  # of a hint, so that its commands can be pasted
         self.streams = False  # with `-o json` an error is one line, as everything before it
         self._err = RichConsole(stderr=True, no_color=not color or None, highlight=False, soft_wrap=True)
         self._out = RichConsole(no_color=not color or None, highlight=False, soft_wrap=True)
@@ -125,7 +126,7 @@ class Console:
                 style = _ACTION_STYLE.get(event.action, "cyan")
                 return f"  [{style}]{event.action:<8}[/] {escape(event.kind)} {escape(event.name)}"
             case events.Warned():
-                hint = f"\n    [dim]{escape(event.hint)}[/]" if event.hint else ""
+                hint = f"\n    [dim]{escape(self.completed(event.hint))}[/]" if event.hint else ""
                 return f"[bold yellow]![/] {escape(self.clean(event.text))}{hint}"
         return None
 
@@ -208,6 +209,7 @@ class Console:
     def error(self, error: DeployError) -> None:
         """An expected failure: on stderr for people; with `-o json` the one document on stdout."""
         shown = {k: self.clean(v) if v else v for k, v in error.as_dict().items()}
+        shown["hint"] = self.completed(shown["hint"] or "")
         if self.log_format == "json":
             print(json.dumps({"time": round(time.time(), 3), "event": "error", **shown}), file=sys.stderr)  # noqa: T201
         else:

@@ -159,10 +159,10 @@ def test_ends_that_are_not_success(host: FakeHost, connect: Connect, state: str,
     )
     begun = workspace.apps.deployment("x", "d1")
     with pytest.raises(DeployError) as caught:
-        rollout.follow(workspace, "x", begun, "dev")
+        rollout.follow(workspace, "x", begun)
     assert caught.value.code is Code.DEPLOYMENT_FAILED
     assert words in caught.value.message
-    assert "-t dev" in caught.value.hint
+    assert "metamcp-deploy app-deploy --redeploy" in caught.value.hint
 
 
 def test_a_deployment_that_never_ends(host: FakeHost, connect: Connect, time: FakeClock) -> None:
@@ -170,7 +170,7 @@ def test_a_deployment_that_never_ends(host: FakeHost, connect: Connect, time: Fa
     host.on("GET", APP, app("STOPPED"))
     host.on("GET", f"{APP}/deployments/d1", Answer(body=deployment("IN_PROGRESS")))
     with pytest.raises(DeployError) as caught:
-        rollout.follow(workspace, "x", workspace.apps.deployment("x", "d1"), "dev")
+        rollout.follow(workspace, "x", workspace.apps.deployment("x", "d1"))
     assert caught.value.code is Code.DEADLINE
     assert time.time >= 1000 + 1100
 
@@ -242,10 +242,10 @@ def test_another_deployment_that_took_its_place_is_no_success(
     host.on("GET", f"{APP}/deployments/d1", Answer(body=at("d1", 1)))
     host.on("GET", APP, Answer(body={**app().body, "active_deployment": at("d1", 1), where: at("d2", 2)}))
     with pytest.raises(DeployError) as caught:
-        rollout.follow(connect(), "x", Deployment(at("d1", 1)), "dev")
+        rollout.follow(connect(), "x", Deployment(at("d1", 1)))
     assert caught.value.code is Code.DEPLOYMENT_REPLACED
     assert "deployment d2 of ben@x.com took its place" in caught.value.message
-    assert "history -t dev" in caught.value.hint
+    assert "metamcp-deploy history" in caught.value.hint
 
 
 def test_the_deployment_before_is_shown_for_a_moment(host: FakeHost, connect: Connect) -> None:
@@ -253,8 +253,8 @@ def test_the_deployment_before_is_shown_for_a_moment(host: FakeHost, connect: Co
     late, now = ({**app().body, "active_deployment": d} for d in (at("d0", 0), at("d1", 1)))
     host.on("GET", APP, Answer(body=late), Answer(body=now))
     workspace = connect()
-    assert rollout.follow(workspace, "x", Deployment(at("d1", 1)), "dev").id == "d1"
-    rollout.still_active(workspace, "x", "d1", "dev")
+    assert rollout.follow(workspace, "x", Deployment(at("d1", 1))).id == "d1"
+    rollout.still_active(workspace, "x", "d1")
     with pytest.raises(DeployError) as caught:
-        rollout.still_active(workspace, "x", "d0", "dev")
+        rollout.still_active(workspace, "x", "d0")
     assert caught.value.code is Code.DEPLOYMENT_REPLACED

@@ -37,7 +37,7 @@ def health(
     with run.console.following():
         report = access.healthy(run.project, wait)
     failure = report.failure(Place.of(run.project))
-    document = report.as_dict() | ({"error": failure.as_dict()} if failure else {})
+    document = report.as_dict() | ({"error": run.shown(failure)} if failure else {})
     if failure and run.output != "json":
         raise failure
     run.console.data(document, _shown(report))

@@ -26,6 +26,7 @@ from metamcp_deploy.pipeline import Flag
 if TYPE_CHECKING:
     from metamcp_deploy.config.project import Project
     from metamcp_deploy.console import Console
+    from metamcp_deploy.errors import DeployError
 
 
 class Format(StrEnum):
@@ -94,9 +95,13 @@ class Run:
     @functools.cached_property
     def console(self) -> Console:
         """The console in the forms that were asked for."""
+        from metamcp_deploy.cli import hints
         from metamcp_deploy.console import Console
 
         console = Console(self.output.value, self.log_format.value, not self.no_color)
+        console.completed = lambda hint: hints.completed(
+            hint, hints.Typed(self.target, self.profile, self.app, self.directory)
+        )
         console.hide(v for k, v in os.environ.items() if k.upper().endswith(_SECRET_NAMES) and len(v) >= 8)
         return console
 
@@ -121,6 +126,10 @@ class Run:
         )
         self.console.hide(secret.reveal() for secret in project.secrets.values())
         return project
+
+    def shown(self, error: DeployError) -> dict[str, str | None]:
+        """An error as `-o json` shows it."""
+        return {**error.as_dict(), "hint": self.console.completed(error.hint)}
 
     def cleaned(self, text: str) -> str:
         """A text that other programs or libraries made, without the secrets that this run knows."""

@@ -29,9 +29,10 @@ def status(run: Run, app: AppOption = None) -> None:
         found = stage.look(locate.site(run.project))
     failure = found.health.failure(Place.of(run.project))
     if run.output == "json":
-        run.console.data(found.as_dict() | ({"error": failure.as_dict()} if failure else {}))
+        run.console.data(found.as_dict() | ({"error": run.shown(failure)} if failure else {}))
     else:
-        run.console.rows(_rows(found, failure))
+        hint = run.console.completed(failure.hint) if failure else ""
+        run.console.rows(_rows(found, failure, hint))
     if failure:
         raise typer.Exit(1)
 
@@ -51,7 +52,7 @@ def start(run: Run, app: AppOption = None, force_lock: ForceLock = False, wait: 
     failure = report.failure(Place.of(run.project))
     if failure and run.output != "json":
         raise failure
-    more = {"health": report.as_dict()} | ({"error": failure.as_dict()} if failure else {})
+    more = {"health": report.as_dict()} | ({"error": run.shown(failure)} if failure else {})
     run.console.data(_document(started) | more, f"{started.name}  {report.status.value}  {started.url}")
     if failure:
         raise typer.Exit(1)
@@ -73,7 +74,7 @@ def _document(app: App) -> dict[str, Any]:
     return {"app": app.name, "url": app.url, "compute": app.compute, "state": app.state}
 
 
-def _rows(found: Status, failure: DeployError | None) -> list[tuple[str, str, str]]:
+def _rows(found: Status, failure: DeployError | None, hint: str) -> list[tuple[str, str, str]]:
     """Label, text and style of each line."""
     good, bad = "green", "bold red"
     styles = {
@@ -98,7 +99,7 @@ def _rows(found: Status, failure: DeployError | None) -> list[tuple[str, str, st
     lines = [(label, text, styles.get(label, "")) for label, text in rows.items() if text]
     if failure:
         seen = [("", line, "dim") for line in (failure.detail or "").splitlines()]
-        lines += [("", failure.message, bad), *seen, ("Next", failure.hint, "bold")]
+        lines += [("", failure.message, bad), *seen, ("Next", hint, "bold")]
     return lines
 
 

@@ -128,9 +128,7 @@ def _key(name: str) -> str:
         return str(TypeAdapter(SecretKey).validate_python(name))
     except ValidationError:
         text = f"{name!r} is no key of a secret: 1 to 128 letters, digits, _, . and - are expected."
-        raise DeployError(
-            Code.USAGE, text, hint="metamcp-deploy secrets list shows the keys in use."
-        ) from None
+        raise DeployError(Code.USAGE, text, hint="The keys in use: metamcp-deploy secrets list") from None
 
 
 def _value(run: Run, name: str) -> Secret:

@@ -91,8 +91,9 @@ def check(site: Site, release: str, trusted: str | None = None) -> dict[str, Any
     """
     called = locate.called(site.project)
     hint = (
-        f"metamcp-deploy deploy {called} builds and deploys the present format. To run this one as it is, name its "
-        f"id: metamcp-deploy app-deploy --release {release} {called}, or rollback --id {release} {called}"
+        f"`metamcp-deploy deploy {called}` builds and deploys the present format. To run this one as it is, name its "
+        f"id: metamcp-deploy app-deploy --release {release} {called}; "
+        f"or metamcp-deploy rollback --id {release} {called}"
     )
     return checking.checked(site.workspace, site.root, release, trusted, hint)
 
@@ -131,7 +132,7 @@ def _begun(site: Site, app: App, deployment: Deployment) -> Iterator[None]:
             e.code,
             f"{e.message} Its deployment {deployment.id} of app {app.name} had begun: it may run in place of the other "
             "run's.",
-            hint=f"metamcp-deploy history {locate.called(site.project)} shows what runs. Once the other run has ended, "
+            hint=f"See what runs: metamcp-deploy history {locate.called(site.project)}; once the other run has ended, "
             "deploy again what is to run.",
         ) from e
 
@@ -152,7 +153,7 @@ def _finished(site: Site, name: str, deployment: Deployment, path: str, record: 
     """Follows a deployment to its end and completes its record."""
     workspace, root = site.workspace, site.root
     try:
-        ended = rollout.follow(workspace, name, deployment, site.project.settings.target)
+        ended = rollout.follow(workspace, name, deployment)
         _ran_the_release(site, name, ended, record)
     except DeployError as e:
         if e.code in (Code.DEPLOYMENT_FAILED, Code.RELEASE_ALTERED):

@@ -125,7 +125,7 @@ def begin(workspace: Workspace, name: str, wanted: Wanted, since: deploy_intent.
     raise last
 
 
-def follow(workspace: Workspace, name: str, deployment: Deployment, target: str) -> Deployment:
+def follow(workspace: Workspace, name: str, deployment: Deployment) -> Deployment:
     """Waits until the deployment has succeeded and the app runs, with the app's log lines as events meanwhile.
 
     Returns:
@@ -136,7 +136,7 @@ def follow(workspace: Workspace, name: str, deployment: Deployment, target: str)
     """
     with _listening(workspace, name, deployment.create_time) as lines:
         ended = _ended(workspace, name, deployment)
-        if ended.state == "SUCCEEDED" and _runs(workspace, name, ended, target):
+        if ended.state == "SUCCEEDED" and _runs(workspace, name, ended):
             return ended
         workspace.clock.sleep(1.0)  # the lines that explain it arrive a moment after the state
     crashed = ended.state == "SUCCEEDED"
@@ -144,7 +144,7 @@ def follow(workspace: Workspace, name: str, deployment: Deployment, target: str)
     raise DeployError(
         Code.DEPLOYMENT_FAILED,
         f"Deployment {ended.id} of app {name} in {workspace.host} ended: {what}.",
-        hint=f"metamcp-deploy logs -t {target}; after the repair metamcp-deploy app-deploy -t {target} --redeploy",
+        hint="metamcp-deploy logs -n 40; after the repair: metamcp-deploy app-deploy --redeploy",
         detail="\n".join(lines) or None,
     )
 
@@ -169,7 +169,7 @@ def _ended(workspace: Workspace, name: str, deployment: Deployment) -> Deploymen
     )
 
 
-def still_active(workspace: Workspace, name: str, deployment: str, target: str) -> None:
+def still_active(workspace: Workspace, name: str, deployment: str) -> None:
     """Holds a deployment, which ran, against the one that is active now.
 
     Raises:
@@ -177,16 +177,16 @@ def still_active(workspace: Workspace, name: str, deployment: str, target: str) 
     """
     app = workspace.apps.get(name)
     if app.active is not None and app.active.id != deployment:
-        raise _replaced(app, deployment, app.active, target)
+        raise _replaced(app, deployment, app.active)
 
 
-def _replaced(app: App, deployment: str, by: Deployment, target: str) -> DeployError:
+def _replaced(app: App, deployment: str, by: Deployment) -> DeployError:
     who = f" of {by.creator}" if by.creator else ""
     return DeployError(
         Code.DEPLOYMENT_REPLACED,
         f"Deployment {deployment} of app {app.name} ran, but deployment {by.id}{who} took its place meanwhile.",
-        hint=f"metamcp-deploy history -t {target} shows what runs. Agree with the other run's owner; to have this one "
-        f"again: metamcp-deploy deploy -t {target}",
+        hint="See what runs: metamcp-deploy history; agree with the other run's owner; to have this one again: "
+        "metamcp-deploy deploy",
     )
 
 
@@ -196,7 +196,7 @@ def _newer(app: App, ours: Deployment) -> Deployment | None:
     return next((d for d in others if ours.create_time and (d.create_time or 0) > ours.create_time), None)
 
 
-def _runs(workspace: Workspace, name: str, ours: Deployment, target: str) -> bool:
+def _runs(workspace: Workspace, name: str, ours: Deployment) -> bool:
     """Whether the app runs after its deployment; False when it crashed. What is neither is left to `health`.
 
     Raises:
@@ -207,7 +207,7 @@ def _runs(workspace: Workspace, name: str, ours: Deployment, target: str) -> boo
     def look() -> str | None:
         app = workspace.apps.get(name)
         if newer := _newer(app, ours):
-            raise _replaced(app, ours.id, newer, target)
+            raise _replaced(app, ours.id, newer)
         shown = app.active is None or app.active.id == ours.id
         return app.state if shown and app.state in ("RUNNING", "CRASHED") else None
 

@@ -62,7 +62,7 @@ def _runs(site: Site) -> App:
         look,
         what=f"the app {name} to run",
         within=site.project.settings.waits.deployment,
-        hint=f"metamcp-deploy rollback {locate.called(site.project)} deploys the last good one again; or wait "
+        hint=f"Deploy the last good one again: metamcp-deploy rollback {locate.called(site.project)}; or wait "
         "longer: --set waits.deployment=SECONDS",
         clock=workspace.clock,
     )

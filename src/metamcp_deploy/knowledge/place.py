@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -30,7 +31,8 @@ class Place:
         """Where a project's commands go."""
         settings = project.settings
         target = None if project.bare else settings.target
-        return cls(target, settings.app.name, settings.workspace.profile, settings.workspace.host)
+        profile = settings.workspace.profile or ""  # the environment may hold the login, and does so again
+        return cls(target, settings.app.name, profile, settings.workspace.host)
 
     @property
     def on_target(self) -> str:
@@ -43,7 +45,8 @@ class Place:
     def on_app(self) -> str:
         """Options of a command that also works without metamcp.yaml."""
         if self.target is None and self.app:
-            return f"--app {self.app} -p {self.profile or 'PROFILE'}"
+            profile = "PROFILE" if self.profile is None else shlex.quote(self.profile) if self.profile else ""
+            return f"--app {self.app}" + (f" -p {profile}" if profile else "")
         return self.on_target
 
     def values(self, more: Mapping[str, object]) -> Mapping[str, object]:

@@ -77,6 +77,9 @@ export function requireSettings(env, secrets) {
       throw new Failure("environment", "placeholder", `${why}. Deploy with metamcp-deploy, which sends the value.`);
     }
   }
+  if (secrets.BETTER_AUTH_SECRET !== undefined && !secrets.BETTER_AUTH_SECRET.trim()) {
+    throw new Failure("environment", "better_auth_secret_empty", "BETTER_AUTH_SECRET is empty: the key of the secret scope holds no value.");
+  }
   if (!secrets.BETTER_AUTH_SECRET) {
     throw new Failure(
       "environment",

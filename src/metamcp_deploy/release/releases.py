@@ -112,7 +112,7 @@ def named(workspace: Workspace, root: str, wanted: str) -> str:
     raise DeployError(
         Code.RELEASE_UNKNOWN,
         f"In {root}/releases {what} with {wanted!r}.",
-        hint="metamcp-deploy release list shows them.",
+        hint="Which are there: metamcp-deploy release list",
     )
 
 

@@ -89,7 +89,7 @@ def run(
         if failure := report.failure(Place.of(site.project)):
             records.amend(workspace, site.root, done.id, outcome="UNHEALTHY", error=failure.message)
             raise failure
-        rollout.still_active(workspace, app.name, done.id, site.project.settings.target)
+        rollout.still_active(workspace, app.name, done.id)
     if found.restored:
         events.emit(events.Note(_stays(site, found, found.restored)))
     return Done(found, done.id, done.new, report)

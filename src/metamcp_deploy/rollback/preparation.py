@@ -115,7 +115,7 @@ def look(site: Site, wishes: Wishes) -> Rollback:
         raise DeployError(
             Code.NO_WAY_BACK,
             f"Release {target.release}, which deployment {target.deployment} ran, is not (or not wholly) in {root}.",
-            hint=f"metamcp-deploy release list {options} shows which are; or build that release again and deploy it.",
+            hint=f"Which are there: metamcp-deploy release list {options}; or build that release again and deploy it.",
         )
     _proven(site, target, wishes.release)
     moved = schema_changes.since(target, kept)

@@ -136,7 +136,7 @@ def _still_ours(project: Project) -> None:
     with session.shared() as this_run:
         if this_run.deployments:
             begun = this_run.deployments[-1]
-            rollout.still_active(session.connect(project), settings.app.name, begun, settings.target)
+            rollout.still_active(session.connect(project), settings.app.name, begun)
 
 
 def summary(project: Project, outcomes: Sequence[pipeline.Outcome], report: Report) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 from metamcp_deploy.config.project import Project
@@ -53,4 +54,4 @@ def called(project: Project) -> str:
     if not project.bare:
         return f"-t {settings.target}"
     profile = settings.workspace.profile
-    return f"--app {settings.app.name}" + (f" -p {profile}" if profile else "")
+    return f"--app {settings.app.name}" + (f" -p {shlex.quote(profile)}" if profile else "")

@@ -176,7 +176,7 @@ class Logs:
                 Code.LOG_STREAM,
                 f"The app {self._app} is {app.compute or 'without compute'}: without compute there is no log, not "
                 "even of the past.",
-                hint="metamcp-deploy app-deploy starts it; then ask for the log again.",
+                hint="Start it: metamcp-deploy start; then ask for the log again.",
             )
         headers = self._workspace.app_headers()
         scheme, _, place = app.url.partition("://")
@@ -210,7 +210,7 @@ class Logs:
         return DeployError(
             Code.LOG_STREAM,
             f"The log stream of {self._app} cannot be read: {how}.",
-            hint="Run the same command again in a moment; metamcp-deploy health shows the state of the app.",
+            hint="Run the same command again in a moment; how the app is: metamcp-deploy health",
         )
 
 
