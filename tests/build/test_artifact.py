@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -206,12 +207,33 @@ def test_refused_and_nothing_replaced(
     assert [p.name for p in elsewhere.build.rglob("*")] == ["bundle", "databricks.yml"]
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE])
-def test_only_plain_files_are_taken(archived: Path, elsewhere: Project, tmp_path: Path, kind: bytes) -> None:
+@pytest.mark.parametrize("kind", [*b"1256", *b"S"])
+def test_only_plain_files_are_taken(archived: Path, elsewhere: Project, tmp_path: Path, kind: int) -> None:
     link = tarfile.TarInfo("app/link")
-    link.type, link.linkname = kind, "databricks.yml"
+    link.type, link.linkname = bytes([kind]), "databricks.yml"
     with pytest.raises(DeployError, match="no plain file"):
         take(elsewhere, packed(unpacked(archived), tmp_path / "altered", link))
+
+
+def test_a_sparse_file_of_a_terabyte_is_refused_unread(
+    archived: Path, elsewhere: Project, tmp_path: Path
+) -> None:
+    hole = tarfile.TarInfo("app/hole")
+    hole.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(10**12)}
+    with pytest.raises(DeployError, match="says more than a name") as e:
+        take(elsewhere, packed(unpacked(archived), tmp_path / "altered", hole))
+    assert e.value.code is Code.ARTIFACT_INVALID
+
+
+def test_what_never_ends_is_not_read(elsewhere: Project, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for endless in (tmp_path / "fifo", Path("/dev/zero")):
+        with pytest.raises(DeployError, match="is no plain file"):
+            artifact.step(elsewhere, endless)
+    with (tmp_path / "big").open("wb") as big:
+        big.truncate(10**12)
+    with pytest.raises(DeployError, match="has more than 100000000 bytes"):
+        artifact.step(elsewhere, tmp_path / "big")
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from metamcp_deploy import events, pipeline
+from metamcp_deploy import events, pipeline, process
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.release.build import upstream
 from metamcp_deploy.stages import build
 
 Write = Callable[[Path, dict[str, str | bytes]], Path]
@@ -87,6 +88,34 @@ def test_the_build_sees_none_of_the_callers_secrets(
     assert marked not in text
     assert "NEXT_TELEMETRY_DISABLED=1" in text
     assert "\n9.0.0\n" in text
+
+
+def test_the_build_has_a_home_of_its_own_and_the_install_the_persons_registry(
+    project: Project, write: Write, isolated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = {
+        ".databrickscfg": "[DEFAULT]\ntoken = marked",
+        ".npmrc": "//r.example/:_authToken=${MARKED_TOKEN}\n",
+    }
+    certificates = {".config/pnpm/rc": "cafile=~/marked.pem\nregistry=https://marked.example/\n"}
+    write(isolated, {**marks, **certificates})
+    monkeypatch.setenv("MARKED_TOKEN", "marked-token")
+    monkeypatch.setenv("npm_config_//r.example/:_password", "marked-password")
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/marked")
+    script = "env; cat ~/.databrickscfg ~/.npmrc ~/.config/pnpm/rc; pnpm config get registry; exit 1"
+    write(project.patched, {"package.json": manifest(script), ".pnpmfile.cjs": "throw Error('marked')"})
+    error = failing(project)
+    assert error.code is Code.BUILD_FAILED
+    assert "build" in error.message  # the install did not run the pnpmfile
+    text = (project.logs / "build.log").read_text()
+    assert "marked" not in text
+    assert f"\nHOME={project.build / 'work' / 'home'}\n" in text
+    env = upstream.Environments.of(project, project.build / "work" / "home").install
+    assert env["MARKED_TOKEN"] == "marked-token"
+    assert env["npm_config_userconfig"] == str(isolated / ".npmrc")
+    assert env["npm_config_cafile"] == str(isolated / "marked.pem")
+    pnpm = [project.build / "work" / "bin" / "pnpm", "config", "get", "registry"]
+    assert process.run(pnpm, env=env, cwd=Path("/")).stdout.strip() == "https://marked.example/"
 
 
 def test_install_scripts_do_not_run(project: Project, write: Write) -> None:

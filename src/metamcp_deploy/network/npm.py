@@ -11,6 +11,9 @@ from metamcp_deploy.errors import Code, DeployError
 
 # `${NAME}`, npm's `${NAME?}` and pnpm's `${NAME:-default}`.
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?:[?:-][^}]*)?\}")
+_CERTIFICATES = re.compile(
+    r"""^[ \t]*cafile[ \t]*=[ \t]*["']?(?:~|\$\{HOME\})/(.+?)["']?[ \t]*$""", re.MULTILINE
+)
 # Settings about reaching a registry. Others (a parent `npm run` sets dozens) would change what is built.
 _REACHING = re.compile(
     r"npm_config_(userconfig|globalconfig|registry|(https?[-_])?proxy|no_?proxy|ca|cafile|cert|key|strict[-_]ssl"
@@ -32,6 +35,21 @@ def passed_on(environ: Mapping[str, str], project_npmrc: Iterable[Path] = ()) ->
     names = {n for file in _user_files(environ) for n in _references(file)}
     names |= {n for file in project_npmrc for n in _references(file) if not _OURS.match(n)}
     return {**values, **{n: environ[n] for n in sorted(names) if n in environ}}
+
+
+def explicit(environ: Mapping[str, str]) -> dict[str, str]:
+    """The user's own npmrc and pnpm rc, for programs that have another HOME: by path, never by content."""
+    home, found = _home(environ), {}
+    files = {"userconfig": home / ".npmrc", "globalconfig": _pnpm_rc(environ)}
+    set_already = {name.lower() for name in environ}
+    for name, file in files.items():
+        if f"npm_config_{name}" not in set_already and file.is_file():
+            found[f"npm_config_{name}"] = str(file)
+    # A path below the home is the only value that means something else with another one.
+    named = [path for file in reversed(_user_files(environ)) for path in _below_home(file)]
+    if named and "npm_config_cafile" not in set_already:
+        found["npm_config_cafile"] = str(home / named[-1])
+    return found
 
 
 def checked_registry(settled: str | None, environ: Mapping[str, str]) -> str | None:
@@ -64,16 +82,30 @@ def checked_registry(settled: str | None, environ: Mapping[str, str]) -> str | N
 
 
 def _user_files(environ: Mapping[str, str]) -> list[Path]:
-    home = Path(environ.get("HOME") or Path.home())
     named = [
         v for k, v in environ.items() if k.lower() in ("npm_config_userconfig", "npm_config_globalconfig")
     ]
-    config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
-    return [home / ".npmrc", config / "pnpm" / "rc", *map(Path, named)]
+    return [_home(environ) / ".npmrc", _pnpm_rc(environ), *map(Path, named)]
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("HOME") or Path.home())
+
+
+def _pnpm_rc(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("XDG_CONFIG_HOME") or _home(environ) / ".config") / "pnpm" / "rc"
 
 
 def _references(file: Path) -> list[str]:
+    return _REFERENCE.findall(_text(file))
+
+
+def _below_home(file: Path) -> list[str]:
+    return _CERTIFICATES.findall(_text(file))
+
+
+def _text(file: Path) -> str:
     try:
-        return _REFERENCE.findall(file.read_text(encoding="utf-8", errors="replace"))
+        return file.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return []
+        return ""

@@ -57,16 +57,22 @@ class Network:
         bundle = {"GIT_SSL_CAINFO": str(self.trust.combined())} if self.trust.named else {}
         return {**bundle, **self.proxies.environment()}
 
+    def user_npmrc(self) -> dict[str, str]:
+        """By which npm and pnpm read the user's own settings although their HOME is another."""
+        return npm.explicit(self._environ)
+
+    def program_environment(self) -> dict[str, str]:
+        """What a Node program needs that has no business with a registry: proxies and certificates."""
+        extra = self.trust.extra()
+        return {**self.proxies.environment(), **({"NODE_EXTRA_CA_CERTS": str(extra)} if extra else {})}
+
     def node_environment(self, project_npmrc: Iterable[Path] = ()) -> dict[str, str]:
-        """What Node, npm and pnpm need besides `process.base_environment()` (whose HOME leads to the user's npmrc).
+        """What Node, npm and pnpm need besides `process.base_environment()`, to reach the registry as the user does.
 
         Args:
             project_npmrc: the .npmrc files of the tree that is built; variables they refer to are passed on.
         """
-        values = {**npm.passed_on(self._environ, project_npmrc), **self.proxies.environment()}
-        extra = self.trust.extra()
-        if extra:
-            values["NODE_EXTRA_CA_CERTS"] = str(extra)
+        values = {**npm.passed_on(self._environ, project_npmrc), **self.program_environment()}
         settled: dict[str, str | None] = {"registry": self._settings.npm_registry}
         if self._settings.ca_bundle:
             settled["cafile"] = str(self.trust.combined())

@@ -16,7 +16,7 @@ from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.release import archive
 from metamcp_deploy.release.archive import Entry
-from metamcp_deploy.release.artifact_content import ABOUT, ANY, FORMAT, Held, invalid, read, unreachable
+from metamcp_deploy.release.artifact_content import ABOUT, ANY, FORMAT, Held, content_of, invalid, read
 from metamcp_deploy.release.build import bundle
 from metamcp_deploy.release.build.cache import digests
 from metamcp_deploy.release.placing import placed
@@ -70,10 +70,7 @@ def step(project: Project, source: Path, held: Held = ANY) -> pipeline.Step:
     Raises:
         DeployError: FILE_ACCESS, when the file cannot be read; ARTIFACT_INVALID, when its digest is another one.
     """
-    try:
-        digest = fingerprint.of_file(source)
-    except OSError as e:
-        raise unreachable(source, e) from e
+    digest = fingerprint.of_bytes(content_of(source))
     held.check(source, digest)
     return pipeline.Step(
         name="build",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,13 +56,7 @@ def read(source: Path, held: Held) -> Artifact:
         DeployError: FILE_ACCESS; ARTIFACT_INVALID for what is damaged, altered, not what it is held against, or no such
             file; RELEASE_UNPROVEN; TOOL_VERSION for one of a newer tool.
     """
-    try:
-        with source.open("rb") as file:
-            content = file.read(_LARGEST + 1)
-    except OSError as e:
-        raise unreachable(source, e) from e
-    if len(content) > _LARGEST:
-        raise invalid(source, f"has more than {_LARGEST} bytes")
+    content = content_of(source)
     held.check(source, fingerprint.of_bytes(content))
     files = _unpacked(source, content)
     about = _about(source, files)
@@ -73,6 +68,25 @@ def read(source: Path, held: Held) -> Artifact:
             str(release["id"]), str(source), "Name the SHA-256 that `build --archive` said: --sha256 DIGEST"
         )
     return Artifact(about, release, files)
+
+
+def content_of(source: Path) -> bytes:
+    """The content of a plain file of bounded size.
+
+    Raises:
+        DeployError: FILE_ACCESS, ARTIFACT_INVALID.
+    """
+    try:
+        about = source.stat()
+        if not stat.S_ISREG(about.st_mode) and not stat.S_ISDIR(about.st_mode):
+            raise invalid(source, "is no plain file")
+        with source.open("rb") as file:
+            content = file.read(_LARGEST + 1)
+    except OSError as e:
+        raise unreachable(source, e) from e
+    if len(content) > _LARGEST:
+        raise invalid(source, f"has more than {_LARGEST} bytes")
+    return content
 
 
 def _unpacked(source: Path, content: bytes) -> dict[str, bytes]:

@@ -139,19 +139,20 @@ def _build(
     project: Project, plan: Plan, work: Work, keys: _Keys, app: Path, seconds: dict[str, float]
 ) -> None:
     """Installs, builds and packs, as far as the layers are not there, and writes the release's files to `app`."""
-    env, log = {**upstream.environment(project), _MARK: str(work.folder)}, project.logs / _LOG
+    env = upstream.Environments.of(project, work.home, **{_MARK: str(work.folder)})
+    log = project.logs / _LOG
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("")
     pnpm, env = work.pnpm(plan.node, plan.pnpm, env)
     where = f"{plan.node.origin} ({plan.node.program})"
     events.emit(events.Note(f"Node {plan.node.version} {where}, pnpm {pnpm.version} {pnpm.origin}"))
     with _timed(seconds, "install"):
-        work.dependencies(keys.dependencies, project.patched, env, log)
+        work.dependencies(keys.dependencies, project.patched, env.install, log)
     with _timed(seconds, "build"):
-        work.built(keys.built, project.patched, plan.origin.source_maps, env, log)
+        work.built(keys.built, project.patched, plan.origin.source_maps, env.build, log)
     with _timed(seconds, "pack"):
         events.emit(events.Progress("Packing the release"))
-        bundled = programs.bundle(work.tree, work.out, env, log, plan.origin.source_maps)
+        bundled = programs.bundle(work.tree, work.out, env.build, log, plan.origin.source_maps)
         made = assembly.assemble(work.tree, bundled, plan.app_yaml, plan.origin)
         app.mkdir()
         assembly.write(made, app)

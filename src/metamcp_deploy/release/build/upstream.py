@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from metamcp_deploy import knowledge, process
@@ -24,11 +27,14 @@ _QUIET = {
     "npm_config_update_notifier": "false",
     # pnpm on PATH must not replace itself by another version.
     "npm_config_manage_package_manager_versions": "false",
+    # It would run in pnpm itself, with the registry's credentials; `pnpm run` knows no option for it.
+    "npm_config_ignore_pnpmfile": "true",
 }
 _INSTALL_OPTIONS = [
     "--frozen-lockfile",
     "--prefer-offline",
     "--ignore-scripts",
+    "--ignore-pnpmfile",
     "--reporter=append-only",
     # A user's own settings may ask for another layout, or for production only.
     "--config.node-linker=isolated",
@@ -39,15 +45,39 @@ _BUILD_SILENCE = (
     1200.0  # Next says nothing while it compiles: half a minute on two cores, more on a slow machine
 )
 
+_PERSONAL = ("XDG_", "SSH_AUTH_SOCK")  # ways to the person's files and keys beside HOME
+
 _PNPM_CODE = re.compile(r"\bERR_PNPM_[A-Z0-9_]+")
 
 
-def environment(project: Project) -> dict[str, str]:
-    """What install and build see: the basics, how to reach the registry, and quiet; no secret of the caller's."""
-    from metamcp_deploy.network import Network
+@dataclass(frozen=True)
+class Environments:
+    """What programs see: the basics with a HOME of their own, and quiet; no secret of the caller's.
 
-    network = Network.of(project.settings.network, kept=project.certificates).node_environment()
-    return {**process.base_environment(), **network, **_QUIET}
+    Attributes:
+        install: also how to reach the registry, with the user's own settings.
+        build: of upstream's scripts: nothing of the registry.
+    """
+
+    install: dict[str, str]
+    build: dict[str, str]
+
+    @classmethod
+    def of(cls, project: Project, home: Path, **more: str) -> Environments:
+        """Of a project; `home` is made anew, and `more` is in both."""
+        from metamcp_deploy.network import Network
+
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir(parents=True)
+        network = Network.of(project.settings.network, kept=project.certificates)
+        basics = {k: v for k, v in process.base_environment().items() if not k.startswith(_PERSONAL)}
+        build = {**basics, **network.program_environment(), **_QUIET, "HOME": str(home), **more}
+        return cls({**network.user_npmrc(), **network.node_environment(), **build}, build)
+
+    def with_programs(self, folder: Path) -> Environments:
+        """With a folder that goes first on PATH."""
+        path = os.pathsep.join([str(folder), self.build.get("PATH", os.defpath)])
+        return Environments({**self.install, "PATH": path}, {**self.build, "PATH": path})
 
 
 def install(tree: Path, store: Path, env: dict[str, str], log: Path) -> None:

@@ -51,11 +51,17 @@ class Work:
     def _kept(self) -> Path:
         return resources.cache_folder() if self.use_cache else self.folder
 
-    def pnpm(self, node: Node, version: str, env: dict[str, str]) -> tuple[Pnpm, dict[str, str]]:
-        """The package manager, and the environment in which `node` and `pnpm` are these."""
-        pnpm = ready_pnpm(node, version, self._kept / "tools", env)
-        programs = make_bin(self.folder / "bin", node, pnpm)
-        return pnpm, {**env, "PATH": os.pathsep.join([str(programs), env.get("PATH", os.defpath)])}
+    @property
+    def home(self) -> Path:
+        """HOME of the programs that install and build: upstream's scripts meet nothing of the person's there."""
+        return self.folder / "home"
+
+    def pnpm(
+        self, node: Node, version: str, env: upstream.Environments
+    ) -> tuple[Pnpm, upstream.Environments]:
+        """The package manager, and the environments in which `node` and `pnpm` are these."""
+        pnpm = ready_pnpm(node, version, self._kept / "tools", env.install)
+        return pnpm, env.with_programs(make_bin(self.folder / "bin", node, pnpm))
 
     def dependencies(self, key: str, patched: Path, env: dict[str, str], log: Path) -> None:
         """Brings the copy up to date with the patched tree, and its dependencies with the lockfile."""
