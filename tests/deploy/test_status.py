@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import time
 from collections.abc import Callable
@@ -13,7 +14,9 @@ import pytest
 import requests
 
 from metamcp_deploy import pipeline
+from metamcp_deploy.cli import hints
 from metamcp_deploy.config.project import Project
+from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.deployments import access, records, start_stop, status
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.health import Status
@@ -91,6 +94,28 @@ def test_a_crashed_app_says_so_and_is_started_by_start(
     assert (seen.returncode, "is crashed" in seen.stdout, "exit code 3" in seen.stdout) == (1, True, True)
     started = on_call("start")
     assert (started.returncode, "healthy" in started.stdout) == (0, True), started.stderr
+
+
+def test_a_secret_that_is_empty_or_gone_is_named_and_the_advice_ends_it(
+    project: Project, deployed: Deploy, on_call: CLIENT, folder: Path
+) -> None:
+    deployed(project)
+    site = session.site(project)
+    name = project.settings.app.name
+    for damage, said in (
+        (lambda: site.workspace.secrets.put(name, "BETTER_AUTH_SECRET", Secret("")), "is empty"),
+        (lambda: site.workspace.secrets.delete(name, "BETTER_AUTH_SECRET"), "is not in its scope"),
+    ):
+        damage()
+        assert on_call("stop").returncode == 0
+        failed = on_call("start", "-o", "json")
+        error = json.loads(failed.stdout)["error"]
+        assert failed.returncode == 1
+        assert said in error["message"], error
+        for found in hints.COMMAND.finditer(error["hint"].partition("; if")[0]):
+            done = commands.run(*shlex.split(found["words"] + found["rest"]), folder=folder)
+            assert done.returncode == 0, done.stderr
+        assert access.healthy(project, 10).status is Status.HEALTHY
 
 
 def test_the_log_names_the_cause_that_the_answer_does_not(project: Project, deployed: Deploy) -> None:

@@ -30,6 +30,8 @@ http.createServer((request, response) => {
     message: "Failed to apply database migrations", request_id: "r1" });
   if (mode === "given-up") return json(response, 503, { status: "failed", step: "migrate", code: "unpack_failed",
     message: "does not try again", request_id: "r1" }, { "retry-after": "60" });
+  if (process.env.BETTER_AUTH_SECRET === "") return json(response, 503, { status: "failed", step: "environment",
+    code: "better_auth_secret_empty", message: "does not try again", request_id: "r1" }, { "retry-after": "60" });
   if (request.url === "/die") process.exit(3);
   if (mode === "revoked" && request.url === "/metamcp") console.error("error: permission denied for table endpoints");
   if (request.url === "/metamcp" && mode === "revoked") return json(response, 500, { error: "no endpoint" });

@@ -149,6 +149,7 @@ def test_asks_for_its_own_url_when_nobody_sent_it(launch: Launch) -> None:
             "better_auth_secret_missing",
             "BETTER_AUTH_SECRET not set",
         ),
+        ({"BETTER_AUTH_SECRET": ""}, "environment", "better_auth_secret_empty", "holds no value"),
         ({"BETTER_AUTH_SECRET": "${BETTER_AUTH_SECRET}"}, "environment", "placeholder", "literal text"),
         ({"APP_URL": "tiny.example.com"}, "app-url", "app_url_missing", "not an http(s) URL"),
         ({"DATABASE_URL": "mysql://a@b/c"}, "database", "database_url_invalid", "postgresql://"),

@@ -15,13 +15,12 @@ if TYPE_CHECKING:
 
 
 def start(site: Site, force_lock: bool = False) -> App:
-    """Starts the app's compute, and with it the last deployment; gives the app once it runs.
+    """Starts the app's compute, and with it the last deployment; gives the app once it runs or has crashed.
 
     One that crashed while its compute is active is stopped first: the platform starts no compute that runs.
 
     Raises:
-        DeployError: NOT_FOUND; NOT_DEPLOYED, when there is nothing to run; DEPLOYMENT_FAILED, when it crashes;
-            DEADLINE; LOCK_HELD.
+        DeployError: NOT_FOUND; NOT_DEPLOYED, when there is nothing to run; DEADLINE; LOCK_HELD.
     """
     workspace, name = site.workspace, site.project.settings.app.name
     app = workspace.apps.get(name)
@@ -50,13 +49,7 @@ def _runs(site: Site) -> App:
 
     def look() -> App | None:
         seen = workspace.apps.get(name)
-        if seen.state == "CRASHED":
-            raise DeployError(
-                Code.DEPLOYMENT_FAILED,
-                f"The app {name} crashed when it was started.",
-                hint=f"metamcp-deploy logs {locate.called(site.project)}",
-            )
-        return seen if seen.state == "RUNNING" else None
+        return seen if seen.state in ("RUNNING", "CRASHED") else None
 
     return poll(
         look,

@@ -131,7 +131,10 @@ def _explain(site: Site, found: Rotation) -> None:
     """Why nothing was deployed."""
     called = locate.called(site.project)
     app = found.app
-    if app is None or (app.active is None and app.compute == "ACTIVE"):
+    if app is not None and app.state == "CRASHED":
+        text = f"The app {app.name} has crashed: it gets the new value when it starts."
+        events.emit(events.Warned(text, f"metamcp-deploy start {called}"))
+    elif app is None or (app.active is None and app.compute == "ACTIVE"):
         events.emit(events.Note("No app runs yet: its first deployment gets the new value."))
     elif app.compute != "ACTIVE":
         events.emit(
