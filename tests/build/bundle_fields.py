@@ -27,6 +27,7 @@ def grants(*levels: str) -> dict[str, Any]:
     return items(section({"level": level, **principals}, "level"))
 
 
+TAGS = items(section({"key": TEXT, "value": TEXT}))
 LIFECYCLE = section({"prevent_destroy": FLAG})
 LIMITS = {
     "autoscaling_limit_min_cu": NUMBER,
@@ -53,6 +54,16 @@ APP = section(
         "compute_size": {"enum": ["MEDIUM", "LARGE", "XLARGE"]},
         "source_code_path": TEXT,
         "user_api_scopes": items(TEXT),
+        **dict.fromkeys(("budget_policy_id", "usage_policy_id", "space"), TEXT),
+        "telemetry_export_destinations": items(
+            section(
+                {
+                    "unity_catalog": section(
+                        dict.fromkeys(("logs_table", "metrics_table", "traces_table"), TEXT)
+                    )
+                }
+            )
+        ),
         "resources": items(section(ATTACHED, "name")),
         "permissions": grants("CAN_USE", "CAN_MANAGE"),
         "lifecycle": section({"prevent_destroy": FLAG, "started": FLAG}),
@@ -75,13 +86,24 @@ RESOURCES = section(
             )
         ),
         "database_instances": named(
-            section({"name": TEXT, "capacity": TEXT, "lifecycle": LIFECYCLE, "permissions": grants()}, "name")
+            section(
+                {
+                    **dict.fromkeys(("name", "capacity", "usage_policy_id"), TEXT),
+                    "custom_tags": TAGS,
+                    "lifecycle": LIFECYCLE,
+                    "permissions": grants(),
+                },
+                "name",
+            )
         ),
         "postgres_projects": named(
             section(
                 {
                     "project_id": TEXT,
                     "display_name": TEXT,
+                    "budget_policy_id": TEXT,
+                    "custom_tags": TAGS,
+                    "pg_version": NUMBER,
                     "history_retention_duration": DURATION,
                     "default_endpoint_settings": section(LIMITS),
                     "lifecycle": LIFECYCLE,
@@ -91,7 +113,9 @@ RESOURCES = section(
             )
         ),
         "postgres_branches": named(
-            section({**MADE, "branch_id": TEXT, "no_expiry": FLAG}, "branch_id", "parent")
+            section(
+                {**MADE, "branch_id": TEXT, "no_expiry": FLAG, "is_protected": FLAG}, "branch_id", "parent"
+            )
         ),
         "postgres_endpoints": named(
             section(

@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.target import app_yaml, databricks_yml, rendering
+from tests.build.bundle_fields import SCHEMA
 
 
 def settings(target: str, **more: Any) -> Settings:
@@ -87,6 +89,24 @@ def test_values_arrive_as_they_are_and_secrets_as_references(tmp_path: Path) -> 
     secret = next(r for r in app["resources"] if r["name"] == "secret-oidc-client-secret")
     scope = "${resources.secret_scopes.secrets.name}"
     assert secret["secret"] == {"scope": scope, "key": "OIDC_CLIENT_SECRET", "permission": "READ"}
+
+
+def test_what_companies_enforce_stands_in_the_bundle_as_its_schema_has_it(tmp_path: Path) -> None:
+    tables = {name: f"main.apps.{name}" for name in ("logs_table", "metrics_table", "traces_table")}
+    export = [{"unity_catalog": tables}]
+    app = {
+        "name": "metamcp-dev",
+        "budget_policy_id": "b",
+        "space": "team",
+        "telemetry_export_destinations": export,
+    }
+    database = {"tags": {"team": "ai"}, "pg_version": 17, "protect_branch": True}
+    found = rendered(tmp_path, settings("dev", app=app, database=database))
+    Draft202012Validator(SCHEMA).validate(found)
+    resources = found["targets"]["dev"]["resources"]
+    assert app.items() <= resources["apps"]["metamcp"].items()
+    assert resources["postgres_projects"]["database"]["custom_tags"] == [{"key": "team", "value": "ai"}]
+    assert resources["postgres_branches"]["database"]["is_protected"] is True
 
 
 def test_no_login_can_be_for_the_host_of_an_embedded_target(tmp_path: Path) -> None:

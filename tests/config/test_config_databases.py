@@ -28,6 +28,7 @@ def test_a_kind_has_its_own_keys_and_defaults(work: Work) -> None:
         "permissions": None,
         "principal": None,
         "schema": "metamcp_app",
+        "usage_policy_id": None,
     }
     work.yaml("targets: {dev: {database: {kind: external, url: {secret: DB}}}}")
     assert rows(work) == {

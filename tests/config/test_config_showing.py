@@ -17,6 +17,8 @@ from metamcp_deploy.config.model import DEFAULT_REF, DEFAULT_URL
 from metamcp_deploy.errors import Code, DeployError
 from tests.config.working import TARGETS, Work
 
+OF_INSTANCES = ("database.instance", "database.capacity", "database.usage_policy_id")
+
 
 def rows(work: Work, **asked: Any) -> dict[str, tuple[str | None, str]]:
     return {r.key: (r.value, r.origin) for r in config.explain(work.folder, **({"environ": {}} | asked))}
@@ -46,14 +48,14 @@ def test_each_value_tells_its_origin(two_targets: Work) -> None:
         "default: the folder beside metamcp.yaml",
     )
     assert found["workspace.root_path"] == (None, "default")
-    of_kinds = {"database.instance", "database.capacity", "database.url.secret"}
+    of_kinds = {*OF_INSTANCES, "database.url.secret"}
     # Shown as database.password and database.principal.
     held = {
         "database.password.secret",
         "database.principal.client_id",
         "database.principal.client_secret.secret",
     }
-    assert set(found) >= set(layout.settable()) - {"app.env"} - of_kinds - held
+    assert set(found) >= set(layout.settable()) - {"app.env", "database.tags"} - of_kinds - held
     assert not set(found) & of_kinds
 
 
@@ -136,7 +138,7 @@ def test_the_whole_example_is_valid_and_documents_every_key(folder: Path) -> Non
         k for k in ("embedded", "protected", "workspace.host", "workspace.profile") if k not in targets
     ]
     # Shown where their kind is.
-    of_kinds = {"database.instance", "database.capacity", "database.url.secret", "database.password.secret"}
+    of_kinds = {*OF_INSTANCES, "database.url.secret", "database.password.secret"}
     assert of_kinds <= targets
     assert set(missing) == of_kinds
     assert set(layout.target().model_fields) - {"embedded", "protected"} <= set(layout.file().model_fields)

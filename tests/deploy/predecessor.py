@@ -60,7 +60,7 @@ class Predecessor:
     def make(self, project: Project, capacity: str = "CU_1") -> Workspace:
         """Makes instance, database and app, as `databricks bundle deploy` did."""
         workspace = session.connect(project)
-        workspace.instances.create(self.instance, capacity)
+        workspace.instances.create(self.instance, {"capacity": capacity})
         workspace.instances.available(name=self.instance, within=60)
         uri = local.status(project, with_credentials=True)["superuser_uris"]["postgres"].reveal()
         with psycopg.connect(uri, autocommit=True) as database:

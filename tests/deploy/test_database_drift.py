@@ -72,14 +72,14 @@ def test_an_instance_of_others_is_started_and_resized_and_that_is_told(
     project: Project, deployed: Deploy, seen: list[events.Event]
 ) -> None:
     workspace, name = session.connect(project), project.settings.app.name
-    workspace.instances.create(name, "CU_1")
+    workspace.instances.create(name, {"capacity": "CU_1"})
     in_state(workspace, name, "AVAILABLE")
     unstated = with_settings(project, database={"kind": "provisioned"})
     assert only(unstated, "database instance").action is Action.KEEP
     stated = with_settings(unstated, database={"capacity": "CU_2"})
     resized = only(stated, "database instance")
     assert (resized.action, resized.owner) == (Action.ADOPT, workspace.me)
-    assert resized.reason == "made by somebody else, and resized"
+    assert resized.reason == "made by somebody else, and changed"
     workspace.instances.change(name, {"stopped": True})
     in_state(workspace, name, "STOPPED")
     started = only(stated, "database instance")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metamcp_deploy.converge.kinds import GROUPS, PARTS
 from metamcp_deploy.converge.part import Kind
-from metamcp_deploy.converge.parts.lakebase import LakebasePart
+from metamcp_deploy.converge.parts.lakebase.part import LakebasePart
 from metamcp_deploy.converge.parts.scope import Scope
 from metamcp_deploy.target import databases
 from metamcp_deploy.target.ledger import Intent, Ledger

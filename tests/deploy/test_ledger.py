@@ -12,7 +12,7 @@ from metamcp_deploy import local, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.converge.part import Context
-from metamcp_deploy.converge.parts.lakebase import LakebasePart
+from metamcp_deploy.converge.parts.lakebase.part import LakebasePart
 from metamcp_deploy.destroy import deletion, selection
 from metamcp_deploy.destroy.selection import Wishes
 from metamcp_deploy.errors import Code, DeployError

@@ -53,7 +53,7 @@ def _resources(project: Project) -> object:
 
 def test_the_name_of_an_instance_never_becomes_an_empty_project(project: Project, bundled: Run) -> None:
     there = Predecessor.of(project)
-    session.connect(project).instances.create(there.instance, "CU_1")
+    session.connect(project).instances.create(there.instance, {"capacity": "CU_1"})
     error = refused(Code.CONFIG_CONFLICT, bundled, with_database(project, project=there.instance))
     assert f"{there.instance} is a database instance of" in error.message
     assert f"database.instance: {there.instance}" in error.hint
@@ -93,7 +93,7 @@ def test_a_database_that_an_instance_lacks_is_refused_before_anything_is_sent(
     project: Project, bundled: Run
 ) -> None:
     there = Predecessor.of(project)
-    session.connect(project).instances.create(there.instance, "CU_1")
+    session.connect(project).instances.create(there.instance, {"capacity": "CU_1"})
     error = refused(Code.NOT_FOUND, bundled, kept(project, there))
     assert f"{there.database} does not exist in database instance {there.instance}" in str(error.as_dict())
 

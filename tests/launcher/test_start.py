@@ -17,7 +17,15 @@ import pytest
 import requests
 
 from tests.launcher import launcher_programs as programs
-from tests.launcher.launcher_app import AUTH_SECRET, CLIENT_SECRET, LAUNCHER, OIDC_SECRET, App, FakeWorkspace
+from tests.launcher.launcher_app import (
+    AUTH_SECRET,
+    CLIENT_SECRET,
+    EMBEDDED,
+    LAUNCHER,
+    OIDC_SECRET,
+    App,
+    FakeWorkspace,
+)
 
 Launch = Callable[..., App]
 
@@ -49,6 +57,21 @@ def test_serves_both_services_and_logs_what_the_runbook_greps_for(
         "MetaMCP is up",
     ]:
         assert line in log, line
+
+
+def test_says_whether_it_is_ready_to_whoever_asks(launch: Launch, workspace: FakeWorkspace) -> None:
+    workspace.answers["/oidc/v1/token"] = (503, {})
+    app = launch(env=EMBEDDED)  # every other request needs the proxy's secret
+    url = f"http://127.0.0.1:{app.port}/.metamcp-deploy/ready"
+    app.logged("Start failed at step token")
+    assert (requests.get(url, timeout=10).status_code, requests.post(url, timeout=10).status_code) == (
+        503,
+        405,
+    )
+    del workspace.answers["/oidc/v1/token"]
+    app.logged("MetaMCP is up")
+    answer = requests.get(f"{url}?probe", timeout=10)
+    assert (answer.status_code, answer.text) == (200, "ready\n")
 
 
 def test_asks_the_workspace_as_the_platform_specifies(launch: Launch, workspace: FakeWorkspace) -> None:

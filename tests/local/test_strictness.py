@@ -17,6 +17,9 @@ from tests.local.embedded_world import World
         {"compute_max_instances": 0},
         {"resources": "none"},
         {"user_api_scopes": "sql"},
+        {"user_api_scopes": ["nonsense.things"]},
+        {"compute_max_instances": 3},
+        {"telemetry_export_destinations": [{"unity_catalog": {"logs_table": "a.b.c"}}]},
     ],
 )
 def test_apps_have_known_fields_with_known_values(world: World, fields: dict) -> None:
@@ -31,6 +34,7 @@ def test_apps_have_known_fields_with_known_values(world: World, fields: dict) ->
     [
         {"nonsense": 1},
         {"mode": "QUICK"},
+        {"health_check": {"timeout": "60s"}},
         {"command": "node start.mjs"},
         {"env_vars": [{"name": "A"}]},
         {"env_vars": [{"name": "A", "value": "1", "valueFrom": "x"}]},
@@ -46,7 +50,8 @@ def test_deployments_too(world: World, fields: dict) -> None:
 
 def test_instances_of_an_app_are_kept_and_shown(world: World) -> None:
     name = world.name()
-    world.client.apps.create(App(name=name, compute_max_instances=3), no_compute=True)
+    bounds = {"compute_min_instances": 1, "compute_max_instances": 3}
+    world.client.apps.create(App(name=name, **bounds), no_compute=True)
     assert world.client.apps.get(name).compute_max_instances == 3
 
 

@@ -33,7 +33,8 @@ def add(
     what: Annotated[
         str,
         typer.Argument(
-            help="A name that `local faults list` shows, or: a status as 503, reset, stall, truncated, lost.",
+            help="A name that `local faults list` shows, or: a status as 503, reset, stall, truncated, lost, "
+            "unmasked, unsized.",
             autocompletion=_names,
         ),
     ],

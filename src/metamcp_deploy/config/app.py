@@ -14,9 +14,12 @@ from metamcp_deploy.config.constraints import (
     Email,
     Expected,
     Flag,
+    HealthSeconds,
     IdleSeconds,
     Line,
+    PolicyId,
     Section,
+    TableName,
     Text,
     UserScope,
 )
@@ -82,6 +85,20 @@ EnvName = Annotated[
 EnvValue = Annotated[Text | SecretReference, Expected("a text on one line, or {secret: KEY}"), AsWritten]
 
 
+class UnityCatalog(Model):
+    """Tables of Unity Catalog for an app's telemetry: the API takes all three or none."""
+
+    logs_table: TableName
+    metrics_table: TableName
+    traces_table: TableName
+
+
+class TelemetryDestination(Model):
+    """Where the platform exports an app's telemetry to."""
+
+    unity_catalog: UnityCatalog
+
+
 class App(Model):
     """The Databricks App."""
 
@@ -94,6 +111,17 @@ class App(Model):
     description: Line | None = Field(default=None, description="what the workspace shows of the app")
     compute_size: Literal["MEDIUM", "LARGE", "XLARGE"] = Field(
         default="MEDIUM", description="size of the app's container"
+    )
+    budget_policy_id: PolicyId | None = Field(default=None, description="budget policy of the app's compute")
+    usage_policy_id: PolicyId | None = Field(default=None, description="usage policy of the app's compute")
+    space: AppName | None = Field(default=None, description="app space that the app is made in, for good")
+    telemetry_export_destinations: Annotated[
+        tuple[TelemetryDestination, ...], Section(tuple), Setting(variables=False)
+    ] = Field(default=(), description="tables that the platform exports logs, metrics and traces to")
+    health_check: HealthSeconds | None = Field(
+        default=None,
+        description="seconds for a deployment to become healthy, until when the previous one serves; "
+        "default: a deployment counts as soon as its port answers",
     )
     user_api_scopes: Annotated[tuple[UserScope, ...], Section(tuple)] = Field(
         default=(), description="what the app may do in its user's name (user authorization), such as sql"

@@ -165,6 +165,31 @@ UserScope = Annotated[
     StringConstraints(pattern=r"^[a-z][a-z0-9_.:-]{0,127}$"),
     Expected("an API scope such as `sql` or `files.files`"),
 ]
+PolicyId = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,127}$"), Expected("the id of a policy")
+]
+HealthSeconds = Annotated[
+    int, Integer, Field(ge=5, le=3600), Expected("a whole number of seconds, 5 to 3600")
+]
+PgVersion = Annotated[
+    int, Integer, Field(ge=14, le=99), Expected("a major version of PostgreSQL, such as 17")
+]
+TableName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^\s./]+\.[^\s./]+\.[^\s./]+$"),
+    Expected("a table of Unity Catalog: catalog.schema.table"),
+]
+# Of a Databricks custom tag; unsure for Lakebase, whose own limits nobody states.
+TagKey = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^\x00-\x1f]{1,127}$"),
+    Expected("the key of a tag: 1 to 127 characters"),
+]
+TagValue = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^\x00-\x1f]{0,255}$"),
+    Expected("the value of a tag: at most 255 characters"),
+]
 Folder = Annotated[Path, Expected("the path of a folder")]
 File = Annotated[Path, Expected("the path of a file")]
 # For editors: scalars of YAML are taken as written, so `PORT: 8080` and `DEBUG: true` are valid.

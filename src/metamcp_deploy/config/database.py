@@ -18,9 +18,13 @@ from metamcp_deploy.config.constraints import (
     Flag,
     Identifier,
     LakebaseId,
+    PgVersion,
+    PolicyId,
     RetentionDays,
     Section,
     Suspension,
+    TagKey,
+    TagValue,
 )
 from metamcp_deploy.config.declaration import HeldSecret, Model, Permission, SecretReference, Setting, fields
 from metamcp_deploy.config.tree import Node, at, without
@@ -91,9 +95,17 @@ class Lakebase(AnyDatabase):
         default=None,
         description="another service principal that logs in to the database, in place of the app's own",
     )
+    tags: Annotated[dict[TagKey, TagValue], Section(), Setting(variables=False)] = Field(
+        default_factory=dict, description="custom tags of the Lakebase project or instance; others stay"
+    )
     permissions: Annotated[tuple[Permission, ...], Section(tuple)] = Field(
         default=(), description="who may use or manage the Lakebase project or instance, besides its owner"
     )
+
+    @property
+    def custom_tags(self) -> list[dict[str, str]]:
+        """The tags as the API has them."""
+        return [{"key": key, "value": value} for key, value in self.tags.items()]
 
     @property
     def database_name(self) -> str:
@@ -142,6 +154,16 @@ class Autoscaling(Lakebase):
         default=None,
         description="autoscaling: how far back a branch can reach, 2 to 35; default: 7 for a new project",
     )
+    budget_policy_id: PolicyId | None = Field(
+        default=None, description="autoscaling: budget policy of the project"
+    )
+    pg_version: PgVersion | None = Field(
+        default=None, description="autoscaling: major version of PostgreSQL, fixed when the project is made"
+    )
+    protect_branch: Flag | None = Field(
+        default=None,
+        description="autoscaling: true: the platform refuses to delete or reset the branch and its project",
+    )
 
     def project_id(self, app: str) -> str:
         """The Lakebase project of an app."""
@@ -175,6 +197,9 @@ class Provisioned(Lakebase):
     )
     capacity: Literal["CU_1", "CU_2", "CU_4", "CU_8"] | None = Field(
         default=None, description="provisioned: size of the instance; default: CU_1 for a new one"
+    )
+    usage_policy_id: PolicyId | None = Field(
+        default=None, description="provisioned: usage policy of the instance"
     )
 
     def instance_name(self, app: str) -> str:

@@ -6,7 +6,7 @@ from metamcp_deploy.converge.part import Part
 from metamcp_deploy.converge.parts.app.part import AppPart
 from metamcp_deploy.converge.parts.grants import Grants
 from metamcp_deploy.converge.parts.instance import InstancePart
-from metamcp_deploy.converge.parts.lakebase import LakebasePart
+from metamcp_deploy.converge.parts.lakebase.part import LakebasePart
 from metamcp_deploy.converge.parts.scope import Scope
 from metamcp_deploy.converge.parts.upload import ReleasePart
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy import events, pipeline
-from metamcp_deploy.deployments import deploy_intent, migrations, pruning, records, rollout
+from metamcp_deploy.deployments import deploy_intent, migrations, pruning, readiness, records, rollout
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.release import checking, releases
 from metamcp_deploy.target import locate, session
@@ -71,7 +71,8 @@ def deploy(
     if kind == "deploy" and app.deployed:  # a rollback has reported it
         migrations.report(site, wanted, about)
     draft = records.draft(site.project, workspace, wanted, about, kind=kind, message=message, more=more)
-    deployment = rollout.begin(workspace, app.name, wanted, deploy_intent.keep(site, app, draft))
+    health = readiness.check(site.project.settings.app.health_check, about)
+    deployment = rollout.begin(workspace, app.name, wanted, deploy_intent.keep(site, app, draft), health)
     _answers_for(deployment.id)
     events.emit(events.Changed("created", "deployment", deployment.id))
     record = records.of(draft, deployment.id, deployment.create_time)

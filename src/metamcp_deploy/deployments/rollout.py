@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from metamcp_deploy import events
-from metamcp_deploy.deployments import deploy_intent
+from metamcp_deploy.deployments import deploy_intent, readiness
 from metamcp_deploy.deployments.records import Wanted
 from metamcp_deploy.errors import Code, DeployError
 
@@ -92,7 +92,13 @@ def _busy(app: App) -> bool:
     return starting or (app.pending is not None and app.pending.state not in DEPLOYMENT_ENDED)
 
 
-def begin(workspace: Workspace, name: str, wanted: Wanted, since: deploy_intent.DeployIntent) -> Deployment:
+def begin(
+    workspace: Workspace,
+    name: str,
+    wanted: Wanted,
+    since: deploy_intent.DeployIntent,
+    health_check: Mapping[str, str] | None = None,
+) -> Deployment:
     """Sends the deploy call. Refused because somebody else's deployment is under way, it waits and sends it again.
 
     After a lost answer it looks for the deployment, and calls again only when there is none.
@@ -102,6 +108,7 @@ def begin(workspace: Workspace, name: str, wanted: Wanted, since: deploy_intent.
         name: of the app.
         wanted: what is deployed.
         since: the moment before the call.
+        health_check: of the deployment, as `readiness.check` gives it.
 
     Raises:
         DeployError: of the last of three calls.
@@ -111,7 +118,7 @@ def begin(workspace: Workspace, name: str, wanted: Wanted, since: deploy_intent.
     lost, last = False, None
     for _ in range(_DEPLOY_CALLS):
         try:
-            return workspace.apps.deploy(name, wanted.source_code_path, wanted.env)
+            return workspace.apps.deploy(name, wanted.source_code_path, wanted.env, health_check)
         except DeployError as e:
             last = e
             lost = lost or e.code in UNSURE
@@ -140,11 +147,13 @@ def follow(workspace: Workspace, name: str, deployment: Deployment) -> Deploymen
             return ended
         workspace.clock.sleep(1.0)  # the lines that explain it arrive a moment after the state
     crashed = ended.state == "SUCCEEDED"
-    what = "the app crashed after it" if crashed else f"{ended.state}: {ended.message}".rstrip(": ")
+    what = "the app crashed after it" if crashed else f"{ended.state}: {ended.message}".rstrip(":. ")
+    failed, cause = readiness.cause(lines)
+    then = "metamcp-deploy logs -n 40; after the repair: metamcp-deploy app-deploy --redeploy"
     raise DeployError(
         Code.DEPLOYMENT_FAILED,
-        f"Deployment {ended.id} of app {name} in {workspace.host} ended: {what}.",
-        hint="metamcp-deploy logs -n 40; after the repair: metamcp-deploy app-deploy --redeploy",
+        f"Deployment {ended.id} of app {name} in {workspace.host} ended: {what}. {failed}".rstrip(),
+        hint=f"{cause} {then}".lstrip(),
         detail="\n".join(lines) or None,
     )
 

@@ -70,7 +70,8 @@ export class Launcher {
     const details = this.#responseDetails(isOperator, env.METAMCP_CONTACT ?? "");
     const rules = accessRules(env, isOperator);
     const callers = callerCheck(secrets.METAMCP_PROXY_SECRET, env.APP_URL);
-    const given = { details, workspace, rules, callers, sessions: sessionRules(this.#sessions) };
+    const ready = () => this.#started && this.#services.up && this.#state.status !== "stopping";
+    const given = { details, workspace, rules, callers, ready, sessions: sessionRules(this.#sessions) };
     this.proxy = new Proxy((target, method) => this.#find(target, method), given);
   }
 

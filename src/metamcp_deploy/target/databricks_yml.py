@@ -122,6 +122,7 @@ def _app(wanted: Desired) -> str:
             "name": app.name,
             "description": app.description,
             "compute_size": app.compute_size,
+            **app.enforced,
             **({"user_api_scopes": list(app.user_api_scopes)} if app.user_api_scopes else {}),
             "resources": [_resource(r, wanted) for r in app.resources],
             **granted(app.permissions),

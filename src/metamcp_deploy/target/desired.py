@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from metamcp_deploy.config.app import App as AppSettings
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.target import databases
 from metamcp_deploy.target.access_lists import AccessList, ScopeAccessList, spelled
@@ -31,6 +33,7 @@ class App:
         env: the environment that deployments send, without APP_URL.
         permissions: grants as databricks.yml spells them: `level` and one principal.
         user_api_scopes: of user authorization.
+        enforced: further fields that the settings state, as the Apps API spells them; `space` counts at creation only.
     """
 
     name: str
@@ -41,6 +44,7 @@ class App:
     env: tuple[EnvVar, ...]
     permissions: tuple[dict[str, str], ...] = ()
     user_api_scopes: tuple[str, ...] = ()
+    enforced: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def holder(self) -> str:
@@ -116,6 +120,7 @@ def of(settings: Settings, root: str) -> Desired:
             env=tuple(environment(settings, None)),
             permissions=spelled(app.permissions),
             user_api_scopes=app.user_api_scopes,
+            enforced=_enforced(app),
         ),
         database=databases.of(settings),
         secrets=Secrets(
@@ -125,6 +130,14 @@ def of(settings: Settings, root: str) -> Desired:
             permissions=spelled(settings.secrets.permissions),
         ),
     )
+
+
+def _enforced(app: AppSettings) -> dict[str, Any]:
+    """Fields of the app that are sent only where they are stated."""
+    stated = app.model_dump(include={"budget_policy_id", "usage_policy_id", "space"}, exclude_none=True)
+    if app.telemetry_export_destinations:
+        stated["telemetry_export_destinations"] = [d.model_dump() for d in app.telemetry_export_destinations]
+    return stated
 
 
 def app_resources(settings: Settings) -> list[dict[str, Any]]:

@@ -221,12 +221,22 @@ class Apps:
             if app is None or app.compute != "DELETING":
                 raise
 
-    def deploy(self, name: str, source_code_path: str, env: Iterable[Mapping[str, str]]) -> Deployment:
-        """Begins a deployment of a snapshot of the path, with this environment in place of app.yaml's."""
+    def deploy(
+        self,
+        name: str,
+        source_code_path: str,
+        env: Iterable[Mapping[str, str]],
+        health_check: Mapping[str, str] | None = None,
+    ) -> Deployment:
+        """Begins a deployment of a snapshot of the path, with this environment in place of app.yaml's.
+
+        With `health_check` (`path`, `timeout`) it succeeds once a GET of that path gives 200.
+        """
         fields = {
             "mode": "SNAPSHOT",
             "source_code_path": source_code_path,
             "env_vars": [dict(e) for e in env],
+            **({"health_check": dict(health_check)} if health_check else {}),
         }
         wanted = content("apps", "AppDeployment", fields)
         once = services.apps(self._transport.once().sure())

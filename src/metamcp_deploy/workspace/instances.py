@@ -35,13 +35,13 @@ class Instances:
     def _get(self, name: str) -> dict[str, Any]:
         return self._transport.answer(lambda: self._service.get_database_instance(name))
 
-    def create(self, name: str, capacity: str) -> bool:
+    def create(self, name: str, fields: Mapping[str, Any]) -> bool:
         """Begins to create an instance; False when it existed."""
-        wanted = content("database", "DatabaseInstance", {"name": name, "capacity": capacity})
+        wanted = content("database", "DatabaseInstance", {"name": name, **fields})
         return created(lambda: self._transport.answer(lambda: self._service.create_database_instance(wanted)))
 
     def change(self, name: str, fields: Mapping[str, Any]) -> None:
-        """Begins to change these fields of an instance (`capacity`, `stopped`) and no others."""
+        """Begins to change these fields of an instance (`capacity`, `stopped`, ...) and no others."""
         wanted = content("database", "DatabaseInstance", {"name": name, **fields})
         mask = ",".join(sorted(fields))
         call = functools.partial(self._service.update_database_instance, name, wanted, mask)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from metamcp_deploy import events
 from metamcp_deploy.converge.part import Context, Part
 from metamcp_deploy.converge.parts.app import fields
-from metamcp_deploy.deployments import deployment, records
+from metamcp_deploy.deployments import deployment, readiness, records
 from metamcp_deploy.plan import OURS, Action, Change, Difference
 from metamcp_deploy.release import releases
 
@@ -84,7 +84,7 @@ class DeploymentPart(Part):
             return Change(Action.DEPLOY, "deployment", name, OURS, "once it is built", differing)
         if records.matches(deployed, wanted):
             if self.redeploy:
-                return Change(Action.DEPLOY, "deployment", name, OURS, "--redeploy")
+                return Change(Action.DEPLOY, "deployment", name, OURS, self._overlapping("--redeploy"))
             if app.state == "RUNNING" and deployed.get("outcome") == "IN_PROGRESS":
                 why = "it ran to its end without the run that began it: its record is completed"
                 return Change(Action.WAIT, "deployment", app.active.id, OURS, why)
@@ -93,7 +93,13 @@ class DeploymentPart(Part):
             return Change(
                 Action.DEPLOY, "deployment", name, OURS, f"the app is {app.state or 'in no known state'}"
             )
-        return Change(Action.DEPLOY, "deployment", name, OURS, "", tuple(differences(deployed, wanted)))
+        differing = tuple(differences(deployed, wanted))
+        return Change(Action.DEPLOY, "deployment", name, OURS, self._overlapping(""), differing)
+
+    def _overlapping(self, why: str) -> str:
+        """With a health check the previous deployment goes on meanwhile, on a schema that is migrated."""
+        overlap = readiness.OVERLAP if self.context.settings.app.health_check else ""
+        return "; ".join(filter(None, (why, overlap)))
 
     @property
     def app(self) -> App:

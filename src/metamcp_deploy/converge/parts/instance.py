@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy import events
 from metamcp_deploy.config import database as config
 from metamcp_deploy.converge.part import Context, Kind, Part
+from metamcp_deploy.converge.parts.lakebase import fields
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import ELSEWHERE, OURS, Action, Change, Difference
 from metamcp_deploy.target.databases import Provisioned
@@ -33,7 +34,7 @@ def _creator(workspace: Workspace, name: str) -> str:
 
 
 class InstancePart(Part):
-    """An instance that is missing is made, a stopped one started, a stated capacity kept; nothing is deleted."""
+    """An instance that is missing is made, a stopped one started, what the settings state kept; nothing is deleted."""
 
     kinds = (Kind("instance", _LABEL, "database", _exists, _delete, creator=_creator),)
 
@@ -87,13 +88,11 @@ class InstancePart(Part):
         return str((self.found or {}).get("state") or "")
 
     @property
-    def _resized(self) -> tuple[Difference, ...]:
-        before = (self.found or {}).get("capacity")
-        if not self.wanted.held or before in (None, self.wanted.capacity):
+    def _differences(self) -> tuple[Difference, ...]:
+        if self.found is None:
             return ()
-        stated = self.context.stated("instance", self.wanted.name).get("capacity")
-        by: Literal["hand", "settings"] = "hand" if stated == self.wanted.capacity else "settings"
-        return (Difference("capacity", before, self.wanted.capacity, by),)
+        stated = self.context.stated("instance", self.wanted.name)
+        return fields.differing(self.wanted.held, self.found, stated)
 
     def changes(self) -> tuple[Change, ...]:
         """The instance."""
@@ -104,13 +103,13 @@ class InstancePart(Part):
         action, reason = Action.KEEP if managed else Action.CHECK, ""
         if managed and self._state == "STOPPED":
             action, reason = Action.START, "it is STOPPED"
-        elif managed and self._resized:
+        elif managed and self._differences:
             action = Action.CHANGE
         elif self._state != "AVAILABLE":
             action, reason = Action.WAIT, f"it is {self._state}"
-        differences = self._resized if managed else ()
+        differences = self._differences if managed else ()
         if owner != OURS and action in (Action.START, Action.CHANGE):
-            done = "started" if action is Action.START else "resized"
+            done = "started" if action is Action.START else "changed"
             action, reason = Action.ADOPT, f"made by somebody else, and {done}"
         return (Change(action, _LABEL, name, owner if managed else ELSEWHERE, reason, differences),)
 
@@ -119,7 +118,7 @@ class InstancePart(Part):
         return {"instance": [self.wanted.name]} if self.found is None else {}
 
     def apply(self) -> None:
-        """Makes, starts or resizes it, and waits for it."""
+        """Makes, starts or changes it, and waits for it."""
         instances, name = self.context.workspace.instances, self.wanted.name
         within = self.context.settings.waits.database
         (change,) = self.changes()
@@ -127,7 +126,7 @@ class InstancePart(Part):
         done = "started" if starting else "changed" if change.differences else "kept"
         if self.found is None:
             events.emit(events.Warned(f"The database instance {name} is {_LEGACY}."))
-            done = "created" if instances.create(name, self.wanted.capacity) else "kept"
+            done = "created" if instances.create(name, self.wanted.spec) else "kept"
             self.claim_created(self.kinds[0], name, done == "created")
         elif starting:
             instances.change(name, {"stopped": False})
@@ -135,7 +134,7 @@ class InstancePart(Part):
             events.emit(events.Progress(f"waits for the database instance {name} (minutes)"))
             self._available(within, starting)
         if change.differences:
-            instances.change(name, {"capacity": self.wanted.capacity})
+            instances.change(name, fields.spec(change.differences))
             self._available(within)
         events.emit(events.Changed(done, _LABEL, name))
 

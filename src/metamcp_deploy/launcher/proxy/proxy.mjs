@@ -7,6 +7,7 @@ import { sortCredentials } from "./authorization.mjs";
 import { bodyLimit, pipeBody, tooLarge } from "./body-limits.mjs";
 import { errorResponse, send, sendEarly, sendRaw } from "./error-response.mjs";
 import { forwardHeaders, framed, requestId } from "./headers.mjs";
+import { answerReadiness } from "./readiness.mjs";
 import { relay } from "./relay.mjs";
 import { startHeader } from "../services/start-secret.mjs";
 import { tunnel } from "./tunnel.mjs";
@@ -42,10 +43,11 @@ export class Proxy {
    * @param rules function of a request, its target and the path it is rewritten to, as access-rules.mjs makes it
    * @param callers function of a request, as callers.mjs makes it
    * @param sessions function of a request, its path and headers, as session-rules.mjs makes it
+   * @param ready function that says whether requests are served
    * @param limits of Node's server that differ from LIMITS
    */
-  constructor(find, { details, workspace, rules, callers, sessions, limits = {} }) {
-    Object.assign(this, { find, details, workspace, rules, callers, sessions });
+  constructor(find, { details, workspace, rules, callers, sessions, ready = () => false, limits = {} }) {
+    Object.assign(this, { find, details, workspace, rules, callers, sessions, ready });
     this.server = http.createServer({ ...LIMITS, ...limits });
     this.server.on("connection", (socket) => socket.setMaxListeners(0)); // each open request on it has one
     this.server.on("request", (request, response) => this.#receive(request, response, false));
@@ -110,6 +112,7 @@ export class Proxy {
   }
 
   #receive(request, response, waiting) {
+    if (answerReadiness(request, response, this.ready())) return;
     const away = this.callers(request) ?? noTarget(request);
     if (away) return this.#refuse(request, response, away, requestId(request));
     return this.handle(request, response, waiting);

@@ -10,7 +10,15 @@ from metamcp_deploy.local.api.requests import Call, flag, page
 from metamcp_deploy.local.api.routes import Right, Route
 from metamcp_deploy.local.apps import deployment
 from metamcp_deploy.local.apps.apps import Apps
-from metamcp_deploy.local.apps.fields import DEFAULT_SCOPES, SETTABLE, check_deployment, settable
+from metamcp_deploy.local.apps.fields import (
+    AT_CREATION,
+    DEFAULT_SCOPES,
+    MASKABLE,
+    SETTABLE,
+    check_deployment,
+    settable,
+)
+from metamcp_deploy.local.faults.fault import UNMASKED, UNSIZED
 
 _ROOT = "/api/2.0/apps"
 
@@ -51,6 +59,7 @@ class AppsApi:
             "description": "",
             "compute_size": "MEDIUM",
             **record["spec"],
+            **{f"effective_{k}": v for k, v in record["spec"].items() if k.endswith("_policy_id")},
             "effective_user_api_scopes": [*DEFAULT_SCOPES, *(record["spec"].get("user_api_scopes") or [])],
             "url": self.apps.url(name),
             "compute_status": {
@@ -95,7 +104,10 @@ class AppsApi:
         """PATCH replaces everything and clears what it does not name: the platform's quirk, and a trap."""
         self.access.check_attaching(call.principal, call.data)
         name = self._name(call)
-        await self.apps.update(name, settable(call.data), call.principal.name)
+        if call.request.get("quirk") == UNSIZED and "compute_size" in call.data:
+            raise invalid("compute_size cannot be updated through this endpoint.")  # the words are a guess
+        kept = {k: v for k, v in self.apps.record(name)["spec"].items() if k in AT_CREATION}
+        await self.apps.update(name, {**settable(call.data), **kept}, call.principal.name)
         return self.shown(name)
 
     async def _update(self, call: Call) -> dict[str, Any]:
@@ -104,13 +116,15 @@ class AppsApi:
         self.access.check_attaching(call.principal, data.get("app") or data)
         name = self._name(call)
         mask = call.field("update_mask")
-        fields = SETTABLE if mask == "*" else mask.split(",")
-        if unknown := [f for f in fields if f not in SETTABLE]:
+        fields = SETTABLE if mask == "*" else [f.strip() for f in mask.split(",")]
+        if unknown := [f for f in fields if f not in MASKABLE]:
             raise invalid(f"update_mask names {', '.join(unknown)}, which cannot be changed")
         if name in self.apps.updating:
             raise ApiError(409, "RESOURCE_CONFLICT", f"An update of app {name} is in progress.")  # unsure
         wanted = settable(data.get("app") or {})
         spec = dict(self.apps.record(name)["spec"])
+        if call.request.get("quirk") == UNMASKED:
+            fields = SETTABLE
         for field in fields:
             spec.pop(field, None)
             if field in wanted:

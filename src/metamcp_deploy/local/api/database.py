@@ -12,9 +12,11 @@ from metamcp_deploy.local.api.routes import Right, Route
 from metamcp_deploy.local.context import Context
 from metamcp_deploy.local.lakebase.autoscaling import check_id
 from metamcp_deploy.local.lakebase.doors import of_instance
+from metamcp_deploy.local.lakebase.provisioned import BILLED
 from metamcp_deploy.local.timing import stamp
 
 _ROOT = "/api/2.0/database"
+_CHANGED = frozenset({"capacity", "stopped", *BILLED})
 _ONE = f"{_ROOT}/instances/{{name}}"
 
 
@@ -65,7 +67,8 @@ class Database:
             # Since March 2026 (docs.databricks.com, oltp/upgrade-to-autoscaling); the words are ours.
             text = "New provisioned database instances can no longer be created; create a Lakebase project."
             raise ApiError(400, "FEATURE_DISABLED", text)
-        made = self.instances.create(name, call.field("capacity", "CU_1"), by)
+        more = {k: call.data[k] for k in BILLED if k in call.data}
+        made = self.instances.create(name, call.field("capacity", "CU_1"), by, more)
         self.lists.made(INSTANCES, name, by)
         return self.instances.shown(made)
 
@@ -79,12 +82,17 @@ class Database:
     def _change(self, call: Call) -> dict[str, Any]:
         name, data = call["name"], call.data
         self.instances.record(name)
-        mask = {m for m in call.query.get("update_mask", "").split(",") if m}
-        if not mask or mask - {"capacity", "stopped"}:
-            raise invalid("The embedded workspace changes nothing but capacity and stopped of an instance.")
+        mask = {m.strip() for m in call.query.get("update_mask", "").split(",") if m.strip()}
+        if "*" in mask:  # the official command line's: all that the request names
+            mask = set(data) & _CHANGED
+        if not mask or mask - _CHANGED:
+            raise invalid(f"The embedded workspace changes nothing but {', '.join(sorted(_CHANGED))}.")
         capacity = call.field("capacity") if "capacity" in mask else None
         stopped = flag(data.get("stopped")) if "stopped" in mask else None
-        return self.instances.shown(self.instances.change(name, capacity=capacity, stopped=stopped))
+        more = {k: data.get(k) for k in BILLED if k in mask}
+        return self.instances.shown(
+            self.instances.change(name, capacity=capacity, stopped=stopped, more=more)
+        )
 
     async def _delete(self, call: Call) -> dict[str, Any]:
         name = call["name"]

@@ -106,6 +106,8 @@ class Postgres:
     ) -> dict[str, Any]:
         """The operation that makes a resource, after what can be refused at once was refused."""
         databases, name = self.databases, f"{parent}/{kind}/{identifier}".lstrip("/")
+        if kind == "roles":
+            rules.check_role(databases, parent, spec)
         if kind in ("endpoints", "roles") and "identity_type" not in spec:
             make = databases.create_endpoint if kind == "endpoints" else databases.create_role
             made = shown(databases, make(parent, identifier, spec))
@@ -172,7 +174,7 @@ class Postgres:
     def _delete(self, call: Call) -> dict[str, Any]:
         name, purge = call["name"], flag(call.query.get("purge"))
         if not (purge and name.removeprefix("projects/") in self.databases.deleted):
-            rules.check_delete(self.databases, name)
+            rules.check_delete(self.databases, name, call.query.get("reassign_owned_to"))
         self._not_reconciling(name)
         # Answered first: to drop a large database, and end its connections, may take longer than clients wait.
         return self.operations.begin(name, "lakebase.delete", lambda: self._deleted(name, purge))

@@ -18,8 +18,9 @@ from metamcp_deploy.local.api.errors import ApiError, conflict
 from metamcp_deploy.local.apps import deployment, environment
 from metamcp_deploy.local.apps.logs import Log
 from metamcp_deploy.local.apps.proxy import Proxy
-from metamcp_deploy.local.apps.runtime import Runtime
+from metamcp_deploy.local.apps.runtime import HEALTH_SECONDS, Runtime
 from metamcp_deploy.local.context import Context
+from metamcp_deploy.local.lakebase.specs import seconds
 from metamcp_deploy.local.ports import listener
 from metamcp_deploy.local.timing import stamp
 
@@ -107,6 +108,7 @@ class App:
             "source_code_path": request["source_code_path"],
             "command": request.get("command"),
             "env_vars": request.get("env_vars") or [],
+            "health_check": request.get("health_check"),
             "creator": creator,
             "create_time": now,
             "update_time": now,
@@ -125,7 +127,7 @@ class App:
                 await self._pass(made, "app.deploy.prepare", "Preparing source code for new app deployment.")
                 await asyncio.to_thread(self._snapshot, made)
                 await self._pass(made, "app.deploy.start", "Starting app.")
-                await self._run(made)
+                await self._run(made, made.get("health_check"))
         except (FailedDeploymentError, ApiError, DeployError) as e:
             stopped = self._closed or self.record["compute"] != "ACTIVE"
             self._ended(deployment_id, "CANCELLED" if stopped else "FAILED", str(e))
@@ -185,15 +187,15 @@ class App:
         # What can be read of it is a copy: the app may write to the folder that it runs in.
         shutil.copytree(source, self._readable(made), dirs_exist_ok=True)
 
-    async def _run(self, made: dict[str, Any]) -> None:
-        """Replaces the running process by this deployment's; returns when its port accepts."""
+    async def _run(self, made: dict[str, Any], check: dict[str, Any] | None = None) -> None:
+        """Replaces the running process by this deployment's; returns when its port accepts, or its check passes."""
         source = self.source(made["deployment_id"])
         described = await asyncio.to_thread(manifest.read, source)
         command = made["command"] or list(described.command)
         if not command:
             raise FailedDeploymentError("Neither app.yaml nor the deployment has a command.")
         port = ports.free()
-        old, new = self.runtime, self._runtime_for_new()
+        old, new = self.runtime, self._runtime_for_new(overlap=check is not None)
         env = await environment.variables(
             self.context, self.record, described.env, made["env_vars"], port, new.scratch
         )
@@ -209,6 +211,8 @@ class App:
             await new.start(command, source, env, port)
             if not await new.listening():
                 raise FailedDeploymentError(self._why(new))
+            if check:
+                await self._checked(new, check)
         except BaseException:
             if new is not old:
                 await new.stop()
@@ -219,11 +223,22 @@ class App:
         self.state = _RUNNING
         self.log.add("SYSTEM", "App started successfully")
         if new is not old:
+            await self.proxy.answered(old)
             await old.stop()
 
-    def _runtime_for_new(self) -> Runtime:
+    async def _checked(self, runtime: Runtime, check: dict[str, Any]) -> None:
+        """The platform's own check of a deployment: until it passes, no request gets to the new process."""
+        path, timeout = check["path"], check.get("timeout")
+        within = seconds(timeout) if timeout else HEALTH_SECONDS
+        self.log.add("SYSTEM", f"Health check: waiting up to {within:g} s for GET {path} to answer 200")
+        if not await runtime.healthy(path, within):
+            if not runtime.running:
+                raise FailedDeploymentError(self._why(runtime))
+            raise FailedDeploymentError(f"App did not pass its health check ({path}) within {within:g} s.")
+
+    def _runtime_for_new(self, *, overlap: bool) -> Runtime:
         """Where the new process starts: in place of the old one, or beside it. Unsure which the platform does."""
-        if not (self.context.options.overlap and self.runtime.running):
+        if not overlap and not (self.context.options.overlap and self.runtime.running):
             return self.runtime
         beside = self.runtime.name == self.name
         name, folder = (f"{self.name}~", self.folder / "beside") if beside else (self.name, self.folder)

@@ -15,7 +15,7 @@ from metamcp_deploy.local.access_lists import holder
 from metamcp_deploy.local.api.errors import ApiError, conflict, exists, invalid, missing
 from metamcp_deploy.local.apps.app import App
 from metamcp_deploy.local.apps.attachments import Attachments
-from metamcp_deploy.local.apps.fields import settable
+from metamcp_deploy.local.apps.fields import check_instances, settable
 from metamcp_deploy.local.context import Context
 from metamcp_deploy.local.tasks import Tasks
 from metamcp_deploy.local.timing import stamp
@@ -101,6 +101,7 @@ class Apps:
         if len(self.records) >= _MOST:
             raise ApiError(400, "RESOURCE_LIMIT_EXCEEDED", f"A workspace holds at most {_MOST} apps.")
         spec = settable(data)
+        check_instances(spec)
         await self.attachments.check(spec)
         if name in self.records:  # somebody was faster
             raise exists(f"An app with the same name already exists: {name}")
@@ -146,6 +147,7 @@ class Apps:
             ApiError: 400, 404.
         """
         record = self.record(name)
+        check_instances(spec)
         await self.attachments.check(spec)
         before = record["spec"]
         record |= {"spec": spec, "updater": updater, "update_time": stamp(time.time())}

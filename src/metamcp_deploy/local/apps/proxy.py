@@ -22,6 +22,7 @@ from metamcp_deploy.local.access_lists import EVERYBODY, holder
 from metamcp_deploy.local.apps import log_stream, sign_in
 from metamcp_deploy.local.apps.logs import Log
 from metamcp_deploy.local.apps.runtime import Runtime
+from metamcp_deploy.local.apps.unanswered import Unanswered
 from metamcp_deploy.local.callers import names_this_machine
 from metamcp_deploy.local.identity import Principal, bearer
 
@@ -39,6 +40,7 @@ _OWN = frozenset({"forwarded", "x-real-ip", "x-request-id"})
 _OWN_PREFIXES = ("x-forwarded-", "x-databricks-")
 # Node closes idle connections after 5 s; reusing one at that moment would fail a request for no reason.
 _IDLE_SECONDS = 2.0
+_DRAIN_SECONDS = 10.0
 _BODILESS = frozenset({204, 304})
 
 
@@ -52,6 +54,7 @@ class Proxy:
         self.log = log
         self.runtime = runtime
         self.sign_in = context.sign_in
+        self._unanswered = Unanswered()
         self._streams: set[web.WebSocketResponse] = set()
         self._runner: web.ServerRunner | None = None
         self._client: aiohttp.ClientSession | None = None
@@ -79,6 +82,10 @@ class Proxy:
         if self._client:
             await self._client.close()
 
+    async def answered(self, runtime: Runtime) -> None:
+        """Waits, some seconds at most, until a replaced process has begun to answer every request that it got."""
+        await self._unanswered.over(runtime, _DRAIN_SECONDS)
+
     async def end_streams(self) -> None:
         """Closes the log streams: without compute there is none."""
         await log_stream.close_all(self._streams)
@@ -102,9 +109,10 @@ class Proxy:
         headers = self._headers(request, principal, by_token)
         url = URL(f"http://{HOST}:{self.runtime.port}{request.raw_path}", encoded=True)
         try:
-            if request.headers.get("Upgrade", "").lower() == "websocket":
-                return await self._websocket(request, url, headers)
-            return await self._stream(request, url, headers)
+            with self._unanswered.one(self.runtime) as answered:
+                if request.headers.get("Upgrade", "").lower() == "websocket":
+                    return await self._websocket(request, url, headers, answered)
+                return await self._stream(request, url, headers, answered)
         except (aiohttp.ClientConnectionError, TimeoutError):
             return _bad_gateway()
 
@@ -148,7 +156,7 @@ class Proxy:
         return headers
 
     async def _stream(
-        self, request: web.BaseRequest, url: URL, headers: CIMultiDict[str]
+        self, request: web.BaseRequest, url: URL, headers: CIMultiDict[str], answered: asyncio.Event
     ) -> web.StreamResponse:
         assert self._client is not None  # noqa: S101 -- made by open
         data = request.content if request.can_read_body else None
@@ -156,6 +164,7 @@ class Proxy:
         async with self._client.request(
             request.method, url, headers=headers, data=data, allow_redirects=False, skip_auto_headers=skip
         ) as upstream:
+            answered.set()
             response = web.StreamResponse(status=upstream.status, reason=upstream.reason)
             response.headers.extend(_passed(upstream.headers, own=False))
             response.headers.setdefault("Server", "databricks")
@@ -178,7 +187,7 @@ class Proxy:
             return response
 
     async def _websocket(
-        self, request: web.BaseRequest, url: URL, headers: CIMultiDict[str]
+        self, request: web.BaseRequest, url: URL, headers: CIMultiDict[str], answered: asyncio.Event
     ) -> web.StreamResponse:
         assert self._client is not None  # noqa: S101 -- made by open
         protocols = [p.strip() for p in headers.pop("Sec-WebSocket-Protocol", "").split(",") if p.strip()]
@@ -192,6 +201,7 @@ class Proxy:
             return web.Response(status=e.status, text=e.message)
         chosen = [upstream.protocol] if upstream.protocol else []
         client = web.WebSocketResponse(protocols=chosen, autoping=False, max_msg_size=0, compress=False)
+        answered.set()
         async with upstream:
             await client.prepare(request)
             tasks = {

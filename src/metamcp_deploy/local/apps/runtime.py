@@ -10,6 +10,8 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import aiohttp
+
 from metamcp_deploy import process
 from metamcp_deploy.container.environment import PROXY_SECRET
 from metamcp_deploy.container.ports import HOST
@@ -18,6 +20,8 @@ from metamcp_deploy.local.apps.logs import Log
 
 STOP_SECONDS = 15.0  # between SIGTERM and SIGKILL, as on the platform
 START_SECONDS = 600.0
+HEALTH_SECONDS = 600.0  # of a check that names none; the platform's own default is not documented
+_PROBE_SECONDS, _PROBE_PAUSE = 5.0, 0.1
 _LONGEST_LINE = 65_536
 
 
@@ -108,6 +112,19 @@ class Runtime:
             await asyncio.sleep(0.02)
         if not self.running and self._watch is not None:
             await self._watch  # so that its last lines are in the log
+        return False
+
+    async def healthy(self, path: str, seconds: float) -> bool:
+        """Waits until a GET of the path gives 200, as the platform's own check; False as `listening`."""
+        loop = asyncio.get_running_loop()
+        deadline, url = loop.time() + seconds, f"http://{HOST}:{self.port}{path}"
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PROBE_SECONDS)) as session:
+            while self.running and loop.time() < deadline:
+                with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                    async with session.get(url, allow_redirects=False) as answer:
+                        if answer.status == 200:
+                            return True
+                await asyncio.sleep(_PROBE_PAUSE)
         return False
 
     @property

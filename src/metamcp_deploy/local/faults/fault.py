@@ -13,7 +13,10 @@ HEADER = "X-Metamcp-Fault"
 ROUTE = "/local/faults"
 LOGIN = "LOGIN"
 STREAM = "STREAM"
-EVENTS = ("reset", "stall", "truncated", "lost")
+# What apps of some workspaces were seen to do with a change of them: the handlers of `api/apps.py` do it.
+UNMASKED, UNSIZED = "unmasked", "unsized"
+QUIRKS = (UNMASKED, UNSIZED)
+EVENTS = ("reset", "stall", "truncated", "lost", *QUIRKS)
 _CALLS = re.compile(r"([1-9]\d*)(-([1-9]\d*)?)?")
 _SQLSTATE = re.compile(r"(?=.*\d)[0-9A-Z]{5}")
 HINT = "metamcp-deploy local faults add --help"
@@ -27,7 +30,9 @@ class Fault:
         what: an HTTP status (`503`: nothing is done, the API's error comes back); `reset` (nothing is done, the
             connection closes without an answer); `stall` (it is done, the answer is held); `truncated` (it is done, the
             answer's body is cut in the middle, its length fits); `lost` (it is done, the connection closes without an
-            answer). For Postgres logins: a SQLSTATE (`57P03`), `reset` or `stall`. For answers of an app: `reset`.
+            answer); `unmasked` (a change of an app passes over its mask and clears what it does not name); `unsized`
+            (a PATCH of an app that holds compute_size is refused). For Postgres logins: a SQLSTATE (`57P03`),
+            `reset` or `stall`. For answers of an app: `reset`.
         route: method and path, `*` for anything (`POST /api/2.0/apps/*/deployments`, `* *`); `LOGIN <database>` for
             logins to Postgres; `STREAM <app>` for what its proxy passes on.
         calls: which of the matching calls: `2`, `2-4`, or `2-` for all from the second on. The first is 1.

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from metamcp_deploy.errors import DeployError
 from metamcp_deploy.local.api.errors import ApiError, invalid
-from metamcp_deploy.local.faults.fault import HEADER, LOGIN, STREAM, Fault, parse
+from metamcp_deploy.local.faults.fault import HEADER, LOGIN, QUIRKS, STREAM, Fault, parse
 from metamcp_deploy.local.identity import Identity, caller
 from metamcp_deploy.local.lakebase.server import SUPERUSER
 from metamcp_deploy.local.options import USER
@@ -119,6 +119,9 @@ class Faults:
         fault = active.fault
         if fault.what.isdigit():
             return _refusal(fault, request.path)
+        if fault.what in QUIRKS:
+            request["quirk"] = fault.what
+            return await handler(request)  # type: ignore[no-any-return]
         if fault.what == "reset":
             return _cut(request, web.Response())
         try:

@@ -34,6 +34,8 @@ PRESETS = {
         error_code="ABORTED",
         message="Endpoint reconciliation still in progress",
     ),
+    "size-refused": Fault("unsized", "PATCH /api/2.0/apps/*"),
+    "mask-ignored": Fault("unmasked", "* /api/2.0/apps/*"),
     "app-limit": Fault(
         "400",
         "POST /api/2.0/apps",
@@ -65,6 +67,8 @@ MEANINGS = {
     "token-invalid": "the fifth call's token is called invalid (403)",
     "permission-missing": "creating an app is not permitted (403)",
     "endpoint-busy": "the first two changes of an endpoint meet one that is not finished (409)",
+    "size-refused": "changes of an app by PATCH are refused when compute_size is in them, even unchanged (400)",
+    "mask-ignored": "changes of an app clear what they do not name: scopes, resources",
     "app-limit": "the workspace holds as many apps as it may",
     "ip-blocked": "the workspace's IP access list refuses this machine (403)",
     "workspace-hangs": "requests are taken and never answered",

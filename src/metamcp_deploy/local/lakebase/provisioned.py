@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from metamcp_deploy.local.api.errors import conflict, exists, invalid, missing
@@ -19,6 +19,7 @@ from metamcp_deploy.local.tasks import Tasks
 from metamcp_deploy.local.timing import Timing, stamp
 
 DEFAULT_DATABASE = "databricks_postgres"
+BILLED = ("usage_policy_id", "custom_tags")  # whom it is billed to
 _CAPACITIES = ("CU_1", "CU_2", "CU_4", "CU_8")
 
 
@@ -96,7 +97,7 @@ class Instances:
         name = str(resource.get("database_name"))
         return own_database(str(resource["instance_name"])) if name == DEFAULT_DATABASE else name
 
-    def create(self, name: str, capacity: str, creator: str) -> dict[str, Any]:
+    def create(self, name: str, capacity: str, creator: str, more: Mapping[str, Any]) -> dict[str, Any]:
         """Begins to create an instance.
 
         Raises:
@@ -106,6 +107,7 @@ class Instances:
         if name in self.records:
             raise exists(f"Database instance {name} already exists.")
         self.records[name] = record = {
+            **more,
             "name": name,
             "uid": str(uuid.uuid4()),
             "capacity": capacity,
@@ -130,7 +132,9 @@ class Instances:
         record["state"] = state
         self.store.save()
 
-    def change(self, name: str, *, capacity: str | None, stopped: bool | None) -> dict[str, Any]:
+    def change(
+        self, name: str, *, capacity: str | None, stopped: bool | None, more: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """Begins to change what is given.
 
         Raises:
@@ -141,6 +145,7 @@ class Instances:
             raise conflict(f"Database instance {name} is {record['state']}.")
         if capacity is not None:
             record["capacity"] = _check_capacity(capacity)
+        record.update(more)
         self._tasks.start(
             self._turned(record, stopped=record["state"] == "STOPPED" if stopped is None else stopped)
         )
@@ -185,6 +190,7 @@ class Instances:
         stopped = {"effective_stopped": record["state"] == "STOPPED"}
         host = {"read_write_dns": self.lakebase.host} if record["state"] == "AVAILABLE" else {}
         shown = {k: v for k, v in record.items() if k not in ("made", "databases")}
+        shown |= {f"effective_{k}": record[k] for k in BILLED if k in record}
         return {**shown, **stopped, **host, "pg_version": "PG_VERSION_16"}
 
 

@@ -36,6 +36,17 @@ def check_database(databases: Databases, parent: str, spec: dict[str, Any]) -> N
         raise ApiError(400, "BAD_REQUEST", "database with that name already exists")
 
 
+def check_role(databases: Databases, parent: str, spec: dict[str, Any]) -> None:
+    """Refuses a second id for a role of Postgres.
+
+    Raises:
+        ApiError: 400.
+    """
+    roles = databases.resource(parent)["roles"].values()
+    if str(spec.get("postgres_role") or "") in {r["postgres_role"] for r in roles}:
+        raise ApiError(400, "BAD_REQUEST", "role with that name already exists")
+
+
 def update(databases: Databases, name: str, spec: Any, mask: str) -> None:
     """PATCH: the fields of a spec that the mask names.
 
@@ -76,8 +87,13 @@ def _update_project(databases: Databases, record: dict[str, Any], spec: Any, mas
     record["settings"] = changed
 
 
-def check_delete(databases: Databases, name: str) -> None:
-    """Refuses what the platform keeps: what came with its parent, what is protected, and its parents.
+def check_delete(databases: Databases, name: str, heir: str | None = None) -> None:
+    """Refuses what the platform keeps: what came with its parent, what is protected, its parents, who owns something.
+
+    Args:
+        databases: with all resources.
+        name: of what is to be deleted.
+        heir: the role that a role's databases go to (`reassign_owned_to`).
 
     Raises:
         ApiError: 400 BAD_REQUEST, 404.
@@ -86,6 +102,14 @@ def check_delete(databases: Databases, name: str) -> None:
     kind = name.split("/")[-2]
     if kind == "projects" and any(b["is_protected"] for b in record["branches"].values()):
         raise ApiError(400, "BAD_REQUEST", "cannot delete a project with a protected branch")
+    if kind == "roles":
+        below = databases.resource(name.rsplit("/", 2)[0])["databases"].values()
+        owned = [d for d in below if d["role"] == name]
+        if owned and heir is None:
+            # As Postgres' DROP ROLE (2BP01); the words are a guess.
+            raise ApiError(400, "BAD_REQUEST", f"cannot delete role {name}: it owns {owned[0]['name']}")
+        for database in owned:
+            database["role"] = databases.resource(str(heir))["name"]
     if kind == "endpoints" and record["spec"]["endpoint_type"] == records.READ_WRITE:
         text = f"Cannot delete read-write endpoint '{name}'. Read-write endpoints cannot be deleted."
         raise ApiError(400, "BAD_REQUEST", text)

@@ -42,6 +42,8 @@ _SUSPENSION = (
     "no_suspension",
     "suspend_timeout_duration",
 )  # a spec has one of them (SDK: mutually exclusive)
+# Lakebase autoscaling's (docs.databricks.com, oltp/projects/compatibility); all run on the one Postgres here.
+PG_VERSIONS = (16, 17)
 FIRST_ENDPOINT = _COMPUTE | {"group"}
 _NESTED = {"default_endpoint_settings": _COMPUTE | {"pg_settings"}}
 # A branch cannot be given another origin: https://docs.databricks.com/api/postgres/v1/get-branch says "immutable".
@@ -78,6 +80,12 @@ def checked(kind: str, spec: Any) -> dict[str, Any]:
             _known(value, _NESTED[name], f"spec.{name}")
             _compute(value)
     _compute(spec)
+    version = spec.get("pg_version")
+    if version is not None and (not isinstance(version, int) or version not in PG_VERSIONS):
+        known = ", ".join(map(str, PG_VERSIONS))
+        raise invalid(
+            f"Unsupported pg_version {version!r}. Supported versions: {known}"
+        )  # the words are a guess
     return spec
 
 

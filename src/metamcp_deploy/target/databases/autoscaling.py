@@ -30,6 +30,7 @@ class Autoscaling(Database):
     Attributes:
         postgres_name: what Postgres calls the database.
         project_spec: of a project that is made.
+        branch_spec: fields of the branch that the settings state.
         endpoint_spec: fields of the endpoint that the settings state.
         first_endpoint: size and suspension of the endpoint that comes with a project that is made: those, or defaults.
         held: fields of the project that the settings state: changed where they differ, also on an existing project.
@@ -44,6 +45,7 @@ class Autoscaling(Database):
     database: str
     postgres_name: str = ""
     project_spec: Mapping[str, Any] = field(default_factory=dict)
+    branch_spec: Mapping[str, Any] = field(default_factory=dict)
     endpoint_spec: Mapping[str, Any] = field(default_factory=dict)
     first_endpoint: Mapping[str, Any] = field(default_factory=dict)
     held: frozenset[str] = frozenset()
@@ -60,6 +62,7 @@ class Autoscaling(Database):
             "autoscaling_limit_max_cu": d.max_cu or config.NEW_MAX_CU,
             **suspension(d.suspend_after or config.NEW_SUSPEND_AFTER),
         }
+        enforced = _enforced(d)
         return cls(
             managed=d.managed,
             project=project,
@@ -71,14 +74,17 @@ class Autoscaling(Database):
                 "display_name": d.project_id(app),
                 "history_retention_duration": f"{days * 86_400}s",
                 "default_endpoint_settings": sizes,
+                **enforced,
+                **({"pg_version": d.pg_version} if d.pg_version else {}),
             },
+            branch_spec={} if d.protect_branch is None else {"is_protected": d.protect_branch},
             first_endpoint=sizes,
             endpoint_spec={
                 **({"autoscaling_limit_min_cu": d.min_cu} if d.min_cu else {}),
                 **({"autoscaling_limit_max_cu": d.max_cu} if d.max_cu else {}),
                 **(suspension(d.suspend_after) if d.suspend_after else {}),
             },
-            held=frozenset({"history_retention_duration"} if d.history_days else ()),
+            held=frozenset({*enforced, *(["history_retention_duration"] if d.history_days else ())}),
             permissions=spelled(d.permissions),
             principal=d.principal.client_id if d.principal else None,
         )
@@ -112,8 +118,10 @@ class Autoscaling(Database):
     def stated(self) -> dict[str, dict[str, Any]]:
         """Of project and endpoint."""
         project = {field: self.project_spec[field] for field in sorted(self.held)}
+        branch = {"branch": {"name": self.branch, **self.branch_spec}} if self.branch_spec else {}
         return {
             "project": {"name": self.project, **project},
+            **branch,
             "endpoint": {"name": self.endpoint, **self.endpoint_spec},
         }
 
@@ -173,6 +181,7 @@ class Autoscaling(Database):
             "project_id": _id(self.project),
             "project": block({**self.project_spec, **granted(self.permissions)}),
             "branch_id": _id(self.branch),
+            "branch": block(dict(self.branch_spec)),
             "endpoint_id": _id(self.endpoint),
             "endpoint": block({"endpoint_type": ENDPOINT_TYPE, **self.endpoint_spec}),
             "role": block({"role_id": role_id, **role}),
@@ -203,6 +212,12 @@ class Autoscaling(Database):
     def find(self, workspace: Workspace) -> dict[str, Any] | None:
         """The project."""
         return workspace.lakebase.find(self.project)
+
+
+def _enforced(d: config.Autoscaling) -> dict[str, Any]:
+    """Fields of the project that are sent only where they are stated."""
+    stated = {"budget_policy_id": d.budget_policy_id, "custom_tags": d.custom_tags}
+    return {key: value for key, value in stated.items() if value}
 
 
 def _id(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from metamcp_deploy import knowledge
@@ -26,7 +26,8 @@ class Provisioned(Database):
         name: of the instance.
         database: what Postgres calls it.
         capacity: of an instance that is made.
-        held: whether the settings state the capacity: changed where it differs, also on an existing instance.
+        held: fields that the settings state, as the API spells them: changed where they differ, also on an existing
+            instance.
     """
 
     kind: ClassVar[str] = "provisioned"
@@ -34,18 +35,19 @@ class Provisioned(Database):
     name: str
     database: str
     capacity: str = config.NEW_CAPACITY
-    held: bool = False
+    held: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of_settings(cls, stated: config.Provisioned, app: str) -> Self:
         """As the settings want it."""
         d = stated
+        held = {"capacity": d.capacity, "usage_policy_id": d.usage_policy_id, "custom_tags": d.custom_tags}
         return cls(
             managed=d.managed,
             name=d.instance_name(app),
             database=d.database_name,
             capacity=d.capacity or config.NEW_CAPACITY,
-            held=d.capacity is not None,
+            held={key: value for key, value in held.items() if value},
             permissions=spelled(d.permissions),
         )
 
@@ -72,9 +74,14 @@ class Provisioned(Database):
         return f"{self.database} of instance {self.name}"
 
     @property
+    def spec(self) -> dict[str, Any]:
+        """Of an instance that is made."""
+        return {"capacity": self.capacity, **self.held}
+
+    @property
     def stated(self) -> dict[str, dict[str, Any]]:
         """Of the instance."""
-        return {"instance": {"name": self.name, **({"capacity": self.capacity} if self.held else {})}}
+        return {"instance": {"name": self.name, **self.held}}
 
     @property
     def attachment(self) -> dict[str, Any]:
@@ -99,7 +106,7 @@ class Provisioned(Database):
 
     def rendered(self) -> str:
         """The instance, as a block of YAML."""
-        return block({"name": self.name, "capacity": self.capacity, **granted(self.permissions)})
+        return block({"name": self.name, **self.spec, **granted(self.permissions)})
 
     def extended(self, added: Mapping[str, Mapping[str, Any]]) -> Self:
         """Permissions."""

@@ -30,6 +30,7 @@ def differences(found: App, wanted: Wanted, deployed: Mapping[str, Any]) -> tupl
         _difference("description", found.raw.get("description") or "", wanted.description, recorded),
         _difference("compute_size", found.raw.get("compute_size"), wanted.compute_size, recorded),
         *_scopes(found, wanted, recorded),
+        *_enforced(found, wanted, recorded),
         *_resources(found, wanted, deployed.get("resources")),
     ]
     return tuple(d for d in made if d is not None)
@@ -41,7 +42,26 @@ def for_record(wanted: Wanted) -> dict[str, Any]:
         "description": wanted.description,
         "compute_size": wanted.compute_size,
         "user_api_scopes": list(wanted.user_api_scopes),
+        **wanted.enforced,
     }
+
+
+def other_space(found: App, wanted: Wanted, deployed: Mapping[str, Any]) -> str | None:
+    """The space of an app that is not in the wanted one; empty for none, None where they agree.
+
+    No API moves an app (databricks-sdk, AppUpdate has no `space`). GET may not show it: what was sent counts then.
+    """
+    stated, known = wanted.enforced.get("space"), (deployed.get("desired") or {}).get("space")
+    there = found.raw.get("space") or known or ""
+    return None if stated in (None, there) else str(there)
+
+
+def _enforced(found: App, wanted: Wanted, recorded: Mapping[str, Any]) -> Iterable[Difference]:
+    """What companies enforce. GET may not show what was set (only the effective policy): it is not sent again then."""
+    for field, after in wanted.enforced.items():
+        before, known = found.raw.get(field), recorded.get(field) == after
+        if field != "space" and before != after and not (before is None and known):
+            yield Difference(field, before, after, "hand" if known else "settings")
 
 
 def _difference(field: str, before: Any, after: Any, recorded: Mapping[str, Any]) -> Difference | None:

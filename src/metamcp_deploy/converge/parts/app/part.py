@@ -55,6 +55,7 @@ class AppPart(Part):
         _one_instance(self.found, self.context.settings.app.allow_instances)
         if self.context.desired.app.managed:
             self._may_be_changed()
+            self._keeps_its_space(self.found)
             wanted, site = self.context.desired.app.resources, self.context.site
             self._keeps_its_database()
             guard.hold(site.workspace, site.root, self.found, wanted, self.context.desired.target)
@@ -95,6 +96,18 @@ class AppPart(Part):
             f"There is an app {name} in {host} already, made by {found.creator or 'somebody else'} and not by this "
             "tool.",
             hint="Choose another app.name; or take that app over with --adopt, once its owner agrees.",
+        )
+
+    def _keeps_its_space(self, found: App) -> None:
+        there = fields.other_space(found, self.context.desired.app, self.context.deployed)
+        if there is None or self._deleting:
+            return
+        raise DeployError(
+            Code.CONFIG_CONFLICT,
+            f"The app {found.name} is in {f'the space {there}' if there else 'no space'}, and app.space names "
+            f"{self.context.desired.app.enforced['space']}. An app's space is fixed when the app is made.",
+            hint=f"{f'Set app.space: {there}' if there else 'Leave app.space out'}; or name a new app (app.name), "
+            "which gets another URL.",
         )
 
     def _keeps_its_database(self) -> None:
@@ -211,6 +224,7 @@ class AppPart(Part):
         }
         if wanted.user_api_scopes:
             body["user_api_scopes"] = list(wanted.user_api_scopes)
+        body |= wanted.enforced
         events.emit(events.Progress(f"makes the app {wanted.name}"))
         try:
             made = self.context.workspace.apps.create(wanted.name, body)

@@ -1,17 +1,16 @@
-"""A database of Lakebase autoscaling: project, branch, endpoint, database."""
+"""Project, branch, endpoint, role, database: looked at, planned, made and changed."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy import events
 from metamcp_deploy.converge.part import Context, Kind, Part
-from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.converge.parts.lakebase import fields, refusals
+from metamcp_deploy.errors import DeployError
 from metamcp_deploy.plan import ELSEWHERE, OURS, Action, Change, Difference
 from metamcp_deploy.target.databases import Autoscaling
-from metamcp_deploy.target.databases.autoscaling import SUSPENSION, suspension
 from metamcp_deploy.target.ledger import Things
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ class LakebasePart(Part):
             self.there["endpoint"] = find(self.wanted.endpoint)
             self.there["database"] = find(self.wanted.database)
             # Either of them proves that the branch exists, too.
-            known = self.there["endpoint"] or self.there["database"]
+            known = (self.there["endpoint"] or self.there["database"]) and not self.wanted.branch_spec
             self.there["branch"] = {} if known else find(self.wanted.branch)
             if self.wanted.principal and (role := lakebase.role(self.wanted.branch, self.wanted.principal)):
                 self.there["role"] = {}
@@ -100,15 +99,18 @@ class LakebasePart(Part):
         if not self.wanted.managed:
             self._all_there()
         elif self.there["project"] is None and self._names_an_instance():
-            name, host = self.wanted.project.removeprefix("projects/"), self.context.workspace.host
-            raise DeployError(
-                Code.CONFIG_CONFLICT,
-                f"{name} is a database instance of {host}, and there is no Lakebase project of that name: one "
-                "would be made, and it would be empty.",
-                hint=f"To use the instance, set database.kind: provisioned and database.instance: {name}; "
-                "for the predecessor's app `metamcp-deploy init --from-predecessor` writes that. For a new project, "
-                "choose another database.project (LAKEBASE_INSTANCE_NAME).",
+            raise refusals.named_like_an_instance(
+                self.wanted.project.removeprefix("projects/"), self.context.workspace.host
             )
+        self._same_version()
+
+    def _same_version(self) -> None:
+        present, wanted = (
+            self._status("project").get("pg_version"),
+            self.wanted.project_spec.get("pg_version"),
+        )
+        if wanted is not None and present not in (None, wanted):
+            raise refusals.other_version(self.wanted.project, present, wanted)
 
     def _names_an_instance(self) -> bool:
         """Whether the project that is stated is an instance, as LAKEBASE_INSTANCE_NAME of the predecessor was."""
@@ -121,23 +123,12 @@ class LakebasePart(Part):
             return False  # a workspace without instances, or one that does not show them
 
     def _all_there(self) -> None:
-        lacking = [
-            f"{_LABELS[what]} {self.names[what]}" for what, found in self.there.items() if found is None
-        ]
-        if lacking:
-            raise DeployError(
-                Code.NOT_FOUND,
-                f"{self.context.workspace.host} has no {', no '.join(lacking)}, and the settings say that the "
-                "database is managed elsewhere.",
-                hint="Ask its owner to make that, or correct the names in `database`; database.managed: true lets this "
-                "tool make it.",
-            )
+        if gone := [
+            f"{_LABELS[what]} {self.names[what]}" for what, seen in self.there.items() if seen is None
+        ]:
+            raise refusals.lacking(self.context.workspace.host, gone)
         if self._disabled:
-            raise DeployError(
-                Code.REQUEST_REFUSED,
-                f"The {_LABELS['endpoint']} {self.wanted.endpoint} is disabled: it takes no connection.",
-                hint="Ask its owner to enable it (spec.disabled: false); database.managed: true lets this tool do it.",
-            )
+            raise refusals.disabled(f"{_LABELS['endpoint']} {self.wanted.endpoint}")
 
     @property
     def _disabled(self) -> bool:
@@ -150,22 +141,14 @@ class LakebasePart(Part):
         """The fields of an existing thing that differ; the two fields of suspension count as one."""
         wanted: dict[str, Any] = {}
         if self.wanted.managed and what == "endpoint":
-            wanted = _plain({**self._first, **self.wanted.endpoint_spec})
+            wanted = {**self._first, **self.wanted.endpoint_spec}
             wanted |= {"disabled": False} if self._disabled else {}
+        elif self.wanted.managed and what == "branch":
+            wanted = dict(self.wanted.branch_spec)
         elif self.wanted.managed and what == "project":
             wanted = {k: v for k, v in self.wanted.project_spec.items() if k in self.wanted.held}
-        present = _plain(self._status(what), never=what == "endpoint")
-        stated = _plain(self.context.stated(what, self.names[what]))
-        return tuple(
-            Difference(
-                k,
-                present.get(k),
-                v,
-                "hand" if k in stated and _seconds(stated[k]) == _seconds(v) else "settings",
-            )
-            for k, v in wanted.items()
-            if _seconds(present.get(k)) != _seconds(v)
-        )
+        stated = self.context.stated(what, self.names[what])
+        return fields.differing(wanted, self._status(what), stated, never=what == "endpoint")
 
     @property
     def _first(self) -> Mapping[str, Any]:
@@ -212,7 +195,7 @@ class LakebasePart(Part):
         if self.context.ledger.has("project", self.wanted.project):
             return False
         missing = any(found is None for found in self.there.values())
-        return missing or any(bool(self.differences(what)) for what in ("project", "endpoint"))
+        return missing or any(bool(self.differences(what)) for what in ("project", "branch", "endpoint"))
 
     def makes(self) -> Things:
         """What is missing. What comes with a project is its."""
@@ -226,6 +209,8 @@ class LakebasePart(Part):
             return
         for what in self.names:
             done = self._made(what) if self.there[what] is None else self._changed(what)
+            if what == "branch" and self.there[what] is None and self.names[what] in self._implicit:
+                self._protect()
             if self.there[what] is None and self._is_ours(what, done):
                 self.claim(what, [self.names[what]])
             events.emit(events.Changed(done, _LABELS[what], self.names[what]))
@@ -254,7 +239,11 @@ class LakebasePart(Part):
             specs: dict[str, Mapping[str, Any]] = {
                 "role": wanted.role[1] if wanted.role else {},
                 "project": wanted.project_spec,
-                "branch": {"source_branch": f"{wanted.project}/branches/production", "no_expiry": True},
+                "branch": {
+                    "source_branch": f"{wanted.project}/branches/production",
+                    "no_expiry": True,
+                    **wanted.branch_spec,
+                },
                 "endpoint": {"endpoint_type": "ENDPOINT_TYPE_READ_WRITE", **wanted.endpoint_spec},
             }
             first = {"initial_endpoint_spec": wanted.first_endpoint} if what == "project" else {}
@@ -285,29 +274,12 @@ class LakebasePart(Part):
             return "kept"
         name = self.names[what]
         events.emit(events.Progress(f"changes the {_LABELS[what]} {name}"))
-        spec: dict[str, Any] = {}
-        for difference in differences:
-            chosen = suspension(difference.after) if difference.field == "suspension" else {}
-            spec |= chosen or {difference.field: difference.after}
-        self.context.workspace.lakebase.change(name, spec, self.context.settings.waits.database)
+        within = self.context.settings.waits.database
+        self.context.workspace.lakebase.change(name, fields.spec(differences), within)
         return "changed"
 
-
-def _plain(fields: Mapping[str, Any], *, never: bool = False) -> dict[str, Any]:
-    """Fields of a spec or status with both of suspension as one, `suspension`: `300s` or `never`.
-
-    Args:
-        fields: as the API spells them.
-        never: neither of them means that nothing is suspended: a status has the duration alone.
-    """
-    plain = {k: v for k, v in fields.items() if k not in SUSPENSION}
-    after = None if fields.get("no_suspension") else fields.get("suspend_timeout_duration")
-    if fields.get("no_suspension") or (never and fields and _seconds(after) in (None, 0.0)):
-        after = "never"
-    return {**plain, "suspension": after} if after else plain
-
-
-def _seconds(value: Any) -> Any:
-    """A value of a spec so that `300s` and `300.0s` are the same."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)s", value) if isinstance(value, str) else None
-    return float(match[1]) if match else value
+    def _protect(self) -> None:
+        """The branch that comes with a project has no spec of its own at its creation."""
+        if wanted := {k: v for k, v in self.wanted.branch_spec.items() if v}:
+            within = self.context.settings.waits.database
+            self.context.workspace.lakebase.change(self.wanted.branch, wanted, within)
