@@ -56,6 +56,7 @@ class Code(StrEnum):
     RELEASE_UNKNOWN = "release_unknown"
     RELEASE_ALTERED = "release_altered"
     RELEASE_UNPROVEN = "release_unproven"
+    RECORD_UNSIGNED = "record_unsigned"
     # workspace
     AUTH_FAILED = "auth_failed"
     HOST_MISMATCH = "host_mismatch"

@@ -102,7 +102,7 @@ def test_what_is_changed_after_the_check_is_stopped(
     assert error.code is Code.RELEASE_ALTERED
     assert "secrets rotate" in error.hint
     assert site.workspace.apps.get(project.settings.app.name).compute in ("STOPPING", "STOPPED")
-    assert records.newest(site.workspace, site.root, 1)[0].outcome == "FAILED"
+    assert records.newest(site, 1)[0].outcome == "FAILED"
 
 
 def test_a_record_cannot_name_another_folder(project: Project, deployed: Deploy) -> None:
@@ -113,7 +113,7 @@ def test_a_record_cannot_name_another_folder(project: Project, deployed: Deploy)
     site.workspace.files.make_folder(elsewhere)
     site.workspace.files.write(f"{elsewhere}/app.yaml", b'command: ["node", "start.mjs"]')
     site.workspace.files.write(f"{elsewhere}/start.mjs", HERS)
-    records.amend(site.workspace, site.root, first["deployment"], source_code_path=elsewhere)
+    records.amend_by_id(site, first["deployment"], source_code_path=elsewhere)
     done = execution.run(site, Wishes())
     ran = site.workspace.apps.deployment(project.settings.app.name, done.deployment)
     assert ran.source_code_path == releases.path_of(site.root, first["release"])

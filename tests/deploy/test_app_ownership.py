@@ -92,5 +92,5 @@ def test_an_app_of_a_target_from_another_root(
     assert change.reason == f"deployed from {her_root} until now"
     bundled(his, adopt=True)
     site = session.site(his)
-    assert ledger.read(site.workspace.files, site.root).has("app", project.settings.app.name)
+    assert ledger.read(site).has("app", project.settings.app.name)
     bundled(his)  # from now on it is his

@@ -48,7 +48,7 @@ def test_what_is_made_is_named_before_and_claimed_after(project: Project, bundle
     request = http_seam.around("POST /api/2.0/apps", before=http_seam.interrupt)
     with pytest.raises(KeyboardInterrupt), request:
         bundled(project)
-    before = ledger.read(workspace.files, root)
+    before = ledger.read(session.site(project))
     name = project.settings.app.name
     assert before.intends("app", name)
     assert not before.has("app", name)
@@ -57,7 +57,7 @@ def test_what_is_made_is_named_before_and_claimed_after(project: Project, bundle
     assert before.has("secrets", f"{name}/BETTER_AUTH_SECRET")
     assert workspace.files.read(f"{root}/state/deploy.lock") is None
     assert bundled(project)["app"] == name
-    made = ledger.read(workspace.files, root)
+    made = ledger.read(session.site(project))
     assert made.has("app", name)
     assert not made.intended
 
@@ -111,9 +111,9 @@ def test_a_renamed_app_leaves_one_behind_and_that_is_told(
     deployed(second)
     told = [e.text for e in seen if isinstance(e, events.Warned)]
     assert any(f"The app {name}, which this target made under that name, is still there." in t for t in told)
-    workspace, root = reach(second)
+    workspace, _ = reach(second)
     assert workspace.apps.get(name).state == "RUNNING"
-    assert ledger.read(workspace.files, root).names("app") == (name, f"{name}-new")
+    assert ledger.read(session.site(second)).names("app") == (name, f"{name}-new")
     assert settled(second)
 
 

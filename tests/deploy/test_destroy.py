@@ -78,7 +78,7 @@ def test_the_app_goes_and_data_and_secrets_stay(
     newest = history.look(site)[0]
     assert (newest.kind, newest.outcome, newest.by) == ("destroy", "SUCCEEDED", "developer@example.com")
     assert site.workspace.files.read(f"{site.root}/state/deploy.lock") is None
-    assert "app" not in ledger.read(site.workspace.files, site.root).made
+    assert "app" not in ledger.read(site).made
     again = selection.look(site, Wishes())
     assert not again.plan.differs
     # Made again, it has nothing to go back to before that.
@@ -116,7 +116,7 @@ def test_what_others_made_stays(project: Project, deployed: Deploy) -> None:
     deployed(project)
     site = session.site(project)
     name = project.settings.app.name
-    ledger.write(site.workspace.files, site.root, ledger.Ledger())
+    ledger.write(site, ledger.Ledger())
     found = selection.look(site, ALL)
     assert actions(found)["app"] is Action.CHECK
     assert not found.plan.differs
@@ -124,7 +124,7 @@ def test_what_others_made_stays(project: Project, deployed: Deploy) -> None:
     assert left(site) >= {"app", "project", "scope", "releases"}
     # A database of ours in a project of theirs, made for an app of theirs.
     made = f"projects/{name}/branches/production/databases/metamcp-app"
-    ledger.write(site.workspace.files, site.root, ledger.Ledger({"database": (made,)}))
+    ledger.write(site, ledger.Ledger({"database": (made,)}))
     deletion.run(site, ALL)
     assert site.workspace.lakebase.find(made) is None
     assert left(site) >= {"app", "project", "scope", "releases", "deployments"}

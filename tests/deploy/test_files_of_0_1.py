@@ -73,7 +73,7 @@ def test_nothing_differs(target: Project, site: Site, deployed: Deploy, seen: li
     assert {change.owner for change in found.of("app", "Lakebase project", "secret scope")} == {
         "metamcp-deploy"
     }
-    (before,) = records.newest(site.workspace, site.root)
+    (before,) = records.newest(site)
     seen.clear()
     assert deployed(target)["deployment"] == before.deployment
     assert {action for action, _ in changed(seen)} == {"kept"}
@@ -94,7 +94,7 @@ def test_history_and_the_way_back(target: Project, site: Site, deployed: Deploy)
 
 
 def test_a_deployment_whose_run_was_killed(site: Site) -> None:
-    (record,) = records.newest(site.workspace, site.root)
+    (record,) = records.newest(site)
     site.workspace.files.delete(record.path)
     app = site.workspace.apps.get(str(record.raw["app"]))
     found = deploy_intent.unrecorded(site, app)

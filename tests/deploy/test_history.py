@@ -76,7 +76,7 @@ def test_a_record_of_the_first_format_is_read() -> None:
     }
     record = Record("/x", old)
     assert (record.kind, record.pin, record.migrations, record.of) == ("deploy", None, None, None)
-    assert records.matches(record.raw, record.wanted)
+    assert records.matches(record, record.wanted)
     entry = history.merged(None, [], [record])[0]
     assert (entry.runs, entry.known, entry.kind) == (False, False, "deploy")
 

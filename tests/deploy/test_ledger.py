@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local import faults
 from metamcp_deploy.plan import Action, Plan
 from metamcp_deploy.stages import bundle_deploy, deploy, full_plan
-from metamcp_deploy.target import databases, desired, ledger, session
+from metamcp_deploy.target import databases, desired, ledger, session, signing
 from metamcp_deploy.target.ledger import Intent, Ledger
 from metamcp_deploy.target.site import Site
 from metamcp_deploy.workspace import Workspace
@@ -49,7 +50,7 @@ def hers(project: Project, running: local.Running, monkeypatch: pytest.MonkeyPat
 
 def kept(project: Project) -> Ledger:
     site = session.site(project)
-    return ledger.read(site.workspace.files, site.root)
+    return ledger.read(site)
 
 
 def planned(project: Project, **wishes: Any) -> Plan:
@@ -58,8 +59,16 @@ def planned(project: Project, **wishes: Any) -> Plan:
     return found.plan
 
 
-def going(site: Site) -> set[tuple[str, str]]:
-    return {(thing.kind.name, thing.name) for thing in selection.look(site, ALL).deleted}
+def going(site: Site, *named: str) -> set[tuple[str, str]]:
+    wishes = replace(ALL, named=named)
+    return {(thing.kind.name, thing.name) for thing in selection.look(site, wishes).deleted}
+
+
+def keyed(site: Site) -> None:
+    """A scope with the key that signs, as a deployment makes it."""
+    scope = site.project.settings.secret_scope
+    site.workspace.secrets.create_scope(scope)
+    site.workspace.secrets.put(scope, signing.KEY, Secret("k" * 40))
 
 
 def test_an_older_ledger_is_read(project: Project) -> None:
@@ -101,8 +110,9 @@ def test_what_shows_late_in_a_project_of_others_is_not_claimed(project: Project)
 def test_it_is_written_and_read(project: Project) -> None:
     site = session.site(project)
     site.workspace.files.make_folder(f"{site.root}/state")
+    keyed(site)
     written = Ledger({"app": ("a", "c")}).intending({"app": ["b", "c"], "scope": ["s"]}, ADA)
-    ledger.write(site.workspace.files, site.root, written)
+    ledger.write(site, written)
     assert kept(project) == written
     assert written.made == {"app": ("a",)}  # c is to be made again: it is gone
     assert set(written.intended["app"]) == {"b", "c"}
@@ -157,10 +167,14 @@ def test_what_a_killed_run_made_is_ours(project: Project, hers: Project, bundled
     before = kept(hers)
     assert before.intends(*thing)
     assert before.intended[thing[0]][thing[1]].by == ADA
-    assert thing in going(session.site(hers))
+    if kind == "app":
+        assert thing in going(session.site(hers))
+    else:  # the key that signs was not there yet
+        assert thing not in going(session.site(hers))
+        assert thing in going(session.site(hers), thing[1])
     bundled(hers)
     after = kept(hers)
-    assert after.has(*thing)
+    assert after.proves(*thing)
     assert not after.intended
     assert not planned(hers).of("app")[0].differs
 
@@ -208,7 +222,7 @@ def test_what_is_intended_and_does_not_tell_stays(project: Project, deployed: De
     name = project.settings.app.name
     database = f"projects/{name}/branches/production/databases/metamcp-app"
     intended = {"database": {database: Intent(site.workspace.me, "2026-01-01T00:00:00Z")}}
-    ledger.write(site.workspace.files, site.root, Ledger({"app": (name,)}, intended))
+    ledger.write(site, Ledger({"app": (name,)}, intended))
     found = selection.look(site, ALL)
     (change,) = found.plan.of("Lakebase database")
     assert (change.action, change.reason) == (Action.CHECK, "whether this target made it is not known")
@@ -224,12 +238,15 @@ def test_a_scope_of_before_and_one_of_others(project: Project, deployed: Deploy)
     workspace.secrets.put(f"{name}-theirs", KEY, Secret("theirs" * 8))
     moved = with_settings(project, secrets={"scope": f"{name}-theirs"})
     deployed(moved)
-    found = selection.look(session.site(moved), ALL)
+    (change,) = selection.look(session.site(moved), ALL).plan.of("secret scope")
+    assert (change.action, change.name) == (Action.CHECK, name)
+    assert change.reason == f"of before: the settings name another; --named {name} deletes it"
+    found = selection.look(session.site(moved), replace(ALL, named=(name,)))
     (change,) = found.plan.of("secret scope")
     assert (change.action, change.name) == (Action.DELETE, name)
     assert change.reason == "of before: the settings name another"
-    assert not found.plan.of("secret")
-    deletion.run(session.site(moved), ALL)
+    assert [c.name for c in found.plan.of("secret")] == [f"{name}-theirs/{signing.KEY}"]
+    deletion.run(session.site(moved), replace(ALL, named=(name,)))
     assert workspace.secrets.written(name) is None
     assert set(workspace.secrets.written(f"{name}-theirs") or {}) == {KEY}
 
@@ -242,11 +259,12 @@ def test_a_project_of_before(project: Project, deployed: Deploy) -> None:
     site = session.site(moved)
     plan = selection.look(site, Wishes()).plan
     assert {(c.name, c.reason) for c in plan.of("Lakebase project")} == {
-        (f"projects/{name}", "of before: the settings name another; --with-database deletes it"),
+        (f"projects/{name}", f"of before: the settings name another; --named projects/{name} deletes it"),
         (f"projects/{name}-two", "--with-database deletes it"),
     }
-    assert {n for what, n in going(site) if what == "project"} == {f"projects/{name}", f"projects/{name}-two"}
-    deletion.run(site, ALL)
+    assert {n for what, n in going(site) if what == "project"} == {f"projects/{name}-two"}
+    assert ("project", f"projects/{name}") in going(site, f"projects/{name}")
+    deletion.run(site, replace(ALL, named=(f"projects/{name}",)))
     assert site.workspace.lakebase.find(f"projects/{name}") is None
     assert site.workspace.lakebase.find(f"projects/{name}-two") is None
 
@@ -261,5 +279,5 @@ def test_an_app_that_has_its_old_name_again(project: Project, bundled: Deploy) -
         bundled(target)
     site = session.site(first)
     assert selection.look(site, ALL).others == ()
-    deletion.run(site, ALL)
+    deletion.run(site, replace(ALL, named=(f"{name}-b",)))
     assert [a for a in (name, f"{name}-b") if site.workspace.apps.find(a)] == []

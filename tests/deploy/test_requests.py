@@ -17,8 +17,9 @@ from tests.deploy import golden
 from tests.deploy.tiny_app import with_app, with_settings, write_databricks_yml
 
 # Of a first deployment, 7 hold what was sent against the release's id, and 7 what the platform took; one asks for
-# deleted projects, the ids of which are reserved; 6 look at the lock before the ledger, the deployment and its record.
-FIRST, AGAIN = 63, 15
+# deleted projects, the ids of which are reserved; 6 look at the lock before the ledger, the deployment and its record;
+# two look for the key that signs records and ledger, and make it.
+FIRST, AGAIN = 65, 15
 LOGIN = 3  # the SDK asks for the workspace's settings, its OAuth endpoints and a token
 ME = "developer@example.com"
 DATABASES: dict[str, dict[str, Any]] = {

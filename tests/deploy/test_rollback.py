@@ -34,7 +34,7 @@ def env(site: Site) -> dict[str, str]:
 
 
 def newest(site: Site) -> records.Record:
-    return records.newest(site.workspace, site.root, 1)[0]
+    return records.newest(site, 1)[0]
 
 
 def failed(site: Site, *wishes: Any, **more: Any) -> DeployError:
@@ -117,7 +117,7 @@ def test_a_rollback_that_was_interrupted_is_taken_up(
 ) -> None:
     site = session.site(project)
     first, *_ = (deployed(with_app(project, env={"STEP": str(n)})) for n in range(3))
-    middle = records.newest(site.workspace, site.root)[1]
+    middle = records.newest(site)[1]
 
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -152,7 +152,7 @@ def test_a_record_of_a_later_format(project: Project, deployed: Deploy) -> None:
     site = session.site(project)
     first = deployed(project)
     deployed(with_app(project, env={"STEP": "2"}))
-    records.amend(site.workspace, site.root, first["deployment"], format=2)
+    records.amend_by_id(site, first["deployment"], format=2)
     assert failed(site).code is Code.NO_WAY_BACK
 
 

@@ -85,10 +85,10 @@ def test_the_data_of_before_beside_those_of_now(
     assert (then, done.as_dict()["migrations_kept"]) == (planned.restored.branch, [])
     assert words(site, then) == ["before"]
     assert words(site, main) == ["before", "since"]
-    record = records.newest(site.workspace, site.root, 1)[0]
+    record = records.newest(site, 1)[0]
     assert (record.release, record.of) == (first["release"], first["deployment"])
     assert record.raw["restored"] == {"branch": then, "from": main, "at": planned.restored.at}
-    assert ledger.read(site.workspace.files, site.root).has("branches", then)
+    assert ledger.read(site).has("branches", then)
     assert any(isinstance(e, events.Note) and "database.branch" in e.text for e in emitted)
 
     # The next deployment does not move the app back by accident …

@@ -88,7 +88,7 @@ def test_made_once_from_strong_randomness_and_never_shown(
     assert value(project) == first
     assert first not in "".join(map(str, seen))
     assert ("created", "secret") in changed(seen)
-    made = ledger.read(session.connect(project).files, session.site(project).root)
+    made = ledger.read(session.site(project))
     assert made.has("secrets", f"{project.settings.secret_scope}/{KEY}")
 
 
@@ -165,7 +165,7 @@ def test_managed_elsewhere_is_used_and_never_written(project: Project, site: Sit
     )
     facts = deployed(theirs)
     assert environment(project, facts)[KEY].startswith("theirs-")
-    assert not ledger.read(site.workspace.files, site.root).has("scope", project.settings.secret_scope)
+    assert not ledger.read(site).has("scope", project.settings.secret_scope)
     refused(Code.CONFIG_CONFLICT, keys.store, session.site(theirs), "OTHER", Secret("x"))
     refused(Code.CONFIG_CONFLICT, rotation.rotate, session.site(theirs))
 
@@ -205,7 +205,7 @@ def test_set_makes_scope_and_key_and_claims_them(project: Project, site: Site, s
     assert not keys.look(site).exists
     keys.store(site, "API_KEY", Secret("first"))
     assert value(project, "API_KEY") == "first"
-    made = ledger.read(site.workspace.files, site.root)
+    made = ledger.read(site)
     assert made.has("scope", scope)
     assert made.has("secrets", f"{scope}/API_KEY")
     keys.store(site, "API_KEY", Secret("second"))
@@ -306,15 +306,15 @@ def test_rotate_starts_what_runs_again_with_another_value(
     env = environment(project, first)
     assert env[KEY] == value(project) != old
     assert env["LOG_LEVEL"] == "debug"
-    record = records.newest(site.workspace, site.root, 1)[0]
+    record = records.newest(site, 1)[0]
     assert (record.deployment, record.raw["message"], record.outcome) == (
         second,
         f"{KEY} rotated",
         "SUCCEEDED",
     )
-    before = records.find(site.workspace, site.root, first["deployment"])
+    before = records.find(site, first["deployment"])
     assert before is not None
-    assert record.raw["desired"] == before[1]["desired"]  # what tells later what was changed by hand
+    assert record.raw["desired"] == before.raw["desired"]  # what tells later what was changed by hand
     assert (value(project) or "?") not in str(seen)
     assert deployed(with_app(project, env={"LOG_LEVEL": "debug"}))["deployment"] == second
 

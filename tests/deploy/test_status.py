@@ -172,6 +172,6 @@ def test_on_call_without_a_checkout(
     back = on_call("rollback", "-o", "json")
     assert (back.returncode, json.loads(back.stdout)["of"]) == (0, facts["deployment"]), back.stderr
     site = session.site(project)
-    newest = records.newest(site.workspace, site.root, 1)[0]
+    newest = records.newest(site, 1)[0]
     assert (newest.kind, newest.raw["target"]) == ("rollback", "local")
     assert not list(folder.iterdir())

@@ -106,7 +106,7 @@ def test_one_history_one_set_of_releases_and_one_ledger(
     ]
     assert [e.runs for e in entries] == [True, False]
     assert list(site.workspace.files.entries(f"{root}/releases")) == [first["release"]]
-    made = ledger.read(site.workspace.files, root)
+    made = ledger.read(site)
     assert made.has("app", hers.settings.app.name)
     assert made.has("scope", hers.settings.secret_scope)
     assert keys.look(site).key("BETTER_AUTH_SECRET").written

@@ -26,6 +26,14 @@ Purge = Annotated[
         help="Delete this Lakebase project for good, by its id: nobody can undelete it, and its id is free at once.",
     ),
 ]
+Named = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--named",
+        metavar="NAME",
+        help="Also this thing, which --plan shows as not proven or of before, by its whole name. May be repeated.",
+    ),
+]
 WithSecrets = Annotated[bool, typer.Option("--with-secrets", help="Also its secrets.")]
 
 
@@ -35,6 +43,7 @@ def destroy(
     with_database: WithDatabase = False,
     with_secrets: WithSecrets = False,
     purge: Purge = None,
+    named: Named = None,
     plan: Plan = False,
     detailed_exitcode: planning.DetailedExitcode = False,
     auto_approve: AutoApprove = False,
@@ -45,7 +54,7 @@ def destroy(
     from metamcp_deploy.destroy import selection
     from metamcp_deploy.target import session
 
-    wishes = selection.Wishes(with_database, with_secrets, purge)
+    wishes = selection.Wishes(with_database, with_secrets, purge, tuple(named or ()))
     with session.shared():
         with run.console.following():
             site = session.site(run.project)

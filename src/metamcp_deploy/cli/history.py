@@ -61,6 +61,8 @@ def _row(entry: Entry) -> list[str]:
 
 def _details(entry: Entry) -> Iterator[str]:
     yield f"by {entry.by}"
+    if entry.signed is False:
+        yield "(its record is not signed)"
     if entry.of:
         yield f"of {entry.of[:12]}"
     if entry.pin:

@@ -105,7 +105,7 @@ def rotate(
             return
         run.console.say(found.consequence)
         _approved(found.name, auto_approve)
-        value = _value(run, found.name) if stdin or not found.of_auth else None
+        value = _value(run, found.name) if stdin or not found.generated else None
         with run.console.following():
             done = rotation.rotate(site, name, value, force_lock=force_lock)
             report = deploy.healthy(run.project, wait) if done else None

@@ -9,18 +9,15 @@ from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.target import databases, ledger
 
 if TYPE_CHECKING:
-    from metamcp_deploy.workspace import Workspace
+    from metamcp_deploy.target.site import Site
     from metamcp_deploy.workspace.apps import App
 
 
-def hold(
-    workspace: Workspace, root: str, app: App, resources: Sequence[Mapping[str, Any]], target: str
-) -> None:
+def hold(site: Site, app: App, resources: Sequence[Mapping[str, Any]], target: str) -> None:
     """Does nothing unless the app runs on a branch that a rollback made, and its database would change.
 
     Args:
-        workspace: logged in.
-        root: of the target; its ledger, which names such branches, is read only where the database differs.
+        site: of the target; its ledger, which names such branches, is read only where the database differs.
         app: as it is.
         resources: as they would be.
         target: its name.
@@ -30,7 +27,7 @@ def hold(
     """
     present, wanted = databases.attached(app.resources), databases.attached(resources)
     branch = present.branch_name or ""
-    if present.identity == wanted.identity or not ledger.read(workspace.files, root).has("branches", branch):
+    if present.identity == wanted.identity or not ledger.read(site).has("branches", branch):
         return
     raise DeployError(
         Code.CONFIG_CONFLICT,

@@ -28,6 +28,23 @@ def recognised(workspace: Workspace, ledger: Ledger) -> Ledger:
     return _with_contents(workspace, ledger)
 
 
+def proven(workspace: Workspace, ledger: Ledger) -> Ledger:
+    """An unsigned ledger once it is held against what the workspace says of the things, before it is signed.
+
+    A thing counts where this login created it, or where it lies in something that counts. All else stays unproven.
+    """
+    for kind in (kind for part in PARTS for kind in part.kinds):
+        for name in ledger.unproven.get(kind.name, ()):
+            if kind.creator(workspace, name) == workspace.me:
+                ledger = ledger.proven(kind.name, name)
+    made = [
+        (what, name) for what, names in ledger.made.items() for name in names if ledger.proves(what, name)
+    ]
+    for kind, name in (thing for part in PARTS for one in made for thing in part.contents(ledger, *one)):
+        ledger = ledger.proven(kind.name, name)
+    return ledger
+
+
 def _with_contents(workspace: Workspace, ledger: Ledger) -> Ledger:
     made = [(what, name) for what, names in ledger.made.items() for name in names]
     for kind, name in (thing for part in PARTS for one in made for thing in part.contents(ledger, *one)):

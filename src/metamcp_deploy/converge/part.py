@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from metamcp_deploy.config.model import Settings, Waits
+from metamcp_deploy.deployments.records import Record
 from metamcp_deploy.plan import Change
 from metamcp_deploy.release.releases import Release
 from metamcp_deploy.target.desired import Desired
@@ -31,8 +32,9 @@ class Context:
         kept: the ledger as it is in the workspace.
         release: to be in the workspace; None while none is built.
         made: what parts have made since, for the ledger: (kind, name).
-        record: path and content of the running deployment's record; None without one.
+        record: of the running deployment; None without one.
         app: the app as it was seen or made last; None while there is none.
+        signs_anew: this run makes the key that signs records and ledger.
         written: key of the secret scope → when it was last written; None where that is not known (any more).
     """
 
@@ -43,8 +45,9 @@ class Context:
     kept: Ledger = field(default_factory=Ledger)
     release: Release | None = None
     made: list[tuple[str, str]] = field(default_factory=list)
-    record: tuple[str, dict[str, Any]] | None = None
+    record: Record | None = None
     app: App | None = None
+    signs_anew: bool = False
     written: dict[str, int] | None = None
 
     @property
@@ -55,7 +58,7 @@ class Context:
     @property
     def deployed(self) -> Mapping[str, Any]:
         """What runs, by its record: by it, changes by hand are recognised among those of the settings."""
-        return self.record[1] if self.record else {}
+        return self.record.raw if self.record else {}
 
     def stated(self, what: str, name: str) -> Mapping[str, Any]:
         """What the settings stated of a thing of the database when what runs was deployed, by its record."""

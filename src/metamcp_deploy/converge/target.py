@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from metamcp_deploy import events
 from metamcp_deploy.converge import kinds, ownership, parallel, second_owner
@@ -11,7 +12,7 @@ from metamcp_deploy.deployments import records
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import Change, Plan
 from metamcp_deploy.release import releases
-from metamcp_deploy.target import ledger, session
+from metamcp_deploy.target import ledger, session, signing
 from metamcp_deploy.target.desired import Desired
 from metamcp_deploy.target.ledger import Ledger
 from metamcp_deploy.target.site import Site
@@ -114,8 +115,9 @@ class Target:
 
     @property
     def recorded(self) -> bool:
-        """Whether the ledger in the workspace says what is known."""
-        return self.context.ledger == self.context.kept
+        """Whether the ledger in the workspace says what is known, signed where that is possible."""
+        signed = self.context.kept.signed or not signing.of(self.context.site).keys
+        return self.context.ledger == self.context.kept and signed
 
     def _claim(self) -> None:
         """Writes down what was made since."""
@@ -127,8 +129,8 @@ class Target:
     def _write(self, new: Ledger) -> None:
         self.context.ledger = new
         if not self.recorded:
-            ledger.write(self.context.workspace.files, self.context.site.root, new)
-            self.context.kept = new
+            ledger.write(self.context.site, new)
+            self.context.kept = replace(new, signed=bool(signing.of(self.context.site).keys))
 
     def keep(self) -> None:
         """Reports that everything is as it should be."""
@@ -145,13 +147,14 @@ class Target:
             second_owner.elsewhere(self.context, self.context.app)
 
     def _ledger(self) -> None:
-        self.context.kept = ledger.read(self.context.workspace.files, self.context.site.root)
-        self.context.ledger = ownership.recognised(self.context.workspace, self.context.kept)
+        self.context.kept = ledger.read(self.context.site)
+        found = ownership.recognised(self.context.workspace, self.context.kept)
+        self.context.ledger = ownership.proven(self.context.workspace, found)
 
     def _record(self) -> None:
         app = self.context.app
         if app is not None and app.active is not None:
-            self.context.record = records.find(self.context.workspace, self.context.site.root, app.active.id)
+            self.context.record = records.find(self.context.site, app.active.id)
 
 
 def _differs(part: Part) -> bool:

@@ -13,6 +13,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy.deployments import records
+from metamcp_deploy.target import signing
 from metamcp_deploy.target.site import Site
 
 if TYPE_CHECKING:
@@ -42,8 +43,13 @@ def keep(site: Site, app: App, draft: Mapping[str, Any]) -> DeployIntent:
     since = DeployIntent(site.workspace.files.time() or 0.0, known[0].id if known else "")
     content = {"format": 1, "since": since.since, "after": since.after, "record": draft}
     # The folder exists: the lock is in it.
-    site.workspace.files.write(f"{site.root}/state/{NAME}", json.dumps(content, indent=1).encode())
+    signing.write(site, path_of(site.root), content)
     return since
+
+
+def path_of(root: str) -> str:
+    """Where the intent of a root is."""
+    return f"{root}/state/{NAME}"
 
 
 def deployment(
@@ -65,7 +71,7 @@ def unrecorded(site: Site, app: App) -> records.Record | None:
 
     Only reads; `Record.path` is where it belongs.
     """
-    content = site.workspace.files.read(f"{site.root}/state/{NAME}")
+    content = site.workspace.files.read(path_of(site.root))
     try:
         kept: Any = json.loads(content or b"")
         draft, since = dict(kept["record"]), DeployIntent(float(kept["since"]), str(kept.get("after") or ""))
@@ -73,18 +79,21 @@ def unrecorded(site: Site, app: App) -> records.Record | None:
     except (ValueError, KeyError, TypeError):
         return None
     newest = app.pending or app.active
-    if newest is None or newest.source_code_path != path or records.has(site.workspace, site.root, draft):
+    if newest is None or newest.source_code_path != path or records.has(site, draft):
         return None
     found = deployment(site.workspace, app.name, path, since)
     if found is None or found.id != newest.id:
         return None
     raw = records.of(draft, newest.id, newest.create_time)
-    return records.Record(records.path_of(site.root, raw), raw)
+    return records.Record(
+        records.path_of(site.root, raw), raw, signing.verified(site, path_of(site.root), kept)
+    )
 
 
-def recorded(site: Site, app: App, deployment: Deployment) -> tuple[str, dict[str, Any]] | None:
-    """Path and record of such a deployment, which is recorded now; None where it is another one."""
+def recorded(site: Site, app: App, deployment: Deployment) -> records.Record | None:
+    """The record of such a deployment, which is recorded now; None where it is another one."""
     found = unrecorded(site, app)
     if found is None or found.deployment != deployment.id:
         return None
-    return records.write(site.workspace, site.root, found.raw), dict(found.raw)
+    site.workspace.files.make_folder(f"{site.root}/deployments")
+    return records.amend(site, found)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from metamcp_deploy import events, pipeline
+from metamcp_deploy import events
 from metamcp_deploy.deployments import deploy_intent, migrations, pruning, readiness, records, rollout
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.release import checking, releases
@@ -61,7 +61,7 @@ def deploy(
     if app.pending is not None and not redeploy and (found := _ours(site, app, app.pending, wanted)):
         # An interrupted run began it: go on where that stopped.
         _answers_for(app.pending.id)
-        done = _finished(site, app.name, app.pending, *found)
+        done = _finished(site, app.name, app.pending, found)
         pruning.after_deployment(site)
         return done
     app = rollout.idle(workspace, app.name)
@@ -75,10 +75,9 @@ def deploy(
     deployment = rollout.begin(workspace, app.name, wanted, deploy_intent.keep(site, app, draft), health)
     _answers_for(deployment.id)
     events.emit(events.Changed("created", "deployment", deployment.id))
-    record = records.of(draft, deployment.id, deployment.create_time)
     with _begun(site, app, deployment):
-        path = records.write(workspace, site.root, record)
-        done = _finished(site, app.name, deployment, path, record)
+        record = records.write(site, records.of(draft, deployment.id, deployment.create_time))
+        done = _finished(site, app.name, deployment, record)
     if app.deployed:
         pruning.after_deployment(site)
     return done
@@ -103,16 +102,15 @@ def running(site: Site, app: App, wanted: records.Wanted) -> Done | None:
     """The deployment of a running app, when it is what is wanted by the record that this tool wrote of it."""
     if app.active is None or app.state != "RUNNING":
         return None
-    found = _ours(site, app, app.active, wanted)
-    if found is None:
+    record = _ours(site, app, app.active, wanted)
+    if record is None or not records.proves(site, record):
         return None
-    path, record = found
-    if record.get("outcome") == "IN_PROGRESS":  # it succeeded after its run was interrupted
+    if record.outcome == "IN_PROGRESS":  # it succeeded after its run was interrupted
         _answers_for(app.active.id)
         _ran_the_release(site, app.name, app.active, record)
-        records.write(site.workspace, site.root, {**record, "outcome": "SUCCEEDED"}, again=True)
+        records.amend(site, record, outcome="SUCCEEDED")
     events.emit(events.Changed("kept", "deployment", app.active.id))
-    return Done(app.active.id, path, new=False)
+    return Done(app.active.id, record.path, new=False)
 
 
 def _answers_for(deployment: str) -> None:
@@ -138,46 +136,41 @@ def _begun(site: Site, app: App, deployment: Deployment) -> Iterator[None]:
         ) from e
 
 
-def _ours(
-    site: Site, app: App, deployment: Deployment, wanted: records.Wanted
-) -> tuple[str, pipeline.Facts] | None:
-    """Path and record of a deployment that runs what is wanted; one that was begun and not recorded is recorded."""
+def _ours(site: Site, app: App, deployment: Deployment, wanted: records.Wanted) -> records.Record | None:
+    """The record of a deployment that runs what is wanted; one that was begun and not recorded is recorded."""
     if deployment.source_code_path not in ("", wanted.source_code_path):
         return None
-    found = records.find(site.workspace, site.root, deployment.id) or deploy_intent.recorded(
-        site, app, deployment
-    )
-    return found if found and records.matches(found[1], wanted) else None
+    found = records.find(site, deployment.id) or deploy_intent.recorded(site, app, deployment)
+    return found if records.matches(found, wanted) else None
 
 
-def _finished(site: Site, name: str, deployment: Deployment, path: str, record: pipeline.Facts) -> Done:
+def _finished(site: Site, name: str, deployment: Deployment, record: records.Record) -> Done:
     """Follows a deployment to its end and completes its record."""
-    workspace, root = site.workspace, site.root
     try:
-        ended = rollout.follow(workspace, name, deployment)
+        ended = rollout.follow(site.workspace, name, deployment)
         _ran_the_release(site, name, ended, record)
     except DeployError as e:
         if e.code in (Code.DEPLOYMENT_FAILED, Code.RELEASE_ALTERED):
-            records.write(workspace, root, {**record, "outcome": "FAILED", "error": e.message}, again=True)
+            records.amend(site, record, outcome="FAILED", error=e.message)
         raise
-    records.write(workspace, root, {**record, "outcome": "SUCCEEDED"}, again=True)
-    return Done(deployment.id, path, new=True)
+    records.amend(site, record, outcome="SUCCEEDED")
+    return Done(deployment.id, record.path, new=True)
 
 
-def _ran_the_release(site: Site, name: str, deployment: Deployment, record: Mapping[str, Any]) -> None:
+def _ran_the_release(site: Site, name: str, deployment: Deployment, record: records.Record) -> None:
     """Compares the platform's copy with the release; stops an app that runs something else.
 
     Raises:
         DeployError: RELEASE_ALTERED.
     """
-    why = checking.snapshot_difference(site.workspace, deployment, str(record["release"]))
+    why = checking.snapshot_difference(site.workspace, deployment, record.release)
     if why is None:
         return
     site.workspace.apps.stop(name)
     called = locate.called(site.project)
     raise DeployError(
         Code.RELEASE_ALTERED,
-        f"Deployment {deployment.id} of app {name} ran something else than release {record['release']}: {why}. "
+        f"Deployment {deployment.id} of app {name} ran something else than release {record.release}: {why}. "
         "Somebody changed the release while it was being deployed. The app was stopped.",
         hint="Look in the workspace who may write there. What ran had the app's secrets: renew them (metamcp-deploy "
         f"secrets rotate {called}), then metamcp-deploy deploy {called}",

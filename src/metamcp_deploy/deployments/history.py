@@ -39,6 +39,7 @@ class Entry:
         message: of whoever deployed.
         error: why it failed, where that was kept.
         restored: the database branch that a rollback made, and from when.
+        signed: whether the record's signature is valid; None where there is no record.
     """
 
     deployment: str
@@ -57,6 +58,7 @@ class Entry:
     message: str | None = None
     error: str | None = None
     restored: dict[str, Any] | None = None
+    signed: bool | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For `-o json`."""
@@ -73,7 +75,7 @@ def look(site: Site, count: int | None = None) -> list[Entry]:
     workspace, name = site.workspace, site.project.settings.app.name
     with ThreadPoolExecutor(3, thread_name_prefix="history") as pool:
         asked = pool.submit(workspace.apps.find, name)
-        kept = pool.submit(records.newest, workspace, site.root, count)
+        kept = pool.submit(records.newest, site, count)
         app = asked.result()
         known = workspace.apps.deployments(name, count and max(count, _PAGE)) if app else []
         return merged(app, known, kept.result())[:count]
@@ -113,6 +115,7 @@ def _recorded(record: Record, known: Deployment | None, running: str | None) -> 
         message=raw.get("message"),
         error=raw.get("error"),
         restored=raw.get("restored"),
+        signed=record.signed,
     )
 
 

@@ -25,7 +25,7 @@ def report(site: Site, wanted: Wanted, about: Mapping[str, Any]) -> None:
         about: release.json of its release.
     """
     names = records.journal(about)
-    before = next(iter(records.newest(site.workspace, site.root, 1)), None)
+    before = next(iter(records.newest(site, 1)), None)
     if before is None or names is None or before.migrations is None:
         return
     database = databases.attached(wanted.resources)

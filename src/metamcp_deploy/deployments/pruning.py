@@ -53,7 +53,7 @@ def look(site: Site, keep: int | None = None) -> list[Stored]:
     """
     workspace, root = site.workspace, site.root
     there = [name for name, entry in workspace.files.entries(f"{root}/releases").items() if entry.folder]
-    kept = records.newest(workspace, root, records.LOOKED_AT) if there else []
+    kept = records.newest(site, records.LOOKED_AT) if there else []
     app = workspace.apps.find(site.project.settings.app.name) if there else None
     used = {record.release: record.at for record in reversed(kept) if record.release}
     sent = {name: _sent(site, name) for name in there if name not in used}

@@ -9,15 +9,17 @@ import json
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy import __version__, events
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.deployments import provenance
+from metamcp_deploy.target import signing
 
 if TYPE_CHECKING:
+    from metamcp_deploy.target.site import Site
     from metamcp_deploy.workspace import Workspace
 
 _AGREE_SECONDS = 2.0
@@ -50,10 +52,12 @@ class Record:
     Attributes:
         path: of the file in the workspace.
         raw: its content, at least `deployment` and `at`.
+        signed: whether its signature is valid; one of an older version, or of whoever may write there, is not.
     """
 
     path: str
     raw: Mapping[str, Any]
+    signed: bool = True
 
     @property
     def deployment(self) -> str:
@@ -111,9 +115,14 @@ class Record:
         return Wanted(**{name: self.raw[name] for name in Wanted.__dataclass_fields__})
 
 
-def matches(record: Mapping[str, Any] | None, wanted: Wanted) -> bool:
+def matches(record: Record | None, wanted: Wanted) -> bool:
     """Whether the deployment of this record ran just that."""
-    return record is not None and all(record.get(k) == v for k, v in asdict(wanted).items())
+    return record is not None and all(record.raw.get(k) == v for k, v in asdict(wanted).items())
+
+
+def proves(site: Site, record: Record) -> bool:
+    """Whether a record is believed about what runs: an unsigned one only where this target cannot sign any."""
+    return record.signed or not signing.of(site).keys
 
 
 def draft(
@@ -198,9 +207,9 @@ def of(draft: Mapping[str, Any], deployment: str, begun: float | None) -> dict[s
     return {**draft, "deployment": deployment, "migrations_at": None if begun is None else stamp(begun)}
 
 
-def has(workspace: Workspace, root: str, draft: Mapping[str, Any]) -> bool:
+def has(site: Site, draft: Mapping[str, Any]) -> bool:
     """Whether the draft's deployment is recorded: nothing else of a target began in the same moment."""
-    return any(name.startswith(f"{_time(draft)}-") for name in _names(workspace, root))
+    return any(name.startswith(f"{_time(draft)}-") for name in _names(site))
 
 
 def path_of(root: str, record: Mapping[str, Any]) -> str:
@@ -213,52 +222,64 @@ def _time(record: Mapping[str, Any]) -> str:
     return str(record["at"]).replace("-", "").replace(":", "")
 
 
-def write(workspace: Workspace, root: str, record: Mapping[str, Any], *, again: bool = False) -> str:
-    """Writes a record, over its earlier version; gives its path. `again`: there is one, and so the folder."""
-    path = path_of(root, record)
+def write(site: Site, record: Mapping[str, Any], *, again: bool = False) -> Record:
+    """Writes a record, signed, over its earlier version. `again`: there is one, and so the folder."""
+    path = path_of(site.root, record)
     if not again:
-        workspace.files.make_folder(f"{root}/deployments")
-    workspace.files.sure().write(path, json.dumps(record, indent=1).encode())
-    return path
+        site.workspace.files.make_folder(f"{site.root}/deployments")
+    signing.write(site, path, record)
+    return Record(path, record)
 
 
-def amend(workspace: Workspace, root: str, deployment: str, **fields: Any) -> None:
-    """Changes fields of a record; nothing without one."""
-    if found := find(workspace, root, deployment):
-        workspace.files.sure().write(found[0], json.dumps({**found[1], **fields}, indent=1).encode())
+def amend(site: Site, record: Record, **fields: Any) -> Record:
+    """The record with other fields, in the workspace, too; one that was not signed is not signed now."""
+    raw = {**record.raw, **fields}
+    signing.write_as_read(site, record.path, raw, record.signed)
+    return replace(record, raw=raw)
 
 
-def find(workspace: Workspace, root: str, deployment: str) -> tuple[str, dict[str, Any]] | None:
-    """Path and record of a deployment; None when this tool did not make it (or the record is broken)."""
-    names = [name for name in _names(workspace, root) if name.endswith(f"-{deployment}.json")]
-    found = _read(workspace, root, names[:1])
-    return (found[0].path, dict(found[0].raw)) if found else None
+def amend_by_id(site: Site, deployment: str, **fields: Any) -> None:
+    """As `amend`, of the record of a deployment; nothing without one."""
+    if found := find(site, deployment):
+        amend(site, found, **fields)
 
 
-def newest(workspace: Workspace, root: str, count: int | None = None) -> list[Record]:
+def find(site: Site, deployment: str) -> Record | None:
+    """The record of a deployment, a signed one first; None when this tool did not make it (or it is broken)."""
+    found = _read(site, [name for name in _names(site) if name.endswith(f"-{deployment}.json")])
+    return next((record for record in found if record.signed), next(iter(found), None))
+
+
+def newest(site: Site, count: int | None = None) -> list[Record]:
     """The records of a target, newest first; all of them, or so many. An unreadable one is left out with a warning."""
-    return _read(workspace, root, _names(workspace, root)[:count])
+    return _read(site, _names(site)[:count])
 
 
-def counted(workspace: Workspace, root: str) -> tuple[int, Record | None]:
+def counted(site: Site) -> tuple[int, Record | None]:
     """How many records a target has, and the newest of them."""
-    names = _names(workspace, root)
-    return len(names), next(iter(_read(workspace, root, names[:1])), None)
+    names = _names(site)
+    return len(names), next(iter(_read(site, names[:1])), None)
 
 
-def _names(workspace: Workspace, root: str) -> list[str]:
+def paths(site: Site) -> list[str]:
+    """Of all records."""
+    return [f"{site.root}/deployments/{name}" for name in _names(site)]
+
+
+def _names(site: Site) -> list[str]:
     """Their names begin with the time."""
-    return sorted(
-        (n for n in workspace.files.entries(f"{root}/deployments") if n.endswith(".json")), reverse=True
-    )
+    entries = site.workspace.files.entries(f"{site.root}/deployments")
+    return sorted((name for name in entries if name.endswith(".json")), reverse=True)
 
 
-def _read(workspace: Workspace, root: str, names: Iterable[str]) -> list[Record]:
+def _read(site: Site, names: Iterable[str]) -> list[Record]:
     found = []
-    for path, content in workspace.files.contents([f"{root}/deployments/{name}" for name in names]).items():
+    files = site.workspace.files
+    for path, content in files.contents([f"{site.root}/deployments/{name}" for name in names]).items():
         try:
             raw = json.loads(content or b"")
-            found.append(Record(path, {**raw, "deployment": raw["deployment"], "at": raw["at"]}))
+            kept = {**raw, "deployment": raw["deployment"], "at": raw["at"]}
+            found.append(Record(path, kept, signing.verified(site, path, kept)))
         except (ValueError, KeyError, TypeError):
             events.emit(events.Warned(f"{path} is not a record of a deployment: it is left out."))
     return found

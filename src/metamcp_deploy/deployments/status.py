@@ -98,5 +98,5 @@ def _entry(site: Site, app: App, deployment: Deployment | None) -> Entry | None:
 
     if deployment is None or (deployment is app.pending and deployment.state in DEPLOYMENT_ENDED):
         return None
-    found = records.find(site.workspace, site.root, deployment.id)
-    return history.merged(app, [deployment], [records.Record(*found)] if found else [])[0]
+    found = records.find(site, deployment.id)
+    return history.merged(app, [deployment], [found] if found else [])[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from typing import Any
 
 from metamcp_deploy import events
 from metamcp_deploy.converge.kinds import PARTS
@@ -50,23 +49,22 @@ def run(site: Site, wishes: Wishes, force_lock: bool = False) -> Selection:
             this_run.ending.callback(_swept, site)  # once the lock is let go
         with session.locked(site, force_lock):
             found = selection.look(site, wishes)  # again: somebody may have held the lock until now
-            record = dict(found.interrupted.raw) if found.interrupted else _begun(site)
+            record = found.interrupted or _begun(site)
             _deleted(site, found)
             if found.deletes_files:
                 _files(site, found)
             if not found.deletes_all:
-                records.write(site.workspace, site.root, {**record, "outcome": "SUCCEEDED"})
+                records.amend(site, record, outcome="SUCCEEDED")
     if found.deletes_app and any(thing.kind.section == "database" for thing in found.kept):
         events.emit(events.Warned(*_tables_left(found)))
     return found
 
 
-def _begun(site: Site) -> dict[str, Any]:
+def _begun(site: Site) -> records.Record:
     """The record of the destruction: a rollback considers no deployment before it."""
     record = records.heading(site.project, site.workspace, "destroy", uuid.uuid4().hex)
     record["outcome"] = "IN_PROGRESS"
-    records.write(site.workspace, site.root, record)
-    return record
+    return records.write(site, record)
 
 
 def _deleted(site: Site, found: Selection) -> None:
@@ -81,7 +79,7 @@ def _deleted(site: Site, found: Selection) -> None:
         contents = [inner for part in PARTS for inner in part.contents(left, kind.name, name)]
         for gone, gone_name in [(kind, name), *contents]:
             left = left.less(gone.name, gone_name)
-        ledger.write(site.workspace.files, site.root, left)
+        ledger.write(site, left)
 
 
 def _files(site: Site, found: Selection) -> None:

@@ -32,11 +32,14 @@ class Wishes:
         database: the data, too.
         secrets: the secrets, too.
         purge: id of the Lakebase project that is deleted for good; its name is the consent.
+        named: whole names of things that are deleted although the settings name others by now, or although nothing but
+            an unsigned ledger says that this target made them.
     """
 
     database: bool = False
     secrets: bool = False
     purge: str | None = None
+    named: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,23 @@ class Thing:
         name: of it.
         former: the settings name another by now.
         purged: it is deleted for good.
+        proven: a signed ledger says that the target made it.
     """
 
     kind: Kind
     name: str
     former: bool = False
     purged: bool = False
+    proven: bool = True
+
+    def doubt(self) -> Change | None:
+        """Why it is deleted only when it is named; None where it needs no naming."""
+        if self.proven and not self.former:
+            return None
+        why = "" if self.proven else "the ledger that says so is not signed"
+        return self.change(
+            Action.CHECK, OURS if self.proven else "", f"{why}; --named {self.name} deletes it".lstrip("; ")
+        )
 
     def change(self, action: Action, owner: str = OURS, reason: str = "") -> Change:
         """What a plan says about it."""
@@ -80,6 +94,7 @@ class Selection:
         releases: how many are in the workspace.
         deployments: how many are recorded.
         interrupted: the record of a destruction that did not end.
+        doubtful: what is deleted only when it is named.
     """
 
     ledger: Ledger
@@ -90,6 +105,7 @@ class Selection:
     releases: int
     deployments: int
     interrupted: Record | None = None
+    doubtful: tuple[Thing, ...] = ()
 
     @property
     def deletes_app(self) -> bool:
@@ -99,12 +115,13 @@ class Selection:
     @property
     def deletes_files(self) -> bool:
         """Whether releases are deleted: not while somebody else's app may run one."""
-        return not any(change.kind == "app" for change in self.others)
+        doubted = (thing.kind.name for thing in self.doubtful if not thing.former)
+        return not any(change.kind == "app" for change in self.others) and "app" not in doubted
 
     @property
     def deletes_all(self) -> bool:
         """Whether nothing is left that this target made: then its history is deleted, too."""
-        return not self.kept and self.deletes_files
+        return not self.kept and not self.doubtful and self.deletes_files
 
     @property
     def plan(self) -> Plan:
@@ -113,6 +130,7 @@ class Selection:
         changes += [
             thing.change(Action.KEEP, reason=f"--with-{thing.kind.section} deletes it") for thing in self.kept
         ]
+        changes += (doubt for thing in self.doubtful if (doubt := thing.doubt()))
         changes += self.others
         if self.releases and self.deletes_files:
             changes.append(Change(Action.DELETE, "releases", f"{self.releases} of them", OURS))
@@ -129,10 +147,11 @@ def look(site: Site, wishes: Wishes) -> Selection:
     """What would be deleted; only reads.
 
     Raises:
-        DeployError: those of the login and the ledger; USAGE, where the project to purge is none that is deleted.
+        DeployError: those of the login and the ledger; USAGE, where the project to purge is none that is deleted, or
+            what is named is nothing that the ledger names.
     """
     workspace, settings = site.workspace, site.project.settings
-    made = ownership.recognised(workspace, ledger.read(workspace.files, site.root))
+    made = ownership.recognised(workspace, ledger.read(site))
     app = workspace.apps.find(settings.app.name)
 
     def exists(kind: Kind, name: str) -> bool:
@@ -144,16 +163,25 @@ def look(site: Site, wishes: Wishes) -> Selection:
     wanted = desired.of(settings, site.root)
     found = [named for part in PARTS for named in part.deletable(workspace, made, exists)]
     things = [
-        Thing(kind, name, _is_former(wanted, kind, name), name == f"projects/{wishes.purge}")
+        Thing(
+            kind,
+            name,
+            _is_former(wanted, kind, name),
+            name == f"projects/{wishes.purge}",
+            made.proves(kind.name, name),
+        )
         for kind, name in found
     ]
+    _are_there(wishes.named, things)
     handed_over = {s for s in _SECTIONS if not getattr(settings, s).managed}
     asked = {"app", *(s for s in ("database", "secrets") if getattr(wishes, s))} - handed_over
+    doubtful = tuple(t for t in things if t.doubt() and t.name not in wishes.named)
+    things = [t for t in things if t not in doubtful]
     if wishes.purge and not any(t.purged and t.kind.section in asked for t in things):
         raise _nothing_to_purge(
             wishes.purge, [t.name for t in things if t.kind.purge and t.kind.section in asked]
         )
-    count, newest = records.counted(workspace, site.root)
+    count, newest = records.counted(site)
     return Selection(
         ledger=made,
         deleted=tuple(t for t in things if t.kind.section in asked),
@@ -170,8 +198,21 @@ def look(site: Site, wishes: Wishes) -> Selection:
         principal=app.principal if app else "",
         releases=sum(entry.folder for entry in workspace.files.entries(f"{site.root}/releases").values()),
         deployments=count,
+        doubtful=tuple(t for t in doubtful if t.kind.section not in handed_over),
         interrupted=newest if newest and newest.kind == "destroy" and newest.outcome != "SUCCEEDED" else None,
     )
+
+
+def _are_there(named: tuple[str, ...], things: list[Thing]) -> None:
+    names = {thing.name for thing in things}
+    for name in named:
+        if name not in names:
+            known = ", ".join(sorted(names)) or "nothing"
+            raise DeployError(
+                Code.USAGE,
+                f"--named {name} is nothing that the ledger of this target names: {known}.",
+                hint="metamcp-deploy destroy --plan shows the whole names.",
+            )
 
 
 def _nothing_to_purge(named: str, deleted: list[str]) -> DeployError:

@@ -12,6 +12,7 @@ from metamcp_deploy.preflight.needs import Check, State
 from metamcp_deploy.preflight.scene import ONLY_AN_ATTEMPT, Scene
 from metamcp_deploy.target import ledger, locate
 from metamcp_deploy.target.desired import MARK
+from metamcp_deploy.target.site import Site
 
 if TYPE_CHECKING:
     from metamcp_deploy.workspace.apps import App
@@ -105,7 +106,7 @@ def _name(scene: Scene, app: App) -> Seen:
     if scene.project.bare:
         found = Ownership(bool(locate.root_of(app)) or MARK in str(app.raw.get("description") or ""), "")
     else:
-        made = ledger.read(scene.workspace.files, desired.root)
+        made = ledger.read(Site(scene.project, scene.workspace, desired.root))
         found = of_app(app, desired.root, ownership.recognised(scene.workspace, made))
     if found.ours:
         return Seen(State.HAD, "the app is ours")

@@ -87,7 +87,7 @@ def run(
         )
         report = access.check(workspace, workspace.apps.get(app.name), wait)
         if failure := report.failure(Place.of(site.project)):
-            records.amend(workspace, site.root, done.id, outcome="UNHEALTHY", error=failure.message)
+            records.amend_by_id(site, done.id, outcome="UNHEALTHY", error=failure.message)
             raise failure
         rollout.still_active(workspace, app.name, done.id)
     if found.restored:
@@ -166,7 +166,7 @@ def _after(project: Project, begun: str, failure: DeployError) -> DeployError:
     try:
         site = session.site(project)
         bad = "UNHEALTHY" if failure.code is Code.UNHEALTHY else "FAILED"
-        records.amend(site.workspace, site.root, begun, outcome=bad, error=failure.message)
+        records.amend_by_id(site, begun, outcome=bad, error=failure.message)
         done = run(site, Wishes(keep_database=True), message=f"instead of {begun}, which failed")
     except DeployError as e:
         return DeployError(

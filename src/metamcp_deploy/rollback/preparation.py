@@ -14,7 +14,8 @@ from metamcp_deploy.deployments.records import Record, Wanted
 from metamcp_deploy.deployments.schema_changes import SchemaChanges
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import OURS, Action, Change, Difference, Plan
-from metamcp_deploy.release import identity, releases
+from metamcp_deploy.release import releases
+from metamcp_deploy.rollback import proof
 from metamcp_deploy.target import databases, desired, locate
 from metamcp_deploy.target.site import Site
 
@@ -32,7 +33,8 @@ class Wishes:
         deployment: id, or its first digits; None for the newest good one before what runs.
         to_database: also the database, as it was before later deployments migrated it.
         keep_database: the older release runs on the newer schema.
-        release: id of the release that the deployment must have run; one of format 1 is deployed only when it is named.
+        release: id of the release that the deployment must have run; one of format 1, and one that only an unsigned
+            record names, is deployed only when it is named here.
     """
 
     deployment: str | None = None
@@ -53,7 +55,8 @@ class Rollback:
         changes: its fields that differ now.
         schema_changes: what happened to the target's database since.
         restored: the branch to be made, with `to_database`.
-        running: the record of what runs now; None where it was not deployed by this tool.
+        running: the record of what runs now; None where no record can be believed about it.
+        recorded: what the target's own record says, where that is not signed and the settings count instead.
     """
 
     target: Record
@@ -64,6 +67,7 @@ class Rollback:
     schema_changes: SchemaChanges
     restored: RestoredBranch | None
     running: Record | None
+    recorded: Record | None = None
 
     @property
     def plan(self) -> Plan:
@@ -75,6 +79,10 @@ class Rollback:
         ]
         if self.app.compute != "ACTIVE":
             made.append(Change(Action.START, "app compute", self.app.name, OURS, f"it is {self.app.compute}"))
+        if self.recorded:
+            told = tuple(differences({**self.recorded.raw, "secrets": self.wanted.secrets}, self.wanted))
+            why = "its record is not signed: the environment and the resources of the settings are used"
+            made.append(Change(Action.CHECK, "record", self.target.deployment, "", why, told))
         pin = f" ({self.target.pin})" if self.target.pin else ""
         why = (
             f"release {self.target.release}{pin}, as deployed {self.target.at} by {self.target.raw.get('by')}"
@@ -97,7 +105,7 @@ def look(site: Site, wishes: Wishes) -> Rollback:
 
     Raises:
         DeployError: NOT_FOUND without app or deployment; NO_WAY_BACK, when its release or the moment is gone;
-            RELEASE_UNPROVEN for a release of format 1 that is not named;
+            RECORD_UNSIGNED, RELEASE_UNPROVEN for a release that is not named;
             SCHEMA_MOVED, when the database moved on and it is not said what is to become of that.
     """
     workspace, root = site.workspace, site.root
@@ -117,23 +125,23 @@ def look(site: Site, wishes: Wishes) -> Rollback:
             f"Release {target.release}, which deployment {target.deployment} ran, is not (or not wholly) in {root}.",
             hint=f"Which are there: metamcp-deploy release list {options}; or build that release again and deploy it.",
         )
-    _proven(site, target, wishes.release)
+    target, recorded = proof.proven(site, app, target, wishes.release)
     moved = schema_changes.since(target, kept)
     found = point_in_time.find(site, target, moved, written) if wishes.to_database else None
     if moved and not (found or wishes.keep_database):
         raise _moved(target, moved, options)
     resources = found.resources(target.resources) if found else target.resources
     wanted = replace(target.wanted, resources=resources, secrets=_versions(site, resources))
-    before = next((r for r in kept if r.deployment == running), None)
+    before = next((r for r in kept if r.deployment == running and records.proves(site, r)), None)
     then = _then(app, target, resources)
     changes = app_fields.differences(app, then, before.raw if before else {})
     _may_be_changed(site, found, changes)
-    return Rollback(target, app, wanted, then, changes, moved, found, before)
+    return Rollback(target, app, wanted, then, changes, moved, found, before, recorded)
 
 
 def _written(site: Site, app: App, count: int | None) -> list[Record]:
     """The records, with that of a deployment which a killed run began and did not write any more."""
-    kept = records.newest(site.workspace, site.root, count)
+    kept = records.newest(site, count)
     newest = app.pending or app.active
     if newest is None or any(r.deployment == newest.id for r in kept):
         return kept
@@ -192,22 +200,6 @@ def _understood(target: Record) -> None:
             f"{target.path} is of format {said}, and this version of metamcp-deploy reads format {_FORMAT}.",
             hint="Use the version that deployed it: pip install -U metamcp-deploy",
         )
-
-
-def _proven(site: Site, target: Record, named: str | None) -> None:
-    """What is named is what the deployment ran; without a name the id must cover all of the release."""
-    again = f"metamcp-deploy rollback {target.deployment[:12]} --id {target.release} {locate.called(site.project)}"
-    if named == target.release:
-        return
-    if named is not None:
-        raise DeployError(
-            Code.NO_WAY_BACK,
-            f"Deployment {target.deployment} ran release {target.release}, not {named} as --id says.",
-            hint=f"Name the deployment that ran it; or go back to this one: {again}",
-        )
-    if releases.about(site.workspace, site.root, target.release).get("format") == 1:
-        hint = f"Compare its release.json with that of its build, if you can; then: {again}"
-        raise identity.unproven(target.release, site.root, hint)
 
 
 def _moved(target: Record, moved: SchemaChanges, options: str) -> DeployError:

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 
 from metamcp_deploy import events
 from metamcp_deploy.config.secret import Secret, placeholder, weakness
-from metamcp_deploy.converge.parts.scope import lack_hint, uses
+from metamcp_deploy.converge.parts.scope import lack_hint, random_value, uses
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import ELSEWHERE, Action, Change, Plan
-from metamcp_deploy.target import ledger, locate, session
+from metamcp_deploy.target import ledger, locate, session, signing
 from metamcp_deploy.target.site import Site
 from metamcp_deploy.target.variables import AUTH_RESOURCE
 
 if TYPE_CHECKING:
     from metamcp_deploy.workspace.secrets import Scope
 
+_SIGNS = "signature of records and ledger"
 LONGEST_BYTES = 131_072  # of a value, by the platform
 
 
@@ -83,7 +84,11 @@ def _place(site: Site) -> tuple[str, str, Mapping[str, list[str]]]:
     """Scope, the key that signs sign-ins, and what uses which key; without a configuration by the app's resources."""
     settings = site.project.settings
     if not site.project.bare:
-        return settings.secret_scope, settings.secrets.better_auth_secret, uses(settings)
+        return (
+            settings.secret_scope,
+            settings.secrets.better_auth_secret,
+            uses(settings) | {signing.KEY: [_SIGNS]},
+        )
     resources = [
         r for r in site.workspace.apps.get(settings.app.name).resources if isinstance(r.get("secret"), dict)
     ]
@@ -94,7 +99,7 @@ def _place(site: Site) -> tuple[str, str, Mapping[str, list[str]]]:
             f"The app {settings.app.name} has no resource {AUTH_RESOURCE}, which would name its secret scope.",
             hint="Run the command in the folder of its metamcp.yaml, with -t TARGET instead of --app.",
         )
-    used: dict[str, list[str]] = {}
+    used: dict[str, list[str]] = {signing.KEY: [_SIGNS]}
     for resource in resources:
         if resource["secret"]["scope"] == auth["scope"]:
             used.setdefault(resource["secret"]["key"], []).append(f"resource {resource['name']}")
@@ -125,23 +130,25 @@ def settable(site: Site, name: str) -> Contents:
     """What there is, where `store` may write the key; only reads.
 
     Raises:
-        DeployError: CONFIG_CONFLICT, for a scope that is not written to, and for a stored secret that signs sign-ins.
+        DeployError: CONFIG_CONFLICT, for a scope that is not written to, and for a stored secret that signs sign-ins
+            or records.
     """
     kept = look(site)
     writable(site, kept, name)
-    if name == kept.auth and kept.key(name).written is not None:
-        called = locate.called(site.project)
+    if name in (kept.auth, signing.KEY) and kept.key(name).written is not None:
+        rotate = f"metamcp-deploy secrets rotate {name} {locate.called(site.project)}"
+        lost = "everybody is signed out" if name == kept.auth else "no record of before counts as signed"
         raise DeployError(
             Code.CONFIG_CONFLICT,
-            f"The secret {kept.scope}/{name} is stored already, and with another value everybody is signed out.",
-            hint=f"To replace it, and start the app with it: metamcp-deploy secrets rotate {called}",
+            f"The secret {kept.scope}/{name} is stored already, and with another value {lost}.",
+            hint=f"To replace it with all that goes with it: {rotate}",
         )
     return kept
 
 
 def plan(site: Site, kept: Contents, name: str) -> Plan:
     """What writing a key would do."""
-    made = ledger.read(site.workspace.files, site.root)
+    made = ledger.read(site)
     there = kept.key(name).written is not None
     scope = Change(
         Action.KEEP if kept.exists else Action.CREATE,
@@ -175,14 +182,15 @@ def store(site: Site, name: str, value: Secret, *, force_lock: bool = False) -> 
 def write(site: Site, kept: Contents, name: str, value: Secret) -> None:
     """Writes a key; the lock is held. The ledger claims what is new."""
     store, there = site.workspace.secrets, kept.key(name).written is not None
-    new = {
-        "scope": [] if kept.exists else [kept.scope],
-        "secrets": [] if there else [f"{kept.scope}/{name}"],
-    }
+    signs = not kept.exists and name != signing.KEY
+    made = [] if there else [name, *([signing.KEY] if signs else [])]
+    new = {"scope": [] if kept.exists else [kept.scope], "secrets": [f"{kept.scope}/{key}" for key in made]}
     with ledger.claiming(site, new):
         if not kept.exists:
             store.create_scope(kept.scope)
             events.emit(events.Changed("created", "secret scope", kept.scope))
+        if signs:
+            store.put(kept.scope, signing.KEY, random_value())
         store.put(kept.scope, name, value)
     events.emit(events.Changed("changed" if there else "created", "secret", f"{kept.scope}/{name}"))
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from metamcp_deploy import events
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.converge.parts.scope import random_value
-from metamcp_deploy.deployments import deployment, records
+from metamcp_deploy.deployments import deploy_intent, deployment, records
 from metamcp_deploy.plan import Action, Change, Plan
 from metamcp_deploy.secrets import keys
-from metamcp_deploy.target import locate, protection, session
+from metamcp_deploy.target import ledger, locate, protection, session, signing
 from metamcp_deploy.target.site import Site
 
 if TYPE_CHECKING:
@@ -29,6 +29,11 @@ _OF_AUTH = (
     "Accounts, passwords, API keys and MCP servers stay as they are: nothing stored is encrypted with it."
 )
 
+_OF_SIGNING = (
+    "Records and ledger that it signed are signed again with the new one; those that nobody signed stay as they are. "
+    "Whoever knew the old one signs nothing any more."
+)
+
 
 @dataclass(frozen=True)
 class Rotation:
@@ -38,7 +43,7 @@ class Rotation:
         kept: the scope.
         name: the key.
         app: the app; None while there is none.
-        running: the record of what runs; None where nothing does, or nothing that this tool deployed.
+        running: the record of what runs; None where nothing does, or no record can be believed about it.
     """
 
     kept: keys.Contents
@@ -52,10 +57,22 @@ class Rotation:
         return self.name == self.kept.auth
 
     @property
+    def of_signing(self) -> bool:
+        """Whether it is the key that signs records and ledger."""
+        return self.name == signing.KEY
+
+    @property
+    def generated(self) -> bool:
+        """Whether its new value is a random one unless another is given."""
+        return self.of_auth or self.of_signing
+
+    @property
     def consequence(self) -> str:
         """What people notice, in words."""
         if self.of_auth:
             return _OF_AUTH
+        if self.of_signing:
+            return _OF_SIGNING
         used = " and ".join(self.kept.key(self.name).uses) or "nothing of this target"
         return f"It is used for {used}: the old value is gone, and nothing brings it back."
 
@@ -64,7 +81,7 @@ class Rotation:
         there = self.kept.key(self.name).written is not None
         action = Action.CHANGE if there else Action.CREATE
         secret = Change(action, "secret", f"{self.kept.scope}/{self.name}", reason="a new value")
-        if self.running is None or self.app is None:
+        if self.running is None or self.app is None or self.of_signing:
             return Plan((secret,))
         what = f"release {self.running.release} starts again with it"
         return Plan((secret, Change(Action.DEPLOY, "app", self.app.name, reason=what)))
@@ -87,8 +104,8 @@ def look(site: Site, name: str | None) -> Rotation:
     app = site.workspace.apps.find(site.project.settings.app.name)
     running = None
     if app is not None and app.active is not None and app.compute == "ACTIVE":
-        found = records.find(site.workspace, site.root, app.active.id)
-        running = records.Record(*found) if found else None
+        found = records.find(site, app.active.id)
+        running = found if found and records.proves(site, found) else None
     return Rotation(kept, name, app, running)
 
 
@@ -109,7 +126,10 @@ def rotate(
     with session.locked(site, force_lock):
         found = look(site, name)
         value = value or random_value()
-        keys.fitting(found.name, value, signs=found.of_auth)
+        keys.fitting(found.name, value, signs=found.generated)
+        if found.of_signing:
+            _signed_again(site, found, value)
+            return None
         if found.running is not None:  # before the secret is another one
             deployment.check(site, found.running.release)
         keys.write(site, found.kept, found.name, value)
@@ -127,6 +147,17 @@ def rotate(
         return done.id
 
 
+def _signed_again(site: Site, found: Rotation, value: Secret) -> None:
+    """A new key, and all that the old one signed signed with it; a killed run leaves both as valid."""
+    scope, store = found.kept.scope, site.workspace.secrets
+    files = [ledger.path_of(site.root), deploy_intent.path_of(site.root), *records.paths(site)]
+    sign = signing.again(site, files)
+    if before := store.get(scope, signing.KEY):
+        store.put(scope, signing.KEY, Secret(f"{value.reveal()} {before.reveal()}"))
+        sign()
+    keys.write(site, found.kept, signing.KEY, value)
+
+
 def _explain(site: Site, found: Rotation) -> None:
     """Why nothing was deployed."""
     called = locate.called(site.project)
@@ -141,5 +172,8 @@ def _explain(site: Site, found: Rotation) -> None:
             events.Note(f"The app {app.name} is {app.compute}: it gets the new value when it starts.")
         )
     else:
-        text = f"What runs in {app.name} was not deployed by this tool: it keeps the old value until it starts again."
+        text = (
+            f"No record that this tool signed says what runs in {app.name}: it keeps the old value until it starts "
+            "again."
+        )
         events.emit(events.Warned(text, f"metamcp-deploy stop {called} && metamcp-deploy start {called}"))

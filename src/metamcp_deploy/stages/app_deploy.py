@@ -148,13 +148,13 @@ def _looked(site: Site, desired: Desired, release: str) -> Context:
         raise _no_bundle(project, f"there is no app {name} in {workspace.host} (any more)")
     if not releases.is_complete(workspace, site.root, release):
         raise _no_bundle(project, f"release {release} is not (or no longer whole) in {site.root}")
-    guard.hold(workspace, site.root, app, desired.app.resources, desired.target)
+    guard.hold(site, app, desired.app.resources, desired.target)
     if lacking := app_fields.unattached(app, desired.app):
         raise _no_bundle(
             project, f"the app has no resource {', no resource '.join(lacking)} as the settings say"
         )
     if app.active is not None:
-        context.record = records.find(workspace, site.root, app.active.id)
+        context.record = records.find(site, app.active.id)
     return context
 
 

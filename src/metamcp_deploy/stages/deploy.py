@@ -125,7 +125,7 @@ def _unhealthy(project: Project, failure: DeployError) -> None:
         if this_run.deployments:
             site = session.site(project)
             kept = {"outcome": "UNHEALTHY", "error": failure.message}
-            records.amend(site.workspace, site.root, this_run.deployments[-1], **kept)
+            records.amend_by_id(site, this_run.deployments[-1], **kept)
 
 
 def _still_ours(project: Project) -> None:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import OURS
+from metamcp_deploy.target import signing
 
 if TYPE_CHECKING:
     from metamcp_deploy.target.site import Site
-    from metamcp_deploy.workspace.files import Files
 
 NAME = "metamcp-deploy.json"
 FORMAT = 2
@@ -42,10 +42,24 @@ class Ledger:
             (those that rollbacks made of a database's past) → their whole names, former ones, too; a secret's is
             `SCOPE/KEY`.
         intended: kind → name → by whom; not known to be made.
+        unproven: kind → names, made or intended by a ledger without a valid signature: somebody who may write to the
+            root may have named them.
+        signed: whether it carried a valid signature as it was read.
     """
 
     made: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     intended: Mapping[str, Mapping[str, Intent]] = field(default_factory=dict)
+    unproven: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    signed: bool = field(default=True, compare=False)
+
+    def proves(self, what: str, name: str) -> bool:
+        """Whether the target made this thing, by a signed ledger or by what the thing itself says."""
+        return self.has(what, name) and name not in self.unproven.get(what, ())
+
+    def proven(self, what: str, name: str) -> Ledger:
+        """With this thing as one that needs no other proof."""
+        left = tuple(n for n in self.unproven.get(what, ()) if n != name)
+        return replace(self, unproven={k: v for k, v in {**self.unproven, what: left}.items() if v})
 
     def names(self, what: str) -> tuple[str, ...]:
         """All of a kind that the target made."""
@@ -82,7 +96,7 @@ class Ledger:
             what: {name: intent for name, intent in names.items() if name not in more.get(what, ())}
             for what, names in self.intended.items()
         }
-        return Ledger(made, _filled(intended))
+        return replace(self, made=made, intended=_filled(intended))
 
     def less(self, what: str, *names: str) -> Ledger:
         """Without these things of a kind, be they made or intended."""
@@ -91,25 +105,35 @@ class Ledger:
             k: {n: intent for n, intent in v.items() if k != what or n not in names}
             for k, v in self.intended.items()
         }
-        return Ledger({k: v for k, v in made.items() if v}, _filled(intended))
+        left = replace(self, made={k: v for k, v in made.items() if v}, intended=_filled(intended))
+        for name in names:
+            left = left.proven(what, name)
+        return left
 
 
 def _filled(intended: Mapping[str, Mapping[str, Intent]]) -> dict[str, Mapping[str, Intent]]:
     return {what: names for what, names in intended.items() if names}
 
 
-def read(files: Files, root: str) -> Ledger:
-    """The target's ledger; an empty one where there is none.
+def path_of(root: str) -> str:
+    """Where the ledger of a root is."""
+    return f"{root}/state/{NAME}"
+
+
+def read(site: Site) -> Ledger:
+    """The target's ledger; an empty one where there is none, one that proves nothing without a valid signature.
 
     Raises:
         DeployError: WORKSPACE_ANSWER, when it is not what this tool wrote.
     """
-    path = f"{root}/state/{NAME}"
-    content = files.read(path)
+    path = path_of(site.root)
+    content = site.workspace.files.read(path)
     if content is None:
         return Ledger()
     try:
-        return _ledger(json.loads(content))
+        document = json.loads(content)
+        found = _ledger(document)
+        return found if signing.verified(site, path, document) else _unproven(found)
     except (ValueError, KeyError, TypeError, AttributeError) as e:
         raise DeployError(
             Code.WORKSPACE_ANSWER,
@@ -125,7 +149,17 @@ def _ledger(document: Mapping[str, Any]) -> Ledger:
         what: {name: Intent(**intent) for name, intent in names.items()}
         for what, names in document.get("intended", {}).items()
     }
-    return Ledger({what: tuple(names) for what, names in document["made"].items()}, intended)
+    made, unproven = (
+        {what: tuple(names) for what, names in document.get(part, {}).items()}
+        for part in ("made", "unproven")
+    )
+    return Ledger(made, intended, unproven)
+
+
+def _unproven(found: Ledger) -> Ledger:
+    kinds = {*found.made, *found.intended}
+    named = {k: tuple(sorted({*found.names(k), *found.intended.get(k, ())})) for k in sorted(kinds)}
+    return replace(found, unproven=named, signed=False)
 
 
 def _older(made: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -139,8 +173,8 @@ def _older(made: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     return {what: names for what, names in found.items() if names}
 
 
-def write(files: Files, root: str, ledger: Ledger) -> None:
-    """Writes the ledger; the folder exists, as the lock is in it."""
+def write(site: Site, ledger: Ledger) -> None:
+    """Writes the ledger, signed; the folder exists, as the lock is in it."""
     intended = {
         what: {name: asdict(intent) for name, intent in names.items()}
         for what, names in ledger.intended.items()
@@ -149,16 +183,19 @@ def write(files: Files, root: str, ledger: Ledger) -> None:
         "format": FORMAT,
         "made": {what: list(names) for what, names in ledger.made.items()},
         **({"intended": intended} if intended else {}),
+        **({"unproven": {k: list(v) for k, v in ledger.unproven.items()}} if ledger.unproven else {}),
     }
-    files.sure().write(f"{root}/state/{NAME}", json.dumps(content, indent=1).encode())
+    signing.write(site, path_of(site.root), content)
 
 
 @contextmanager
 def claiming(site: Site, things: Things) -> Iterator[None]:
     """Claims what is made within: as intended before, as made after. The lock is held."""
-    files, wanted = site.workspace.files, {what: names for what, names in things.items() if names}
-    if wanted:
-        write(files, site.root, read(files, site.root).intending(wanted, site.workspace.me))
+    wanted = {what: names for what, names in things.items() if names}
+    if not wanted:
+        yield
+        return
+    intended = read(site).intending(wanted, site.workspace.me)
+    write(site, intended)
     yield
-    if wanted:
-        write(files, site.root, read(files, site.root).plus(wanted))
+    write(site, intended.plus(wanted))

@@ -44,6 +44,7 @@ class Session:
             return
         held = lock.held(site.workspace.files, site.root, site.workspace.me, _memory(site), force=force)
         self.ending.enter_context(held)
+        site.workspace.secrets.forget()  # whoever held the lock may have rotated the key that signs
         self.roots.add(site.root)
         self.ending.callback(self.roots.discard, site.root)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ class Secrets:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+        self._remembered: dict[tuple[str, str], Secret | None] = {}
+        self._lock = threading.Lock()
 
     @property
     def _service(self) -> SecretsAPI:
@@ -59,17 +62,35 @@ class Secrets:
         answer = optional(lambda: self._service.get_secret(scope, key), Code.PERMISSION_DENIED)
         return None if answer is None else Secret(base64.b64decode(answer.value or "").decode())
 
+    def remembered(self, scope: str, key: str) -> Secret | None:
+        """As `get`, asked once until `forget`."""
+        with self._lock:
+            if (scope, key) not in self._remembered:
+                self._remembered[scope, key] = self.get(scope, key)
+            return self._remembered[scope, key]
+
+    def forget(self) -> None:
+        """Asks again for what `remembered` gave: somebody else may have written it."""
+        with self._lock:
+            self._remembered.clear()
+
     def put(self, scope: str, key: str, value: Secret) -> None:
         """Writes a value over what was there."""
         self._service.put_secret(scope, key, string_value=value.reveal())
+        with self._lock:
+            self._remembered[scope, key] = value
 
     def delete(self, scope: str, key: str) -> None:
         """Deletes a secret; one that does not exist is fine."""
         optional(lambda: self._service.delete_secret(scope, key))
+        with self._lock:
+            self._remembered[scope, key] = None
 
     def delete_scope(self, scope: str) -> None:
         """Deletes a scope with all its secrets; one that does not exist is fine."""
         optional(lambda: self._service.delete_scope(scope))
+        with self._lock:
+            self._remembered |= {place: None for place in self._remembered if place[0] == scope}
 
     def granted(self, scope: str) -> dict[str, str]:
         """Who may do what: name of a user or group, or client id → READ, WRITE or MANAGE. Needs MANAGE."""

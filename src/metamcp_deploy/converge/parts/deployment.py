@@ -82,7 +82,11 @@ class DeploymentPart(Part):
         if self.release is None:
             differing = tuple(differences(deployed, wanted))
             return Change(Action.DEPLOY, "deployment", name, OURS, "once it is built", differing)
-        if records.matches(deployed, wanted):
+        record = self.context.record
+        if not record.signed and (self.context.signs_anew or not records.proves(self.context.site, record)):
+            why = "the record of what runs is not signed: somebody else may have written it"
+            return Change(Action.DEPLOY, "deployment", name, OURS, why, tuple(differences(deployed, wanted)))
+        if records.matches(self.context.record, wanted):
             if self.redeploy:
                 return Change(Action.DEPLOY, "deployment", name, OURS, self._overlapping("--redeploy"))
             if app.state == "RUNNING" and deployed.get("outcome") == "IN_PROGRESS":
@@ -113,7 +117,7 @@ class DeploymentPart(Part):
         active, record = self.app.active, self.context.record
         if active is None or record is None:
             raise RuntimeError("nothing runs that could be kept")
-        self.done = deployment.Done(active.id, record[0], new=False)
+        self.done = deployment.Done(active.id, record.path, new=False)
         events.emit(events.Changed("kept", "deployment", active.id))
 
     def apply(self) -> None:

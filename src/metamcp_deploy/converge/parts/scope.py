@@ -12,6 +12,7 @@ from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.converge.part import Kind, Named, Part
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import ELSEWHERE, OURS, Action, Change
+from metamcp_deploy.target import signing
 from metamcp_deploy.target.ledger import Ledger, Things
 from metamcp_deploy.target.variables import AUTH_SECRET
 
@@ -83,15 +84,17 @@ class Scope(Part):
             written = workspace.secrets.written(scope)
             if written is None:
                 continue
-            names = {f"{scope}/{key}" for key in written}
-            if ledger.has("scope", scope) and names <= keys:
+            names, signs = {f"{scope}/{key}" for key in written}, f"{scope}/{signing.KEY}"
+            if ledger.has("scope", scope) and names - {signs} <= keys:
                 yield _SCOPE, scope
-            else:
-                yield from ((_KEY, name) for name in sorted(names & keys))
+            else:  # the key that signs the ledger last
+                going = sorted(names & keys, key=lambda name: (name == signs, name))
+                yield from ((_KEY, name) for name in going)
 
     written: dict[str, int] | None = None  # None without a scope
     found: Found | None = None  # looked up only where something is missing
     stored: Secret | None = None  # looked up only where a value is given
+    signs = False  # the key that signs records and ledger is to be made
 
     def look(self) -> None:
         """One request where all exists."""
@@ -100,8 +103,11 @@ class Scope(Part):
         self.given = self.context.site.project.secrets.get(AUTH_SECRET)
         self.context.written = self.written = store.written(wanted.scope)
         missing = sorted(wanted.keys - set(self.written or {}))
-        if missing and self.written is not None:
+        unsigned = signing.KEY not in (self.written or {})
+        if self.written is not None and (missing or (unsigned and wanted.managed)):
             self.found = store.scope(wanted.scope)
+        self.signs = unsigned and wanted.managed and not (self.found and self.found.vault)
+        self.context.signs_anew = self.signs
         if self.given and self.auth not in missing:
             self.stored = store.get(wanted.scope, self.auth)
             self._same(self.given)
@@ -150,20 +156,23 @@ class Scope(Part):
     def changes(self) -> tuple[Change, ...]:
         """The scope, then each key."""
         wanted, there = self.context.desired.secrets, self.written
-        auth = there is None or self.auth not in there
+        new = [self.auth] if there is None or self.auth not in there else []
+        new += [signing.KEY] if self.signs else []
         action = Action.KEEP
         if not wanted.managed:
             action = Action.CHECK
         elif there is None:
             action = Action.CREATE
-        elif auth and not self.context.ledger.has("scope", wanted.scope):
+        elif new and not self.context.ledger.has("scope", wanted.scope):
             action = Action.ADOPT
         owner = self.context.ledger.owner("scope", wanted.scope) if wanted.managed else ELSEWHERE
         owner = OURS if action is Action.CREATE else owner
-        reason = f"gets the secret {self.auth}" if action is Action.ADOPT else ""
+        reason = f"gets the secret {' and '.join(new)}" if action is Action.ADOPT else ""
+        signs = (f"{wanted.scope}/{signing.KEY}", OURS, "signs records and ledger")
         return (
             Change(action, "secret scope", wanted.scope, owner, reason),
             *(self._key(key) for key in sorted(wanted.keys)),
+            *((Change(Action.CREATE, "secret", *signs),) if self.signs else ()),
         )
 
     def _key(self, key: str) -> Change:
@@ -176,11 +185,11 @@ class Scope(Part):
         return Change(Action.KEEP if managed else Action.CHECK, "secret", name, owner)
 
     def makes(self) -> Things:
-        """The scope and the key, where they are missing."""
-        return {
-            "scope": [self.context.desired.secrets.scope] if self.written is None else [],
-            "secrets": [self._name] if self.auth not in (self.written or {}) else [],
-        }
+        """The scope and the keys, where they are missing."""
+        scope = self.context.desired.secrets.scope
+        keys = [self._name] if self.auth not in (self.written or {}) else []
+        keys += [f"{scope}/{signing.KEY}"] if self.signs else []
+        return {"scope": [scope] if self.written is None else [], "secrets": keys}
 
     def apply(self) -> None:
         """Makes what is missing."""
@@ -189,6 +198,10 @@ class Scope(Part):
         if self.written is None:
             self.claim_created(_SCOPE, wanted.scope, new)
             events.emit(events.Changed("created", "secret scope", wanted.scope))
+        if self.signs and (new or store.get(wanted.scope, signing.KEY) is None):
+            store.put(wanted.scope, signing.KEY, random_value())
+            self.claim("secrets", [f"{wanted.scope}/{signing.KEY}"])
+            events.emit(events.Changed("created", "secret", f"{wanted.scope}/{signing.KEY}"))
         # Asked again, and of the value itself: a list may lag behind, and nothing brings back what is written over.
         missing = self.auth not in (self.written or {})
         if missing and (new or store.get(wanted.scope, self.auth) is None):

@@ -58,7 +58,7 @@ class AppPart(Part):
             self._keeps_its_space(self.found)
             wanted, site = self.context.desired.app.resources, self.context.site
             self._keeps_its_database()
-            guard.hold(site.workspace, site.root, self.found, wanted, self.context.desired.target)
+            guard.hold(site, self.found, wanted, self.context.desired.target)
         elif missing := fields.unattached(self.found, self.context.desired.app):
             raise self._lacks(f"has no resource {', no resource '.join(missing)}", Code.REQUEST_REFUSED)
 
