@@ -13,6 +13,7 @@ from metamcp_deploy import events, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.deployments import deploy_intent, history, records
 from metamcp_deploy.destroy import selection
+from metamcp_deploy.errors import DeployError
 from metamcp_deploy.plan import Action
 from metamcp_deploy.release import releases
 from metamcp_deploy.rollback import preparation
@@ -66,17 +67,22 @@ def site(target: Project, deployed: Deploy) -> Site:
     return found
 
 
-def test_nothing_differs(target: Project, site: Site, deployed: Deploy, seen: list[events.Event]) -> None:
+def test_nothing_differs_but_the_signature(
+    target: Project, site: Site, deployed: Deploy, seen: list[events.Event]
+) -> None:
     found = full_plan.look(target, deploy.REMOTE).plan
     assert found is not None
-    assert not found.differs, found.lines()
+    (change,) = (change for change in found.changes if change.differs)
+    assert (change.kind, "is not signed" in change.reason) == ("deployment", True), found.lines()
     assert {change.owner for change in found.of("app", "Lakebase project", "secret scope")} == {
         "metamcp-deploy"
     }
     (before,) = records.newest(site)
     seen.clear()
-    assert deployed(target)["deployment"] == before.deployment
-    assert {action for action, _ in changed(seen)} == {"kept"}
+    after = deployed(target)
+    assert after["deployment"] != before.deployment
+    assert {action for action, kind in changed(seen) if kind != "deployment"} == {"kept"}
+    assert deployed(target)["deployment"] == after["deployment"]
 
 
 def test_what_is_in_the_working_folder(target: Project, site: Site) -> None:
@@ -88,7 +94,9 @@ def test_history_and_the_way_back(target: Project, site: Site, deployed: Deploy)
     (entry,) = history.look(site)
     assert (entry.kind, entry.outcome, entry.message, entry.runs) == ("deploy", "SUCCEEDED", "first", True)
     deployed(with_app(target, env={"LOG_LEVEL": "debug"}))
-    found = preparation.look(site, preparation.Wishes())
+    with pytest.raises(DeployError, match="no valid signature"):
+        preparation.look(site, preparation.Wishes())
+    found = preparation.look(session.site(target), preparation.Wishes(release=entry.release))
     assert found.target.deployment == entry.deployment
     assert [d.field for d in found.plan.changes[-1].differences] == ["env.LOG_LEVEL"]
 
@@ -108,8 +116,12 @@ def _without_outcome(raw: Any) -> dict[str, Any]:
 
 
 def test_destroy(target: Project, site: Site) -> None:
+    name = target.settings.app.name
     found = selection.look(site, selection.Wishes(database=True, secrets=True))
+    assert {thing.kind.name for thing in found.deleted} == {"app"}  # which was deployed from this root
+    named = (f"projects/{name}", name)
+    found = selection.look(site, selection.Wishes(database=True, secrets=True, named=named))
     assert {thing.kind.name for thing in found.deleted} == {"app", "project", "scope"}
     assert found.deletes_all
-    kept = selection.look(site, selection.Wishes()).plan
+    kept = selection.look(site, selection.Wishes(named=named)).plan
     assert {c.kind for c in kept.changes if c.action is Action.KEEP} >= {"Lakebase project", "secret scope"}

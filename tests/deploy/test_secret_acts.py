@@ -24,7 +24,7 @@ from metamcp_deploy.deployments import records
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local.faults import Fault, injected
 from metamcp_deploy.secrets import keys, rotation
-from metamcp_deploy.target import ledger, session
+from metamcp_deploy.target import ledger, session, signing
 from metamcp_deploy.target.site import Site
 from tests import commands
 from tests.deploy.tiny_app import changed, with_app, write_bundle
@@ -267,6 +267,7 @@ def test_list_names_uses_and_gaps_and_no_value(project: Project, site: Site) -> 
     assert [(k.name, k.uses, k.written is not None) for k in found.keys] == [
         ("BETTER_AUTH_SECRET", ("BETTER_AUTH_SECRET",), False),
         ("ONE", ("app.env.A", "app.env.B"), False),
+        (signing.KEY, ("signature of records and ledger",), True),
         ("OTHER", (), True),
     ]
     assert abs((found.key("OTHER").written or 0) / 1000 - time.time()) < 60
@@ -278,7 +279,10 @@ def test_list_as_a_command_also_without_a_configuration(
 ) -> None:
     deployed(project)
     document = json.loads(command("secrets", "list", "-o", "json").stdout)
-    assert [(s["key"], s["there"]) for s in document["secrets"]] == [(KEY, True)]
+    assert [(s["key"], s["there"]) for s in document["secrets"]] == [
+        (KEY, True),
+        (signing.KEY, True),
+    ]
     text = command("secrets", "list").stdout
     assert KEY in text
     assert "last written" in text
@@ -353,7 +357,7 @@ def test_rotate_as_a_command_says_what_ends_and_asks(
     deployed(project)
     before = value(project)
     done = command("secrets", "rotate", "-o", "json")
-    assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (1, "usage")
+    assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (2, "usage")
     assert "--auto-approve" in json.loads(done.stdout)["error"]["hint"]
     plan = json.loads(command("secrets", "rotate", "--plan", "-o", "json").stdout)
     assert [(c["action"], c["kind"]) for c in plan["changes"]] == [("change", "secret"), ("deploy", "app")]

@@ -132,9 +132,11 @@ def test_destroy_does_not_take_what_a_forged_ledger_names(project: Project, depl
     honest = ledger.read(site)
     altered(site, path, made={**honest.made, "project": [f"projects/{name}", "projects/finance"]})
     found = selection.look(site, ALL)
-    assert found.deleted == ()
+    assert [(thing.kind.name, thing.name) for thing in found.deleted] == [
+        ("app", name)
+    ]  # deployed from this root
     assert {(c.action, c.owner) for c in found.plan.of("Lakebase project")} == {(Action.CHECK, "")}
-    assert not found.deletes_files
+    assert not found.deletes_all
     assert "--named projects/finance deletes it" in "\n".join(found.plan.lines())
     assert refused(lambda: selection.look(site, replace(ALL, named=("finance",)))).code is Code.USAGE
     deletion.run(site, replace(ALL, named=(f"projects/{name}",)))

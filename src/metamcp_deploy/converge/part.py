@@ -83,6 +83,8 @@ class Kind:
         delete: deletes it and waits until it is gone; nothing where it does not exist.
         purge: as `delete`, for good, where what is deleted could be taken back; None where it cannot.
         creator: who made it; empty where that is not known.
+        marked: whether the thing itself says that the target with this root made it; None where it cannot tell, and the
+            signed ledger counts.
         inside: kinds of things that contain it, by names that begin its name.
         alone: whether it can be deleted by itself.
     """
@@ -94,6 +96,7 @@ class Kind:
     delete: Callable[[Workspace, str, Waits], None]
     purge: Callable[[Workspace, str, Waits], None] | None = None
     creator: Callable[[Workspace, str], str] = lambda workspace, name: ""
+    marked: Callable[[Workspace, str, str], bool | None] = lambda workspace, name, root: None
     inside: tuple[str, ...] = ()
     alone: bool = True
 

@@ -43,7 +43,8 @@ def keep(site: Site, app: App, draft: Mapping[str, Any]) -> DeployIntent:
     since = DeployIntent(site.workspace.files.time() or 0.0, known[0].id if known else "")
     content = {"format": 1, "since": since.since, "after": since.after, "record": draft}
     # The folder exists: the lock is in it.
-    signing.write(site, path_of(site.root), content)
+    path = path_of(site.root)
+    site.workspace.files.write(path, signing.of(site).sealed(path, content))
     return since
 
 

@@ -51,7 +51,7 @@ class Thing:
         name: of it.
         former: the settings name another by now.
         purged: it is deleted for good.
-        proven: a signed ledger says that the target made it.
+        proven: it says itself, or a signed ledger says, that the target made it.
     """
 
     kind: Kind
@@ -64,7 +64,7 @@ class Thing:
         """Why it is deleted only when it is named; None where it needs no naming."""
         if self.proven and not self.former:
             return None
-        why = "" if self.proven else "the ledger that says so is not signed"
+        why = "" if self.proven else "neither it nor a signed ledger says that this target made it"
         return self.change(
             Action.CHECK, OURS if self.proven else "", f"{why}; --named {self.name} deletes it".lstrip("; ")
         )
@@ -168,7 +168,7 @@ def look(site: Site, wishes: Wishes) -> Selection:
             name,
             _is_former(wanted, kind, name),
             name == f"projects/{wishes.purge}",
-            made.proves(kind.name, name),
+            _proven(site, made, kind, name),
         )
         for kind, name in found
     ]
@@ -201,6 +201,11 @@ def look(site: Site, wishes: Wishes) -> Selection:
         doubtful=tuple(t for t in doubtful if t.kind.section not in handed_over),
         interrupted=newest if newest and newest.kind == "destroy" and newest.outcome != "SUCCEEDED" else None,
     )
+
+
+def _proven(site: Site, made: Ledger, kind: Kind, name: str) -> bool:
+    marked = kind.marked(site.workspace, name, site.root)
+    return made.proves(kind.name, name) if marked is None else marked
 
 
 def _are_there(named: tuple[str, ...], things: list[Thing]) -> None:

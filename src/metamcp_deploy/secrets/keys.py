@@ -136,7 +136,8 @@ def settable(site: Site, name: str) -> Contents:
     kept = look(site)
     writable(site, kept, name)
     if name in (kept.auth, signing.KEY) and kept.key(name).written is not None:
-        rotate = f"metamcp-deploy secrets rotate {name} {locate.called(site.project)}"
+        what = "" if name == kept.auth else f" {name}"
+        rotate = f"metamcp-deploy secrets rotate{what} {locate.called(site.project)}"
         lost = "everybody is signed out" if name == kept.auth else "no record of before counts as signed"
         raise DeployError(
             Code.CONFIG_CONFLICT,

@@ -34,10 +34,18 @@ def _delete(workspace: Workspace, name: str, within: Waits) -> None:
     waits.gone(workspace, name, within.deletion)
 
 
+def _marked(workspace: Workspace, name: str, root: str) -> bool | None:
+    """By where its code was taken from: only who manages the app decides that."""
+    app = workspace.apps.find(name)
+    sources = [str(app.raw.get("default_source_code_path") or "")] if app else []
+    sources += [app.active.source_code_path] if app and app.active else []
+    return any(source.startswith(f"{root}/") for source in sources) if any(sources) else None
+
+
 class AppPart(Part):
     """The app. `context.app` is what was seen of it, and after `apply` what it became."""
 
-    kinds = (Kind("app", "app", "app", _exists, _delete, creator=_creator),)
+    kinds = (Kind("app", "app", "app", _exists, _delete, creator=_creator, marked=_marked),)
     needs_ledger = True
 
     def look(self) -> None:
