@@ -1,10 +1,11 @@
-"""A change of one setting, and a redeploy under load: what is made again, and what clients notice.
+"""A change of one setting, and redeploys under load: what is made again, and what clients notice.
 
-    python -m benchmarks.redeploy [--project FOLDER] [--rate 20]
+    python -m benchmarks.redeploy [--project FOLDER] [--sessions 60]
 
 FOLDER is one where the upstream has been built by this version of the tool (it is deployed in its own embedded
-workspace, which is reset afterwards); without it METAMCP_TEST_UPSTREAM is built, which takes some minutes. The embedded
-workspace stops the old process before it starts the new one: the gap is the whole time in which nothing answers well.
+workspace, which is reset afterwards); without it METAMCP_TEST_UPSTREAM is built, which takes some minutes, or seconds
+for the sample (a repository of `sample_repository`, with METAMCP_TEST_REF=sample-v1). Three redeploys: one after the
+other, as the embedded workspace does by default, with `--overlap`, and with a health check (`app.health_check`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,12 @@ from benchmarks.upstream import environment, tool
 
 TOOL = (sys.executable, "-m", "metamcp_deploy")
 ROUTE = "/metamcp"  # asks the database
+# Options of `local up`, and of `app-deploy`.
+MODES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "one after the other": ((), ()),
+    "overlap": (("--overlap",), ()),
+    "health check": (("--gap",), ("--set", "app.health_check=300")),
+}
 SETTLED = 3.0  # seconds of load before and after
 
 
@@ -50,41 +57,44 @@ def deployed(*words: str, cwd: Path, env: dict[str, str]) -> tuple[float, int, l
     return seconds, sent, kept[-1].split(", ") if kept else []
 
 
-async def load(url: str, token: str, rate: float, stop: asyncio.Event) -> list[tuple[float, float, int]]:
-    """Asks at a fixed rate until told to stop: (asked at, answered at, status), 0 without an answer."""
+async def load(url: str, token: str, sessions: int, stop: asyncio.Event) -> list[tuple[float, float, int]]:
+    """Each session asks once a second until told to stop: (asked at, answered at, status), 0 without an answer."""
     found: list[tuple[float, float, int]] = []
     timeout = aiohttp.ClientTimeout(total=10)
     headers = {"Authorization": f"Bearer {token}"}
-    async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
 
-        async def one() -> None:
-            asked, status = time.monotonic(), 0
-            try:
-                async with session.get(url, allow_redirects=False) as answer:
-                    await answer.read()
-                    status = answer.status
-            except (aiohttp.ClientError, TimeoutError):
-                pass
-            found.append((asked, time.monotonic(), status))
-
-        async with asyncio.TaskGroup() as group:
+    async def ask(number: int) -> None:
+        await asyncio.sleep(number / sessions)
+        async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
             while not stop.is_set():
-                group.create_task(one())
-                await asyncio.sleep(1 / rate)
+                asked, status = time.monotonic(), 0
+                try:
+                    async with session.get(url, allow_redirects=False) as answer:
+                        await answer.read()
+                        status = answer.status
+                except (aiohttp.ClientError, TimeoutError):
+                    pass
+                found.append((asked, time.monotonic(), status))
+                await asyncio.sleep(max(0.0, 1 - (time.monotonic() - asked)))
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(sessions):
+            group.create_task(ask(number))
     return sorted(found)
 
 
-async def under_load(work: Path, env: dict[str, str], url: str, rate: float) -> None:
+async def under_load(work: Path, env: dict[str, str], url: str, sessions: int, mode: str) -> None:
     """Redeploys meanwhile, and prints what was noticed."""
     token = told("token", "-t", "local", cwd=work, env=env)
     stop = asyncio.Event()
-    running = asyncio.create_task(load(url + ROUTE, token, rate, stop))
+    running = asyncio.create_task(load(url + ROUTE, token, sessions, stop))
     await asyncio.sleep(SETTLED)
-    seconds = await asyncio.to_thread(tool, "app-deploy", "-t", "local", "--redeploy", cwd=work, env=env)
+    words = ("app-deploy", "-t", "local", "--redeploy", *MODES[mode][1])
+    seconds = await asyncio.to_thread(tool, *words, cwd=work, env=env)
     await asyncio.sleep(SETTLED)
     stop.set()
     asked = await running
-    statuses = Counter(status for *_, status in asked)
+    statuses = dict(Counter(status for *_, status in asked))
     failed = [n for n, (*_, status) in enumerate(asked) if status != 200]
     gap = 0.0
     if failed:
@@ -93,14 +103,15 @@ async def under_load(work: Path, env: dict[str, str], url: str, rate: float) -> 
         gap = after - before
     slowest = max((end - begun for begun, end, status in asked if status == 200), default=0.0)
     print(
-        f"redeploy under {rate:g} requests/s: app-deploy {seconds:.1f} s; {len(asked)} asked, {len(failed)} failed"
+        f"{mode}: {sessions} sessions, app-deploy {seconds:.1f} s; {len(asked)} asked, {len(failed)} failed, "
+        f"gap {gap * 1000:.0f} ms, slowest good answer {slowest * 1000:.0f} ms, by status {statuses}",
+        flush=True,
     )
-    print(f"gap {gap * 1000:.0f} ms, slowest good answer {slowest * 1000:.0f} ms, by status {dict(statuses)}")
 
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--rate", type=float, default=20)
+    parser.add_argument("--sessions", type=int, default=60)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="metamcp-benchmark-") as named:
         env = environment(Path(named))
@@ -114,7 +125,12 @@ def main() -> None:
             print(
                 f"with one setting changed {again:.1f} s, {more} files sent (must be 0), kept: {', '.join(kept)}"
             )
-            asyncio.run(under_load(work, env, state["url"], given.rate))
+            for mode, (options, _) in MODES.items():
+                if options:
+                    told("local", "down", cwd=work, env=env)
+                    told("local", "up", *options, cwd=work, env=env)
+                    told("health", "-t", "local", "--wait", "60", cwd=work, env=env)
+                asyncio.run(under_load(work, env, state["url"], given.sessions, mode))
         finally:
             tool("local", "reset", "--auto-approve", cwd=work, env=env)
     sys.exit(0 if not more and "build" in kept else 1)
