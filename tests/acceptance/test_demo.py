@@ -97,7 +97,7 @@ def again(workplace: Workplace) -> Callable[[], Any]:
 def test_it_is_healthy_and_every_operating_command_works(workplace: Workplace) -> None:
     health = workplace.json("health", "-t", "local")
     assert health["status"] == "healthy"
-    assert [c["http"] for c in health["checks"]] == [200, 200]
+    assert [c["http"] for c in health["checks"]] == [200, 200, 200]
     log = workplace.run("logs", "-t", "local").stdout
     for line in (
         "PG env status:",

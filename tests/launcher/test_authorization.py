@@ -6,8 +6,10 @@ import base64
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import requests
 
 from tests.launcher.launcher_app import App, behind_proxy
 
@@ -48,7 +50,7 @@ http.createServer((req, res) => {
     res.writeHead(200, { "content-type": "text/event-stream" });
     const first = "event: endpoint\ndata: /metamcp/tools/message?sessionId=s-1\n\n";
     res.write(first.slice(0, 20));
-    return setTimeout(() => res.end(`${first.slice(20)}event: message\ndata: {"key":"${key}"}\n\n`), 50);
+    return setTimeout(() => res.write(`${first.slice(20)}event: message\ndata: {"key":"${key}"}\n\n`), 50);
   }
   const status = url.pathname.startsWith("/metamcp/tools") && !key ? 401 : 200;
   const body = JSON.stringify({ error: status === 401 ? "authentication_required" : undefined, url: req.url,
@@ -119,7 +121,13 @@ def test_every_honest_combination_arrives(
 def test_several_of_one_header_leave_the_honest_one(app: App) -> None:
     import socket
 
-    text = f"GET /metamcp/tools/mcp HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {PLATFORM}\r\n"
+    headers = {
+        "Host": urlsplit(app.url).netloc,
+        "Connection": "close",
+        **app.proxy,
+        "Authorization": f"Bearer {PLATFORM}",
+    }
+    text = "GET /metamcp/tools/mcp HTTP/1.1\r\n" + "".join(f"{n}: {v}\r\n" for n, v in headers.items())
     with socket.create_connection(("127.0.0.1", app.port), timeout=120) as s:
         s.sendall(f"{text}Authorization: Bearer {KEY}\r\n\r\n".encode())
         seen = b"".join(iter(lambda: s.recv(65536), b"")).decode()
@@ -169,12 +177,18 @@ def test_what_is_missing_is_said(app: App, headers: dict[str, str], query: str, 
 
 def test_a_key_in_the_url_lasts_for_the_whole_sse_session(app: App) -> None:
     headers = {"Authorization": f"Bearer {PLATFORM}"}
-    text = app.get(f"/metamcp/tools/sse?api_key={KEY}", headers=headers).text
-    endpoint, message = text.split("\n\n")[:2]
-    assert endpoint == f"event: endpoint\ndata: /metamcp/tools/message?sessionId=s-1&api_key={KEY}"
-    assert message == f'event: message\ndata: {{"key":"{KEY}"}}'
-    posted = app.get(endpoint.rpartition(" ")[2], headers=headers).json()
-    assert posted["url"] == "/metamcp/tools/message?sessionId=s-1"
-    assert posted["headers"]["x-api-key"] == KEY
-    by_header = app.get("/metamcp/tools/sse", headers={"X-API-Key": KEY}).text
-    assert "api_key" not in by_header
+    with app.get(f"/metamcp/tools/sse?api_key={KEY}", headers=headers, stream=True) as stream:
+        endpoint, message = events(stream)
+        assert endpoint == f"event: endpoint\ndata: /metamcp/tools/message?sessionId=s-1&api_key={KEY}"
+        assert message == f'event: message\ndata: {{"key":"{KEY}"}}'
+        posted = app.get(endpoint.rpartition(" ")[2], headers=headers).json()
+        assert posted["url"] == "/metamcp/tools/message?sessionId=s-1"
+        assert posted["headers"]["x-api-key"] == KEY
+    with app.get("/metamcp/tools/sse", headers={"X-API-Key": KEY}, stream=True) as stream:
+        assert "api_key" not in events(stream)[0]
+
+
+def events(stream: requests.Response) -> list[str]:
+    """The first two of a stream that goes on."""
+    lines = stream.iter_lines(chunk_size=1, decode_unicode=True)
+    return ["\n".join(iter(lambda: next(lines), "")) for _ in range(2)]
