@@ -43,5 +43,5 @@ export async function middleware(request: NextRequest) {
 }
 
 export const config = {
-  matcher: ["/((?!_next|api/|trpc|metamcp|service|health|.*\\..*).*)"],
+  matcher: ["/((?!_next|api/|trpc|mcp-proxy|metamcp|service|health|.*\\..*).*)"],
 };
