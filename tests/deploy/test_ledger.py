@@ -169,7 +169,9 @@ def test_what_a_killed_run_made_is_ours(project: Project, hers: Project, bundled
     assert before.intends(*thing)
     assert before.intended[thing[0]][thing[1]].by == ADA
     named = () if kind == "app" else (thing[1],)  # the key that signs was not there yet
-    World.until(lambda: thing in going(session.site(hers), *named))  # making a project takes as long as its database
+    World.until(
+        lambda: thing in going(session.site(hers), *named)
+    )  # making a project takes as long as its database
     assert (thing in going(session.site(hers))) == (kind == "app")
     bundled(hers)
     after = kept(hers)

@@ -190,7 +190,7 @@ def test_a_body_that_breaks_off_is_not_taken_for_whole(world, app):
 
 def test_a_client_that_leaves_ends_the_apps_request(world, app):
     place = urlsplit(app.url)
-    login = f"Host: x\r\nAuthorization: {world.headers['Authorization']}\r\n"
+    login = f"Host: {place.netloc}\r\nAuthorization: {world.headers['Authorization']}\r\n"
     for request in (
         f"POST /digest HTTP/1.1\r\n{login}Content-Length: 1000\r\n\r\nhalf",
         f"GET /silence HTTP/1.1\r\n{login}\r\n",
