@@ -99,7 +99,7 @@ class Console:
         shown = self._worded(event)
         if shown is not None:
             # On a terminal sentences break between words; in a file a line is a line.
-            self._err.print(shown, soft_wrap=not self._err.is_terminal)
+            self._err.print(plain(shown), soft_wrap=not self._err.is_terminal)
 
     def _worded(self, event: events.Event) -> str | None:
         match event:
@@ -164,9 +164,9 @@ class Console:
     def data(self, document: Any, text: str | None = None) -> None:
         """The command's result: `document` as one JSON document with `-o json`, else `text` (JSON when None)."""
         if self.output == "json" or text is None:
-            self.raw(json.dumps(document, indent=2, default=str, ensure_ascii=False))
+            self.raw(as_json(document))
         elif text:
-            self.raw(text)
+            self.raw(plain(text))
 
     def raw(self, text: str) -> None:
         """A line or a block on stdout as it is, for pipes."""
@@ -179,7 +179,7 @@ class Console:
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in rows:
-            table.add_row(*(escape(str(cell)) for cell in row))
+            table.add_row(*(escape(plain(str(cell))) for cell in row))
         self._out.print(table, soft_wrap=False)
 
     def rows(self, rows: Iterable[tuple[str, str, str]]) -> None:
@@ -191,7 +191,7 @@ class Console:
     def say(self, text: str, style: str = "") -> None:
         """A line for people, on stderr (nothing with `--log-format json`)."""
         if self.log_format == "text":
-            self._err.print(escape(text), style=style)
+            self._err.print(escape(plain(text)), style=style)
 
     def summary(self, title: str, rows: Mapping[str, str], steps: Sequence[str] = ()) -> None:
         """The end of a long command, for people: what there is now, and what to try next."""
@@ -213,12 +213,14 @@ class Console:
         if self.log_format == "json":
             print(json.dumps({"time": round(time.time(), 3), "event": "error", **shown}), file=sys.stderr)  # noqa: T201
         else:
-            self._err.print(f"[bold red]✗ {escape(shown['message'] or '')}[/] [dim]\\[{shown['code']}][/]")
+            self._err.print(
+                f"[bold red]✗ {escape(plain(shown['message'] or ''))}[/] [dim]\\[{shown['code']}][/]"
+            )
             for line in (shown["detail"] or "").splitlines():
                 self._err.print(f"  [dim]│ {escape(plain(line))}[/]")
-            self._err.print(f"  [bold]Next:[/] {escape(shown['hint'] or '')}")
+            self._err.print(f"  [bold]Next:[/] {escape(plain(shown['hint'] or ''))}")
         if self.output == "json":
-            self.raw(json.dumps({"error": shown}, indent=None if self.streams else 2, ensure_ascii=False))
+            self.raw(as_json({"error": shown}, None if self.streams else 2))
 
 
 def duration(seconds: float) -> str:
@@ -238,7 +240,18 @@ def as_dict(value: Any) -> Any:
     )
 
 
-_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")
+# Escape sequences, control characters but tab and line break, and what reorders text (Unicode, UAX #9).
+_CONTROL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+    "|[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
+_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def as_json(value: Any, indent: int | None = 2) -> str:
+    """JSON that keeps letters readable and holds nothing that steers a terminal."""
+    text = json.dumps(value, indent=indent, default=str, ensure_ascii=False)
+    return _IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def plain(line: str) -> str:

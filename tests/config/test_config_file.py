@@ -82,7 +82,7 @@ from tests.config.working import Work
         ("targets: {dev: {patches: p}}", "a target may not override `patches`"),
         ("targets: {dev: {version: 1}}", "`targets.dev.version`: there is no such key."),
         ("overrides: none/", "`overrides`: there is no folder"),
-        ('overrides: "a\\0b"', "`overrides`: found `a\\x00b`, expected a path (embedded null byte)."),
+        ('overrides: "a\\0b"', "`overrides`: holds the character U+0000"),
         ("overrides: ~nobody-of-this-name/x", "expected a path (there is no such user)."),
         (f"overrides: {'x' * 5000}", "expected a path (File name too long)."),
         ("patches: .", "holds what stages make; name a folder of its own."),

@@ -68,6 +68,7 @@ def test_who_chose_the_target(two_targets: Work) -> None:
 
 
 def test_check_lists_problems_of_all_targets_and_of_dotenv(work: Work) -> None:
+    work.yaml("app: {name: x1}\n")
     assert config.check(work.folder) == []
     work.yaml("app: {nme: x}\ntargets: {dev: {app: {name: X}}}\n").env("APP_NAME=${X}\n")
     assert len(config.check(work.folder, environ={})) == 3

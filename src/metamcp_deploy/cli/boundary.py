@@ -106,6 +106,9 @@ def _usage(error: TyperException, argv: Sequence[str]) -> int:
     if options.Format.json in (run.output, run.log_format):
         run.console.error(DeployError(Code.USAGE, error.format_message(), hint="metamcp-deploy --help"))
     else:
+        from metamcp_deploy.console import plain
+
+        error.message = plain(error.message)
         # The parser's own errors show usage with themselves.
         getattr(error, "show", lambda: print(error.format_message(), file=sys.stderr))()  # noqa: T201
     return USAGE

@@ -44,13 +44,13 @@ def init(
         from metamcp_deploy.predecessor import found, move
 
         with run.console.following():
-            left = found.look((folder or run.folder).absolute(), run.profile)
-        moved = move.write(left, run.folder, force)
+            left = found.look((folder or run.here).absolute(), run.profile)
+        moved = move.write(left, run.here, force)
         run.console.data(moved.as_dict(), moved.text())
         return
     if folder is not None:
         raise typer.BadParameter("FOLDER goes with --from-predecessor; -C names the folder to write to.")
-    written = [str(path) for path in config.init(run.folder, force)]
+    written = [str(path) for path in config.init(run.here, force)]
     steps = "Next: metamcp-deploy deploy -t local"
     run.console.data({"written": written}, "\n".join(written))
     run.console.say(steps)
@@ -74,14 +74,18 @@ def show(run: Run, origin: Origin = False) -> None:
 @app.command()
 @common
 def check(run: Run) -> None:
-    """Validate metamcp.yaml and .env, every target of them; with -t also against the environment."""
+    """Validate what runs would use: metamcp.yaml and .env, every target; with -t also against the environment."""
     from metamcp_deploy import config
     from metamcp_deploy.config.problems import failure
+    from metamcp_deploy.stages import used_settings
 
     with run.console.following():
-        problems = config.check(run.folder, target=run.target)
-    if problems:
-        raise failure(problems)
+        folder = run.folder
+        problems = config.check(folder, target=run.target, sets=run.sets, profile=run.profile)
+        if problems:
+            raise failure(problems)
+        used = config.used(folder, target=run.target, sets=run.sets, profile=run.profile)
+        used_settings.check(used, folder)
     run.console.data({"problems": []}, "No problems.")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -85,8 +84,10 @@ def _shown(report: Report) -> str:
 
 
 def _json_line(line: LogLine) -> str:
+    from metamcp_deploy.console import as_json
+
     fields: dict[str, Any] = {"timestamp": line.timestamp, "source": line.source, "message": line.message}
-    return json.dumps(fields, ensure_ascii=False)
+    return as_json(fields, None)
 
 
 def _text_line(line: LogLine) -> str:

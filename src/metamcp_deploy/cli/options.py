@@ -106,9 +106,20 @@ class Run:
         return console
 
     @property
-    def folder(self) -> Path:
-        """The working folder, absolute."""
+    def here(self) -> Path:
+        """The folder of `-C`, or the current one; absolute."""
         return (self.directory or Path.cwd()).absolute()
+
+    @functools.cached_property
+    def folder(self) -> Path:
+        """The working folder, absolute: that of `-C`, or the project's that the current one is in."""
+        from metamcp_deploy import events
+        from metamcp_deploy.config.project import nearest
+
+        found = self.here if self.directory else nearest(self.here)
+        if found != self.here:
+            events.emit(events.Note(f"The project is {found}."))
+        return found
 
     @functools.cached_property
     def project(self) -> Project:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from metamcp_deploy.config.layout import schema as schema
     from metamcp_deploy.config.loading import check as check
     from metamcp_deploy.config.loading import load as load
+    from metamcp_deploy.config.loading import used as used
     from metamcp_deploy.config.model import Settings as Settings
     from metamcp_deploy.config.problems import Problem as Problem
     from metamcp_deploy.config.project import Project as Project
@@ -29,6 +30,7 @@ _HOMES = {
     "guard": "rules",
     "schema": "layout",
     "load": "loading",
+    "used": "loading",
     "Settings": "model",
     "Problem": "problems",
     "Project": "project",

@@ -33,6 +33,10 @@ from metamcp_deploy.config.tree import Node, at, without
 # database that wakes up. A week of history is how far `rollback --to-database` reaches.
 NEW_CAPACITY = "CU_1"
 NEW_MIN_CU, NEW_MAX_CU, NEW_SUSPEND_AFTER, NEW_HISTORY_DAYS = 0.5, 2.0, 300, 7
+# Source: docs.databricks.com, Manage computes: sizes that scale, and larger ones of a fixed size.
+_MOST_SCALING, _WIDEST = 32, 16
+_SIZES = frozenset({0.5, *range(1, 17), 24, 28, 32, *range(36, 65, 4), *range(72, 113, 8)})
+_NAMED_SIZES = "0.5, 1 to 16, 24, 28, 32, 36 to 64 by 4, 72 to 112 by 8"
 DEFAULT_ENDPOINT = "primary"
 # The predecessor's name for what a Lakebase database is in; its meaning follows from the kind.
 _CONTAINER = Setting(variable="LAKEBASE_INSTANCE_NAME")
@@ -173,8 +177,15 @@ class Autoscaling(Lakebase):
         """As of `AnyDatabase`."""
         yield from super().problems()
         least, most = self.min_cu or NEW_MIN_CU, self.max_cu or NEW_MAX_CU
+        for key, size in (("min_cu", least), ("max_cu", most)):
+            if size not in _SIZES:
+                yield key, f"no compute has {size:g} CU; there is {_NAMED_SIZES}."
         if least > most:
             yield "min_cu", f"the least compute units, {least:g}, are more than the most, {most:g}."
+        elif most > _MOST_SCALING and least != most:
+            yield "max_cu", f"above {_MOST_SCALING} CU nothing scales: min_cu has to be {most:g}, too."
+        elif most - least > _WIDEST:
+            yield "max_cu", f"is {most - least:g} CU above min_cu, {least:g}; at most {_WIDEST} are allowed."
 
     def defaults(self, app: str) -> dict[str, tuple[str, str]]:
         """As of `AnyDatabase`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,10 @@ from metamcp_deploy.errors import Code, DeployError
 if TYPE_CHECKING:
     import yaml
 
+# Control characters but tab and line breaks, and what changes the direction of text. Source: Unicode, UAX #9.
+STEERING = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
 _MOST_BYTES = 1 << 20
 _MOST_VALUES = 20_000  # after aliases are followed: a file of a few lines can otherwise stand for billions
 _DEEPEST = 40
@@ -21,6 +26,12 @@ _TAGS = frozenset(
 )
 
 
+def steering(text: str) -> str | None:
+    """The first control or bidirectional character of a text, line breaks and tabs aside, as U+ and number."""
+    found = STEERING.search(text)
+    return f"U+{ord(found[0]):04X}" if found else None
+
+
 def read(folder: Path) -> Node | None:
     """The tree of `metamcp.yaml` in a folder; None without one, an empty mapping for an empty file.
 
@@ -28,7 +39,7 @@ def read(folder: Path) -> Node | None:
         DeployError: FILE_ACCESS, or CONFIG_INVALID with every duplicate key, stray tag or syntax error in it.
     """
     path = folder / FILE
-    if not path.exists():
+    if not there(path):
         if (other := path.with_suffix(".yml")).exists():
             raise failure(
                 [Problem(Origin("file", file=other), f"this name is not read, the file is called {FILE}.")],
@@ -36,6 +47,24 @@ def read(folder: Path) -> Node | None:
             )
         return None
     return parse(text_of(path), path)
+
+
+def there(path: Path) -> bool:
+    """Whether a file (or folder) is there to be read; a link to nothing and a pipe are errors, not absence.
+
+    Raises:
+        DeployError: FILE_ACCESS.
+    """
+    problem = ""
+    if path.is_symlink() and not path.exists():
+        problem = f"is a link to {path.readlink()}, which does not exist"
+    elif path.exists() and not (path.is_file() or path.is_dir()):
+        problem = "is no regular file"
+    if problem:
+        raise DeployError(
+            Code.FILE_ACCESS, f"{path} {problem}.", hint=f"Make {path} a file that you can read."
+        )
+    return path.exists()
 
 
 def text_of(path: Path) -> str:
@@ -130,6 +159,8 @@ class _Reader:
                 for n, item in enumerate(node.value)
             ]
             return Node(items, origin)
+        if (wrong := steering(node.value)) and node.tag in _TAGS:
+            self.problem(origin, f"holds the character {wrong}, which steers a terminal or reorders text.")
         empty = node.tag == "tag:yaml.org,2002:null"
         return Node(None if empty else str(node.value), origin)
 
@@ -144,7 +175,12 @@ class _Reader:
                 merged = self._merged(value, key, line, depth) | merged
                 continue
             path = f"{key}.{name}" if key else str(name)
-            if not isinstance(name, str):
+            if isinstance(name, str) and (wrong := steering(name)):
+                where = Origin("file", key, file=self.path, line=line)
+                self.problem(
+                    where, f"a key holds the character {wrong}, which steers a terminal or reorders text."
+                )
+            elif not isinstance(name, str):
                 self.problem(Origin("file", key, file=self.path, line=line), "a key must be a plain word.")
             elif name in lines:
                 where = Origin("file", path, file=self.path, line=line)

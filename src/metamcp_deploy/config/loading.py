@@ -12,7 +12,7 @@ from metamcp_deploy import events
 from metamcp_deploy.config import database, document, predecessor, rules, sources, targets
 from metamcp_deploy.config.file import LOGIN, FileTarget, file_target, read_targets, settings_of
 from metamcp_deploy.config.model import Settings
-from metamcp_deploy.config.problems import FILE, ConfigurationError, Origin, Problem, failure, ordered
+from metamcp_deploy.config.problems import DOTENV, FILE, ConfigurationError, Origin, Problem, failure, ordered
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.tree import Node, at, merge, without
 from metamcp_deploy.errors import Code, DeployError
@@ -201,7 +201,12 @@ def _effective(of_file: FileTarget, outer: Node | None, folder: Path) -> tuple[S
 
 
 def check(
-    folder: Path, *, target: str | None = None, environ: Mapping[str, str] | None = None
+    folder: Path,
+    *,
+    target: str | None = None,
+    sets: Sequence[str] = (),
+    profile: str | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> list[Problem]:
     """The problems of metamcp.yaml and `.env`, every target's; none when every target could be used. Needs no access.
 
@@ -209,16 +214,50 @@ def check(
         folder: holds them.
         target: also holds this target against `.env` and the environment, as a command with `-t` does.
             Unknown names in them are warned of in any case.
+        sets: words of `--set`, which are held against the target that a command with them means.
+        profile: of `-p`, likewise.
         environ: the process's environment when None.
 
     Raises:
-        DeployError: FILE_ACCESS, TARGET_UNKNOWN.
+        DeployError: FILE_ACCESS, TARGET_UNKNOWN, USAGE; CONFIG_INVALID where there is nothing to check.
     """
     folder = existing(folder)
+    sources.flags({}, sets)
+    if target is None:
+        _something(folder, os.environ if environ is None else environ)
     problems = [*_problems(lambda: _variables_of(folder, environ)), *_problems(lambda: _file(folder))]
-    if target is not None and not problems:
-        problems = _problems(lambda: load(folder, target=target, environ=environ))
+    if (target or sets or profile) and not problems:
+        problems = _problems(lambda: load(folder, target=target, sets=sets, profile=profile, environ=environ))
     return ordered(problems)
+
+
+def used(
+    folder: Path, *, target: str | None = None, sets: Sequence[str] = (), profile: str | None = None
+) -> list[Settings]:
+    """The settings that runs would use: of every target in the file, or of the one that the options mean.
+
+    Raises:
+        DeployError: as `load`.
+    """
+    if not (target or sets or profile):
+        folder = existing(folder)
+        if found := read_targets(document.read(folder), folder):
+            return [made.settings for made in found.values()]
+    return [load(folder, target=target, sets=sets, profile=profile).settings]
+
+
+def _something(folder: Path, environ: Mapping[str, str]) -> None:
+    """Refuses to call a folder without any settings faultless."""
+    environment = sources.environment(environ)
+    if document.there(folder / FILE) or document.there(folder / DOTENV):
+        return
+    if sources.TARGET_VARIABLE in environment or sources.login_of_pipeline(environment):
+        return
+    document.read(folder)  # which knows names that are nearly right
+    raise failure(
+        [Problem(Origin("file", file=folder / FILE), "there is no such file, nor in a folder above it.")],
+        hint="Write one: metamcp-deploy init",
+    )
 
 
 def _variables_of(folder: Path, environ: Mapping[str, str] | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,6 +95,16 @@ class Project:
     def logs(self) -> Path:
         """`build/logs/`, output of the programs that stages run."""
         return self.build / "logs"
+
+
+def nearest(folder: Path) -> Path:
+    """The folder of the project that a folder is in: the nearest with a metamcp.yaml, up to the repository's root.
+
+    Outside of a repository, and where there is none, the folder itself: nothing of a stranger's folder is obeyed.
+    """
+    above = [folder, *folder.parents]
+    root = next((n for n, one in enumerate(above) if (one / ".git").exists()), 0)
+    return next((one for one in above[: root + 1] if os.path.lexists(one / FILE)), folder)
 
 
 def examples() -> Path:

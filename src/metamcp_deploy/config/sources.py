@@ -58,7 +58,7 @@ def dotenv(folder: Path) -> dict[str, Variable]:
     """
     path = folder / DOTENV
     return (
-        parsed(path, text_of(path)) if path.is_file() else {}
+        parsed(path, text_of(path)) if document.there(path) and path.is_file() else {}
     )  # a virtual environment is often called .env, too
 
 
@@ -217,6 +217,11 @@ def _set(word: str, problems: list[Problem]) -> Node | None:
     if not equals:
         problems.append(
             Problem(Origin("flag", "", "--set"), f"found `{masked(word)}`, expected dotted.key=value.")
+        )
+        return None
+    if wrong := document.steering(value):
+        problems.append(
+            Problem(origin, f"holds the character {wrong}, which steers a terminal or reorders text.")
         )
         return None
     known = layout.settable()
