@@ -12,7 +12,7 @@ from metamcp_deploy.deployments import records
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import Change, Plan
 from metamcp_deploy.release import releases
-from metamcp_deploy.target import ledger, session, signing
+from metamcp_deploy.target import ledger, session, signing, writers
 from metamcp_deploy.target.desired import Desired
 from metamcp_deploy.target.ledger import Ledger
 from metamcp_deploy.target.site import Site
@@ -51,6 +51,7 @@ def converged(
     if found.context.app is not None and not found.look(before_writing=False).differs and found.recorded:
         found.keep()
         return found.context
+    writers.allow(site)
     with session.locked(site, force_lock):
         found = Target(Context(site, desired, adopt), release)
         found.context.app = site.workspace.apps.find(desired.app.name)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.preflight.access import Seen, granting, judged, readable
 from metamcp_deploy.preflight.needs import Check, State
 from metamcp_deploy.preflight.scene import Scene
 from metamcp_deploy.release import releases
+from metamcp_deploy.target import writers
 
 
 def look(scene: Scene) -> list[Check]:
@@ -19,7 +22,20 @@ def look(scene: Scene) -> list[Check]:
     number = object_id or f"$(databricks workspace get-status {path} -o json | jq .object_id)"
     command = granting(scene.person, "directories", number, "CAN_MANAGE")
     first, sent = (scene.check(need, seen, thing=path, command=command) for need in ("root", "upload"))
+    first = first if scene.project.settings.embedded else _with_writers(scene, first, root)
     return [first, *_size(scene), sent]
+
+
+def _with_writers(scene: Scene, check: Check, root: str) -> Check:
+    """The row of the root with who else may write there; a protected target lacks a root that is not everybody's."""
+    found, settings = writers.look(scene.workspace, root), scene.project.settings
+    refused = settings.protected and found.everybody
+    return replace(
+        check,
+        state=State.MISSING if refused else check.state,
+        detail=f"{check.detail}; {found}",
+        ask=writers.OWN_FOLDER.format(target=settings.target) if refused else check.ask,
+    )
 
 
 def _seen(scene: Scene, root: str) -> tuple[Seen, str, str | None]:

@@ -16,7 +16,7 @@ from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.knowledge.place import Place
 from metamcp_deploy.rollback import preparation
 from metamcp_deploy.rollback.preparation import Rollback, Wishes
-from metamcp_deploy.target import locate, session
+from metamcp_deploy.target import locate, session, writers
 from metamcp_deploy.target.site import Site
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def run(
     """
     workspace = site.workspace
     preparation.look(site, wishes)
+    writers.allow(site)
     with session.locked(site, force_lock):
         found = preparation.look(site, wishes)  # again: somebody may have held the lock until now
         _announce(found)

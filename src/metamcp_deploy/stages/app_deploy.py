@@ -59,7 +59,7 @@ def step(project: Project, wishes: Wishes | None = None) -> pipeline.Step:
 def _run(project: Project, asked: Wishes) -> pipeline.Facts:
     from metamcp_deploy.config.rules import LOCKED_OUT_HINT, locked_out
     from metamcp_deploy.converge.parts.deployment import DeploymentPart
-    from metamcp_deploy.target import protection, session
+    from metamcp_deploy.target import protection, session, writers
 
     protection.allow(project)
     if text := locked_out(project.settings):
@@ -80,6 +80,8 @@ def _run(project: Project, asked: Wishes) -> pipeline.Facts:
         part = look(known or _looked(site, desired, wanted))
         if any(change.differs for change in part.changes()):
             alone = known is not None and site.root in this_run.roots  # nobody else has worked here since
+            if not alone:
+                writers.allow(site)
             with session.locked(site, asked.force_lock):
                 part = part if alone else look(_looked(site, desired, wanted))
                 part.apply()

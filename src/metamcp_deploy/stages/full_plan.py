@@ -15,11 +15,12 @@ from metamcp_deploy.converge.part import Context, Part
 from metamcp_deploy.converge.parts.deployment import DeploymentPart
 from metamcp_deploy.converge.target import Target
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.plan import Plan
+from metamcp_deploy.plan import Action, Change, Plan
 from metamcp_deploy.release import releases
 from metamcp_deploy.stages import app_deploy, bundle_deploy, deploy, from_file
 from metamcp_deploy.stages.deploy import Planned, Stage
-from metamcp_deploy.target import databricks_yml, session
+from metamcp_deploy.target import databricks_yml, session, writers
+from metamcp_deploy.target.site import Site
 from metamcp_deploy.workspace import Workspace
 
 
@@ -117,4 +118,11 @@ def _remote(
             parts += target.parts
         if app_deploy in stages:
             parts.append(deployment)
-    return Plan(tuple(change for part in parts for change in part.changes()))
+        shown = () if project.settings.embedded else _writers(site)
+    return Plan((*shown, *(change for part in parts for change in part.changes())))
+
+
+def _writers(site: Site) -> tuple[Change, ...]:
+    """Who else may write to the root; nothing where nobody may."""
+    found = writers.look(site.workspace, site.root)
+    return () if found.others == () else (Change(Action.CHECK, "root folder", found.path, "", str(found)),)

@@ -30,7 +30,8 @@ def allow(project: Project) -> None:
             Code.CONFIG_INVALID,
             f"The protected target {project.settings.target} has no workspace.root_path: with a root per user, a "
             "laptop and a pipeline would not see each other's locks and releases.",
-            hint="Set workspace.root_path, for example /Workspace/Shared/metamcp",
+            hint="Set workspace.root_path to a folder of the principal that deploys, for example "
+            "/Workspace/Users/<its name>/metamcp, and give the other deployers CAN MANAGE on it.",
         )
     # `build` says it where the bundle came out of a file: `prepare` has not run then, or for something else.
     records = (pipeline.recorded(project.state, stage) for stage in ("build", "prepare"))
