@@ -106,7 +106,7 @@ def test_for_a_new_app_only_the_attempt_tells(
         assert found[need].state is State.UNKNOWN, need
     assert "May ada@example.com make Databricks Apps" in found["app"].ask
     assert found["root"].state is State.HAD
-    assert found["root"].detail.endswith("is in your home folder")
+    assert found["root"].detail.endswith("is in your home folder; nobody else may write there")
 
 
 def test_a_project_of_somebody_else(project: Project, running: local.Running, ada: dict[str, str]) -> None:
