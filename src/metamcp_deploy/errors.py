@@ -29,6 +29,7 @@ class Code(StrEnum):
     PROCESS_FAILED = "process_failed"
     PROCESS_SILENT = "process_silent"
     DISK_FULL = "disk_full"
+    MACHINE_EXHAUSTED = "machine_exhausted"
     FILE_ACCESS = "file_access"
     FOLDER_BUSY = "folder_busy"
     PORT_TAKEN = "port_taken"

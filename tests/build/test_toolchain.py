@@ -64,3 +64,14 @@ def test_a_registry_that_cannot_be_reached_leaves_nothing(tmp_path: Path) -> Non
     assert e.value.code is Code.TOOL_MISSING
     assert "pnpm 9.0.1" in e.value.hint
     assert not any((tmp_path / "tools").iterdir())
+
+
+def test_a_disk_too_full_for_pnpm_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "npm error code ENOSPC\\nnpm error nospc There appears to be insufficient space on your system"
+    npm = ["sh", "-c", f"printf '{said}' >&2; exit 228"]
+    monkeypatch.setattr(node.Node, "npm", lambda *_: npm)
+    with pytest.raises(DeployError) as e:
+        toolchain.ready_pnpm(node.find(), "9.0.1", tmp_path / "tools", process.base_environment(PATH="/bin"))
+    assert e.value.code is Code.DISK_FULL
+    assert str(tmp_path / "tools") in e.value.message
+    assert "PATH" not in e.value.hint

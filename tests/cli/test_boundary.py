@@ -74,6 +74,16 @@ def test_an_interruption_ends_with_130_and_no_traceback(capsys: pytest.CaptureFi
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "error", [RuntimeError("can't start new thread"), BlockingIOError(11, "no more processes"), MemoryError()]
+)
+def test_a_machine_without_room_is_no_bug(capsys: pytest.CaptureFixture[str], error: Exception) -> None:
+    assert failing(error) == 1
+    err = capsys.readouterr().err
+    assert "machine_exhausted" in err
+    assert "ulimit -u" in err
+
+
 def test_a_report_of_a_bug_is_private_and_holds_no_credentials(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from metamcp_deploy import events
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.git import environments
 from metamcp_deploy.upstream import mirror
 from tests.prepare.small_upstream import Prepared, Repository
 
@@ -174,3 +175,53 @@ def test_a_clone_that_moves_is_not_cut(
     assert outcome.seconds > 2
     moved = [e for e in said if isinstance(e, events.Progress) and e.unit == "objects"]
     assert moved[-1].done == moved[-1].total
+
+
+def test_an_answer_that_moves_is_not_cut_before_its_end(
+    upstream: Repository,
+    over_ssh: Callable[[str], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """ls-remote writes nothing before it has every name."""
+    for n in range(60):
+        upstream.git("branch", f"one-of-many-{n}")
+    slow = tmp_path / "slow.py"
+    slow.write_text(
+        "import sys, time\n"
+        "while chunk := sys.stdin.buffer.read1(250):\n"
+        "    sys.stdout.buffer.write(chunk); sys.stdout.flush(); time.sleep(0.15)\n"
+    )
+    monkeypatch.setattr(mirror, "SILENCE_SECONDS", 1.2)
+    url = over_ssh(f"$serve | {sys.executable} {slow}")
+    began = time.monotonic()
+    source = mirror.Source(url, environments.network({}, url))
+    assert len(source.look_up().commits) > 60
+    assert time.monotonic() - began > 2
+
+
+@pytest.mark.parametrize(("status", "busy", "code"), [(503, 2, None), (429, 9, Code.UPSTREAM_UNREACHABLE)])
+def test_a_busy_host_is_asked_again(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch, status: int, busy: int, code: Code | None
+) -> None:
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(status if len(asked) <= busy else 401)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(mirror, "BUSY_PAUSES", (0.0, 0.0, 0.0))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/metamcp.git"
+        with pytest.raises(DeployError) as error:
+            prepared.pinned("v2.4.22", url=url).run()
+        server.shutdown()
+    assert error.value.code is (code or Code.UPSTREAM_AUTH)
+    assert len(asked) == min(busy, 3) + 1
+    assert ("busy" in error.value.message) is (code is not None)

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -106,3 +107,29 @@ def test_a_detached_program_writes_its_log_and_is_ended_as_a_group(tmp_path: Pat
     process.end_group(pid)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+@pytest.mark.parametrize("output", ["x", "x\\n" * 200_000])
+def test_a_full_disk_below_the_log_is_named_and_the_program_does_not_wait(
+    output: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(DeployError) as e:
+        process.run(python(f"print('{output}')"), log=Path("/dev/full"))
+    assert e.value.code is Code.DISK_FULL
+    assert "/dev/full" in e.value.message
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def no_thread(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_where_there_is_no_thread_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    note = tmp_path / "pid"
+    code = f"import os, time; open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    words = [sys.executable, "-c", code]
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    for start in (process.run, lambda w: process.Piped(w, cwd=None, env=process.base_environment())):
+        with pytest.raises(RuntimeError, match="new thread"):
+            start(words)
+        assert not note.exists() or ended(int(note.read_text() or "0"))

@@ -34,6 +34,8 @@ _OF_THE_MACHINE = frozenset(
     }
 )
 
+_NO_THREAD = "can't start new thread"  # Python's words; its RuntimeError has no code
+
 
 def guarded(command: Callable[[], object], argv: Sequence[str]) -> int:
     """Runs a command and returns the exit code; every failure has been shown by then."""
@@ -54,6 +56,8 @@ def guarded(command: Callable[[], object], argv: Sequence[str]) -> int:
         return _unread() if isinstance(e.__context__, BrokenPipeError) else USAGE
     except OSError as e:
         return _system(e)
+    except (MemoryError, RuntimeError) as e:
+        return _exhausted(e) if isinstance(e, MemoryError) or _NO_THREAD in str(e) else _bug(argv)
     except Exception:
         return _bug(argv)
     # typer turns a Ctrl-C, as every `Exit`, into a result.
@@ -134,7 +138,21 @@ def _system(error: OSError) -> int:
                 hint=f"Look at what is there, and whose it is: ls -ld {shlex.quote(where)}",
             )
         )
+    if error.errno in (errno.EAGAIN, errno.ENOMEM):
+        return _exhausted(error)
     return _bug(sys.argv[1:])
+
+
+def _exhausted(error: Exception) -> int:
+    """The machine has no more threads, processes or memory for this user or container."""
+    return _expected(
+        DeployError(
+            Code.MACHINE_EXHAUSTED,
+            f"This machine gives no more threads, processes or memory: {str(error) or type(error).__name__}.",
+            hint="Look at the limits and at what runs: ulimit -u; cat /sys/fs/cgroup/pids.max; ps -eLf | wc -l; "
+            "free -m. Then run the same command again.",
+        )
+    )
 
 
 def _bug(argv: Sequence[str]) -> int:

@@ -52,6 +52,7 @@ UNREADABLE = (git.GitError, git.ODBError, ValueError, FileNotFoundError, NotADir
 """What the library raises for a repository that is damaged or not there."""
 
 _PROGRESS = re.compile(r"^(remote: )?[A-Z][A-Za-z ]+: +(\d+%|\d+, done|done)")
+_TRACE = re.compile(r"^\d\d:\d\d:\d\d\.\d+ .*\bpacket: ")
 # These would make the library take another repository than the one that a path names.
 _MISLEADING = frozenset({"GIT_DIR", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_WORK_TREE"})
 
@@ -175,4 +176,4 @@ class Repository(git.Repo):
 
 def _complaint(stderr: str) -> str:
     lines = [line.rstrip() for line in re.split(r"[\r\n]+", stderr)]
-    return "\n".join(line for line in lines if line and not _PROGRESS.match(line))
+    return "\n".join(line for line in lines if line and not (_PROGRESS.match(line) or _TRACE.match(line)))

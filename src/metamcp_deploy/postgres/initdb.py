@@ -57,10 +57,10 @@ def check_version(place: Place) -> None:
         DeployError: POSTGRES_FAILED.
     """
     file = place.data / "PG_VERSION"
-    found = file.read_text(encoding="utf-8").strip() if file.is_file() else "unknown"
+    found = file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else "unknown"
     if found != binaries.MAJOR:
         raise DeployError(
             Code.POSTGRES_FAILED,
-            f"The data in {place.data} are of PostgreSQL {found}; this tool has version {binaries.MAJOR}.",
+            f"The data in {place.data} are of PostgreSQL {found} (PG_VERSION); this tool has version {binaries.MAJOR}.",
             hint=f"Give up these data (rm -r {place.home}), or use the version of this tool that made them.",
         )

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from metamcp_deploy import atomic, fingerprint
 from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.postgres import binaries, postmaster
 
 
@@ -57,7 +59,9 @@ class Place:
 
     def remove(self) -> None:
         """Deletes the data and the home."""
-        note = self._note()
+        note = None
+        with suppress(DeployError):  # what cannot be read goes as well
+            note = self._note()
         if note:
             shutil.rmtree(Path(note["data"]).parent, ignore_errors=True)
         shutil.rmtree(self.home, ignore_errors=True)
@@ -72,7 +76,10 @@ class Place:
         path = self.home / "password"
         if not path.exists():
             atomic.write(path, secrets.token_urlsafe(32), 0o600)
-        return Secret(path.read_text(encoding="utf-8"))
+        try:
+            return Secret(path.read_text(encoding="utf-8"))
+        except ValueError as e:
+            raise self._garbled(path) from e
 
     @property
     def _note_path(self) -> Path:
@@ -82,6 +89,13 @@ class Place:
         note = {"home": str(self.home), "data": str(data)}
         atomic.write(self._note_path, json.dumps(note), 0o600)
 
+    def _garbled(self, path: Path) -> DeployError:
+        return DeployError(
+            Code.POSTGRES_FAILED,
+            f"{path} is not what this tool wrote.",
+            hint=f"Put back the file, or start with empty data: rm -r {self.home}",
+        )
+
     def _aside(self) -> Path:
         return binaries.shared_folder() / f"postgres-{fingerprint.of_value(str(self.home.resolve()))[:16]}"
 
@@ -89,7 +103,10 @@ class Place:
         """The note, unless this home is a copy of another that still exists: two clusters cannot share one folder."""
         if not self._note_path.is_file():
             return None
-        note: dict[str, str] = json.loads(self._note_path.read_text(encoding="utf-8"))
-        origin = Path(note["home"])
+        try:
+            note: dict[str, str] = json.loads(self._note_path.read_text(encoding="utf-8"))
+            origin = Path(note["home"])
+        except (ValueError, KeyError, TypeError) as e:
+            raise self._garbled(self._note_path) from e
         copied = origin.resolve() != self.home.resolve() and (origin / self._note_path.name).is_file()
         return None if copied or not Path(note["data"]).parent.is_dir() else note

@@ -76,7 +76,12 @@ class Piped(subprocess.Popen[Any]):
             self.stderr = (
                 open(reading, encoding="utf-8", errors="replace") if text else open(reading, "rb")  # noqa: PTH123, SIM115
             )
-            threading.Thread(target=self._copy, args=(source, writing), daemon=True).start()
+            try:
+                threading.Thread(target=self._copy, args=(source, writing), daemon=True).start()
+            except RuntimeError:  # no thread to be had: nobody would read what it says
+                end_group(self.pid)
+                os.close(writing)
+                raise
 
     @property
     def complaint(self) -> str:

@@ -9,12 +9,13 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
-from metamcp_deploy import events
+from metamcp_deploy import disk, events
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.process.ending import end_group
 from metamcp_deploy.process.environment import base_environment, identity
@@ -75,7 +76,8 @@ def run(
         hint: of that error.
 
     Raises:
-        DeployError: TOOL_MISSING, PROCESS_SILENT, DEADLINE, or `code`. Its detail holds the last lines.
+        DeployError: TOOL_MISSING, PROCESS_SILENT, DEADLINE, DISK_FULL for the log's disk, or `code`. Its detail holds
+            the last lines.
         KeyboardInterrupt: after the whole group was ended.
     """
     words = tuple(str(a) for a in argv)
@@ -85,8 +87,10 @@ def run(
         lines = _Lines(stack, words, source, on_line, log)
         child = _spawn(words, cwd, env, stdin, user)
         pulse = _Pulse(started)
-        readers = [_Reader(pipe.fileno(), lines.add, pulse) for pipe in (child.stdout, child.stderr) if pipe]
         try:
+            readers = [
+                _Reader(pipe.fileno(), lines.add, pulse) for pipe in (child.stdout, child.stderr) if pipe
+            ]
             returncode = _wait(child, pulse, timeout, silence)
         except BaseException as e:
             end_group(child.pid)
@@ -123,7 +127,7 @@ class _Lines:
         self._source, self._on_line = source, on_line
         self._recent: deque[str] = deque(maxlen=_KEPT_LINES)
         self._lock = threading.Lock()
-        self._file = stack.enter_context(log.open("a", encoding="utf-8")) if log else None
+        self._file = stack.enter_context(_appended(log)) if log else None
         if self._file:
             self._file.write(f"$ {shlex.join(words)}\n")
 
@@ -142,6 +146,16 @@ class _Lines:
         return "\n".join(list(self._recent)[-count:]) or None
 
 
+@contextmanager
+def _appended(log: Path) -> Iterator[TextIO]:
+    """The log, opened; an error of writing it, in the block or at its end, names it."""
+    try:
+        with log.open("a", encoding="utf-8") as file:
+            yield file
+    except OSError as e:
+        raise disk.full(log) if disk.is_full(e) else e from None
+
+
 class _Pulse:
     """When the program started and when it last gave a sign of life."""
 
@@ -158,6 +172,7 @@ class _Reader:
     def __init__(self, pipe: int, on_line: Callable[[str], None], pulse: _Pulse) -> None:
         self._pipe, self._on_line, self._pulse = pipe, on_line, pulse
         self._chunks: list[bytes] = []
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
@@ -168,12 +183,23 @@ class _Reader:
             self._chunks.append(chunk)
             *lines, rest = (rest + chunk).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
             for line in lines:
-                self._on_line(line.decode(errors="replace"))
+                self._handed_on(line)
         if rest:
-            self._on_line(rest.decode(errors="replace"))
+            self._handed_on(rest)
+
+    def _handed_on(self, line: bytes) -> None:
+        """After an error nothing is handed on, but the pipe is read on: the program must not wait for that."""
+        if self._error is None:
+            try:
+                self._on_line(line.decode(errors="replace"))
+            except Exception as e:
+                self._error = e
 
     def text(self) -> str:
+        """All of it, once the pipe has ended; raises what handing a line on raised."""
         self._thread.join()
+        if self._error is not None:
+            raise self._error
         return b"".join(self._chunks).decode(errors="replace")
 
 

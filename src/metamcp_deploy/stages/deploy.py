@@ -161,7 +161,7 @@ def working(project: Project) -> Iterator[None]:
         DeployError: FOLDER_BUSY, naming the process that holds it.
     """
     project.make_build()
-    with (project.build / ".lock").open("a+") as lock:
+    with (project.build / ".lock").open("a+", errors="replace") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

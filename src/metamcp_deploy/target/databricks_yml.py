@@ -39,7 +39,7 @@ def read(project: Project, me: str) -> Desired:
     """
     path, expected = project.bundle / FILE, text(project)
     try:
-        written = path.read_text(encoding="utf-8")
+        written = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         raise _stale(project, f"There is no {path}.") from None
     if written != expected:

@@ -13,6 +13,9 @@ NOT_OFFERED = re.compile(
 )
 """The server does not hand out a commit by its id."""
 
+BUSY = re.compile(r"returned error: (429|50[234])\b")
+"""The host answers that it cannot answer now."""
+
 
 def from_network(text: str, url: str) -> DeployError:
     """The error for a failed `ls-remote` or `fetch`."""

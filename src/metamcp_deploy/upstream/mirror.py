@@ -12,11 +12,11 @@ import itertools
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from metamcp_deploy import events, fingerprint
 from metamcp_deploy.errors import Code, DeployError
@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 SILENCE_SECONDS = 30.0
 """A network operation that gives no byte of output for so long is ended; one that moves is never cut."""
 
+BUSY_PAUSES = (2.0, 5.0, 15.0)
+"""Seconds before the next try where the host answers 429, 502, 503 or 504; git does not show its Retry-After."""
+
 _WAIT_SECONDS = 0.1
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,14 @@ class Source:
         from metamcp_deploy.git.repository import Commands
 
         events.emit(events.Progress(f"Asking {self.address}"))
-        with self._over_the_network(Commands()) as git:
-            listing = Listing.parse(str(git.ls_remote("--heads", "--tags", "--", self.address)))
+
+        def ask() -> str:
+            with self._over_the_network(Commands()) as git:
+                # It writes nothing before it has all. Its trace shows that the answer moves; it holds no credentials.
+                git.env = {**git.env, "GIT_TRACE_PACKET": "1"}
+                return str(git.ls_remote("--heads", "--tags", "--", self.address))
+
+        listing = Listing.parse(self._tried(ask))
         if not listing.commits:
             raise git_errors.empty(self.address)
         return listing
@@ -77,6 +87,21 @@ class Source:
             raise self._unknown(commit)
 
     def _fetch(self, into: Path, refspec: str, **options: Any) -> None:
+        self._tried(lambda: self._fetched(into, refspec, **options))
+
+    def _tried(self, act: Callable[[], _T]) -> _T:
+        """What an act over the network gives; tried again while the host says that it is busy."""
+        for pause in BUSY_PAUSES:
+            try:
+                return act()
+            except DeployError as e:
+                if not git_errors.BUSY.search(e.detail or ""):
+                    raise
+                events.emit(events.Progress(f"{self.address} is busy; trying again in {pause:g} s"))
+                time.sleep(pause)
+        return act()
+
+    def _fetched(self, into: Path, refspec: str, **options: Any) -> None:
         from metamcp_deploy.git.repository import FailedError, Remote
 
         with opened(into) as repository, self._over_the_network(repository.git):

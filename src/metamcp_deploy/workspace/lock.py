@@ -59,7 +59,7 @@ def held(
         DeployError: LOCK_HELD, naming holder and age; in the block, by any request, LOCK_LOST.
     """
     memory.parent.mkdir(parents=True, exist_ok=True)
-    with memory.open("a+") as mine:
+    with memory.open("a+", errors="replace") as mine:  # garbage names no lock
         _alone(mine)
         mine.seek(0)
         before = frozenset(mine.read().split())
@@ -82,9 +82,9 @@ def sweep(files: Files, root: str, memory: Path) -> None:
     Raises:
         DeployError: where that failed; the next run tries again.
     """
-    if not memory.exists() or not memory.read_text().strip():
+    if not memory.exists() or not memory.read_bytes().strip():
         return
-    with memory.open("a+") as mine:
+    with memory.open("a+", errors="replace") as mine:  # garbage names no lock
         _alone(mine)
         mine.seek(0)
         found = _look_at_id(files, path := f"{root}/state/deploy.lock")

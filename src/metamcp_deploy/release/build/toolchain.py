@@ -11,13 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from metamcp_deploy import atomic, events, process
+from metamcp_deploy import atomic, disk, events, process
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.release.build.node import Node
 
 _NAMED = re.compile(r"^(?P<name>[a-z]+)@(?P<version>\d+\.\d+\.\d+[0-9A-Za-z.-]*)(?:\+.*)?$")
 # corepack's shims must neither ask nor download: a pnpm on PATH counts only if it is there already.
 _NO_COREPACK = {"COREPACK_ENABLE_NETWORK": "0", "COREPACK_ENABLE_DOWNLOAD_PROMPT": "0"}
+
+_FULL = re.compile(r"ENOSPC|EDQUOT|no space left on device|disk quota exceeded", re.IGNORECASE)
 
 _NPM_OPTIONS = [
     "--ignore-scripts",
@@ -74,7 +76,7 @@ def ready_pnpm(node: Node, version: str, tools: Path, env: Mapping[str, str]) ->
         env: of the programs it starts; its PATH is searched.
 
     Raises:
-        DeployError: TOOL_MISSING, when it cannot be installed.
+        DeployError: TOOL_MISSING, when it cannot be installed; DISK_FULL.
     """
     on_path = process.find("pnpm", env.get("PATH"))
     if on_path and _version_of([str(on_path)], env) == version:
@@ -122,14 +124,19 @@ def _install(node: Node, prefix: Path, version: str, env: Mapping[str, str]) -> 
     fresh.mkdir()
     try:
         (fresh / "package.json").write_text("{}")
-        process.run(
-            [*node.npm(env.get("PATH")), "install", f"pnpm@{version}", *_NPM_OPTIONS],
-            cwd=fresh,
-            env=env,
-            timeout=300,
-            code=Code.TOOL_MISSING,
-            hint=f"Put pnpm {version} on PATH, or let npm reach its registry (`network` in metamcp.yaml).",
-        )
+        try:
+            process.run(
+                [*node.npm(env.get("PATH")), "install", f"pnpm@{version}", *_NPM_OPTIONS],
+                cwd=fresh,
+                env=env,
+                timeout=300,
+                code=Code.TOOL_MISSING,
+                hint=f"Put pnpm {version} on PATH, or let npm reach its registry (`network` in metamcp.yaml).",
+            )
+        except DeployError as e:
+            if _FULL.search(e.detail or ""):
+                raise disk.full(prefix.parent, needs=f"pnpm {version} needs 20 MB", detail=e.detail) from None
+            raise
         words = _installed(node, fresh, version)
         if words is None or (stated := _version_of(list(words), env)) != version:
             raise DeployError(
