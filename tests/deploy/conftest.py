@@ -16,6 +16,7 @@ from metamcp_deploy.errors import DeployError
 from metamcp_deploy.stages import app_deploy, bundle_deploy
 from metamcp_deploy.target import session
 from tests.deploy.tiny_app import settings, write_bundle, write_databricks_yml
+from tests.embedded_people import person
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +25,9 @@ def base(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Iterat
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("METAMCP_CACHE_DIR", str(shared_cache))
         project = Project(tmp_path_factory.mktemp("deploy"), settings())
-        local.up(project, instances=True)
+        running = local.up(project, instances=True)
+        for name in ("ada@example.com", "ben@example.com", "bea@example.com"):
+            person(running, name)
         yield project
         local.reset(project)
 

@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
-from metamcp_deploy import pipeline
+from metamcp_deploy import local, pipeline, preflight
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.converge.parts.lakebase import fields
 from metamcp_deploy.deployments import readiness
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.local import faults
+from metamcp_deploy.local.faults import presets
 from metamcp_deploy.plan import Action, Difference
+from metamcp_deploy.preflight.needs import State
 from metamcp_deploy.target import session
 from tests.deploy.test_plan import only_of, planned
 from tests.deploy.tiny_app import APP, with_app, with_settings, write_bundle
@@ -140,3 +143,38 @@ def test_a_release_of_before_the_check_is_deployed_without_it() -> None:
     assert readiness.check(60, {"format": 1}) is None
     assert readiness.check(None, {"format": 2}) is None
     assert readiness.cause(["listening", "no luck today"]) == ("", "")
+
+
+@pytest.mark.parametrize("fault", ["mask-ignored", "size-refused"])
+def test_a_deployment_survives_what_users_report_of_changes(
+    base: Project, project: Project, deployed: Deploy, fault: str
+) -> None:
+    deployed(project)
+    workspace, name = session.connect(project), project.settings.app.name
+    workspace.apps.update(name, {"user_api_scopes": ["sql"]})  # somebody's choice
+    running = local.up(base)
+    faults.add(running, presets.PRESETS[fault], fault)
+    try:
+        deployed(with_app(project, compute_size="LARGE", description="ours"))
+    finally:
+        faults.clear(running, fault)
+    found = workspace.apps.get(name).raw
+    assert (found["compute_size"], found["description"], found["user_api_scopes"]) == (
+        "LARGE",
+        "ours",
+        ["sql"],
+    )
+    assert {r["name"] for r in found["resources"]} >= {"database", "better-auth-secret"}
+
+
+def test_preflight_looks_up_whom_the_settings_grant_something(project: Project) -> None:
+    stated = [
+        {"level": "CAN_USE", "user_name": "adda@example.com"},
+        {"level": "CAN_USE", "group_name": "users"},
+    ]
+    misspelt = {c.id: c for c in preflight.look(with_app(project, permissions=stated)).checks}["principals"]
+    assert (misspelt.state, misspelt.detail) == (State.MISSING, "there is no user adda@example.com")
+    stated[0]["user_name"] = "ada@example.com"
+    known = {c.id: c for c in preflight.look(with_app(project, permissions=stated)).checks}["principals"]
+    assert known.state is State.HAD
+    assert "principals" not in {c.id for c in preflight.look(project).checks}

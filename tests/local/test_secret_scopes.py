@@ -42,8 +42,8 @@ def test_values(world, scope):
 def test_access_lists(world, scope):
     secrets = world.client.secrets
     assert secrets.get_acl(scope, "developer@example.com").permission is AclPermission.MANAGE
-    secrets.put_acl(scope, "somebody", AclPermission.READ)
-    assert {a.principal for a in secrets.list_acls(scope)} == {"developer@example.com", "somebody"}
-    secrets.delete_acl(scope, "somebody")
+    secrets.put_acl(scope, "users", AclPermission.READ)
+    assert {a.principal for a in secrets.list_acls(scope)} == {"developer@example.com", "users"}
+    secrets.delete_acl(scope, "users")
     with pytest.raises(ResourceDoesNotExist):
-        secrets.get_acl(scope, "somebody")
+        secrets.get_acl(scope, "users")

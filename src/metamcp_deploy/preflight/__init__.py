@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from metamcp_deploy import events
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.preflight import app, database, folder, secrets
+from metamcp_deploy.preflight import app, database, folder, principals, secrets
 from metamcp_deploy.preflight.access import Person
 from metamcp_deploy.preflight.needs import Check, State, all_needs, request
 from metamcp_deploy.preflight.scene import Scene, row, wanted
@@ -106,6 +106,7 @@ def _looked(project: Project, workspace: Workspace, person: Person) -> list[Chec
         folder.look: ("root", "upload"),
         database.look: ("lakebase", "database"),
         secrets.look: ("scope", "keys"),
+        principals.look: ("principals",),
     }
     with ThreadPoolExecutor(4, thread_name_prefix="preflight") as pool:
         looks = [pool.submit(_rows, area, scene, needs) for area, needs in areas.items()]

@@ -6,12 +6,19 @@ id of a workspace folder).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 from metamcp_deploy.workspace import services
 from metamcp_deploy.workspace.services import content
 from metamcp_deploy.workspace.transport import Transport
 
+# What SCIM filters a principal by, and the service that lists its kind.
+_LOOKED_UP = {
+    "user_name": ("userName", "users"),
+    "group_name": ("displayName", "groups"),
+    "service_principal_name": ("applicationId", "service_principals"),
+}
 HOLDERS = ("user_name", "group_name", "service_principal_name")
 
 # Who, as (`user_name`, "ada@example.com") → the levels they hold, inherited ones included.
@@ -38,6 +45,18 @@ class Permissions:
                 if who := entry.get(holder):
                     granted.setdefault((holder, who), set()).update(levels)
         return granted
+
+    def known(self, kind: str, name: str) -> bool:
+        """Whether there is a principal of that name; `kind` is one of HOLDERS.
+
+        Raises:
+            ApiError: PERMISSION_DENIED to those who may not list them.
+        """
+        attribute, service = _LOOKED_UP[kind]
+        asked = f"{attribute} eq {json.dumps(name)}"
+        directory = getattr(services, service)(self._transport)
+        pages = self._transport.answers(lambda: list(directory.list(filter=asked)))
+        return any(page.get("Resources") for page in pages)
 
     def grant(self, kind: str, name: str, entries: Sequence[Mapping[str, str]]) -> None:
         """Adds grants and leaves all others (PUT would replace them).

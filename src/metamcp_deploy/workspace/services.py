@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from databricks.sdk.mixins.workspace import WorkspaceExt
     from databricks.sdk.service.apps import AppsAPI
     from databricks.sdk.service.database import DatabaseAPI
-    from databricks.sdk.service.iam import CurrentUserAPI, PermissionsAPI
+    from databricks.sdk.service.iam import (
+        CurrentUserAPI,
+        GroupsV2API,
+        PermissionsAPI,
+        ServicePrincipalsV2API,
+        UsersV2API,
+    )
     from databricks.sdk.service.postgres import PostgresAPI
     from databricks.sdk.service.workspace import SecretsAPI
 
@@ -56,6 +62,21 @@ def permissions(transport: Transport) -> PermissionsAPI:
 def current_user(transport: Transport) -> CurrentUserAPI:
     """Who the login is."""
     return _over(transport, "service.iam", "CurrentUserAPI")  # type: ignore[no-any-return]
+
+
+def users(transport: Transport) -> UsersV2API:
+    """The workspace's users."""
+    return _over(transport, "service.iam", "UsersV2API")  # type: ignore[no-any-return]
+
+
+def groups(transport: Transport) -> GroupsV2API:
+    """The workspace's groups."""
+    return _over(transport, "service.iam", "GroupsV2API")  # type: ignore[no-any-return]
+
+
+def service_principals(transport: Transport) -> ServicePrincipalsV2API:
+    """The workspace's service principals."""
+    return _over(transport, "service.iam", "ServicePrincipalsV2API")  # type: ignore[no-any-return]
 
 
 def _over(transport: Transport, module: str, name: str) -> Any:

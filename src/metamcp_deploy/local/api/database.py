@@ -17,6 +17,12 @@ from metamcp_deploy.local.timing import stamp
 
 _ROOT = "/api/2.0/database"
 _CHANGED = frozenset({"capacity", "stopped", *BILLED})
+_UNUSED = frozenset(
+    {
+        *("enable_pg_native_login", "enable_readable_secondaries", "node_count", "parent_instance_ref"),
+        *("purge_on_delete", "retention_window_in_days", *BILLED),
+    }
+)
 _ONE = f"{_ROOT}/instances/{{name}}"
 
 
@@ -85,6 +91,7 @@ class Database:
         mask = {m.strip() for m in call.query.get("update_mask", "").split(",") if m.strip()}
         if "*" in mask:  # the official command line's: all that the request names
             mask = set(data) & _CHANGED
+        mask -= _UNUSED - set(data)  # Terraform's names every field, also those that it does not send
         if not mask or mask - _CHANGED:
             raise invalid(f"The embedded workspace changes nothing but {', '.join(sorted(_CHANGED))}.")
         capacity = call.field("capacity") if "capacity" in mask else None

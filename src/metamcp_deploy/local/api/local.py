@@ -85,11 +85,17 @@ class Local:
     def _add_person(self, call: Call) -> dict[str, Any]:
         """`{name, admin?, federation?}`: an e-mail address makes a user, any other name a service principal.
 
+        `{name, group: true}` makes a group, which access lists can name and nobody is in.
+
         Adding somebody again changes what they may do and keeps their login.
         """
         if call.principal.name != USER:
             raise denied("Only the workspace's owner adds people.")
         name, policy = call.field("name"), call.data.get("federation")
+        if call.data.get("group") is True:
+            self.context.store.family("groups")[name] = {}
+            self.context.store.save()
+            return {"name": name}
         if policy is not None and not (isinstance(policy, dict) and all(policy.get(k) for k in FIELDS)):
             raise invalid(f"federation needs {', '.join(FIELDS)}")
         known = next((i for i, r in self.people.items() if r["display_name"] == name), None)

@@ -41,7 +41,16 @@ def layers(
     """The middlewares, outermost first."""
     known = authenticated(identity, access, table)
     named = [routed(identity.workspace_id)] if unified else []
-    return [recorder(record), shaped, host_checked, faults.layer(identity), *named, known, limited(timing)]
+    return [
+        recorder(record),
+        signed(identity.workspace_id),
+        shaped,
+        host_checked,
+        faults.layer(identity),
+        *named,
+        known,
+        limited(timing),
+    ]
 
 
 def routed(workspace_id: str) -> Any:
@@ -58,6 +67,19 @@ def routed(workspace_id: str) -> Any:
         return await handler(request)
 
     return check
+
+
+def signed(workspace_id: str) -> Any:
+    """Every answer names the workspace: the official command line reads its id there (libs/auth/workspace_id.go)."""
+
+    @web.middleware
+    async def name(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        if not response.prepared:
+            response.headers["X-Databricks-Org-Id"] = workspace_id
+        return response
+
+    return name
 
 
 def recorder(path: Path) -> Any:

@@ -10,6 +10,7 @@ from metamcp_deploy.local.api.errors import missing
 from metamcp_deploy.local.api.requests import Call
 from metamcp_deploy.local.api.routes import Right, Route
 from metamcp_deploy.local.apps.apps import Apps
+from metamcp_deploy.local.directory import Directory
 from metamcp_deploy.local.options import USER
 
 _ROOT = "/api/2.0/permissions"
@@ -19,8 +20,9 @@ _APP_LEVELS = {"CAN_USE": "Can use the app", "CAN_MANAGE": "Can manage the app"}
 class Permissions:
     """HTTP in front of AccessLists, and of the lists that apps keep."""
 
-    def __init__(self, lists: AccessLists, apps: Apps) -> None:
+    def __init__(self, lists: AccessLists, apps: Apps, directory: Directory) -> None:
         self.lists = lists
+        self.directory = directory
         self.apps = apps
 
     def routes(self) -> list[Route]:
@@ -50,6 +52,7 @@ class Permissions:
         """PATCH adds; PUT replaces, save that the creator keeps CAN_MANAGE."""
         record = self.apps.record(call["name"])
         given = entries(call.data, tuple(_APP_LEVELS))
+        self.directory.check(given)
         replaced = call.request.method == "PUT"
         record["acl"] = ({holder(record["creator"]): "CAN_MANAGE"} if replaced else record["acl"]) | given
         self.apps.context.store.save()
@@ -80,6 +83,7 @@ class Permissions:
     def _change(self, call: Call) -> dict[str, Any]:
         kind, name = self._named(call)
         given = entries(call.data, GRANTABLE[kind])
+        self.directory.check(given)
         self.lists.change(kind, name, given, replace=call.request.method == "PUT")
         return self._shown(kind, name, call["id"])
 

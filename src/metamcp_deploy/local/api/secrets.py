@@ -8,6 +8,7 @@ from metamcp_deploy.local.api.authorization import SCOPES
 from metamcp_deploy.local.api.errors import denied, invalid, missing
 from metamcp_deploy.local.api.requests import Call
 from metamcp_deploy.local.api.routes import Right, Route
+from metamcp_deploy.local.directory import Directory
 from metamcp_deploy.local.secret_scopes import RANKS, WORKSPACE, SecretScopes
 
 _ROOT = "/api/2.0/secrets"
@@ -17,8 +18,9 @@ _READ, _WRITE, _MANAGE = (Right(SCOPES, level, "scope") for level in ("READ", "W
 class Secrets:
     """HTTP in front of SecretScopes."""
 
-    def __init__(self, secrets: SecretScopes) -> None:
+    def __init__(self, secrets: SecretScopes, directory: Directory) -> None:
         self.secrets = secrets
+        self.directory = directory
 
     def routes(self) -> list[Route]:
         """The table of this family."""
@@ -88,7 +90,9 @@ class Secrets:
         permission = call.field("permission")
         if permission not in RANKS:
             raise invalid(f"permission must be one of {', '.join(RANKS)}, not {permission}")
-        self.secrets.scope(call.field("scope"))["acls"][call.field("principal")] = permission
+        acls, principal = self.secrets.scope(call.field("scope"))["acls"], call.field("principal")
+        self.directory.check_any(principal)
+        acls[principal] = permission
         return self._saved()
 
     def _get_acl(self, call: Call) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from metamcp_deploy.local.api.requests import Call
 from metamcp_deploy.local.api.routes import Route, Table
 from metamcp_deploy.local.apps.apps import Apps
 from metamcp_deploy.local.context import Context
+from metamcp_deploy.local.directory import Directory
 from metamcp_deploy.local.faults.injection import Faults
 from metamcp_deploy.local.repair import Repair
 
@@ -34,17 +35,17 @@ def whole(
     repair: Repair,
 ) -> Table:
     """The whole table; a family is the file of the same name as its path."""
-    apps_api = apps.AppsApi(hosted, access)
+    apps_api, directory = apps.AppsApi(hosted, access), Directory(context.store)
     return Table(
         [
             *oidc.Oidc(context).routes(),
-            *scim.routes(),
+            *scim.Scim(directory).routes(),
             *workspace.Workspace(context.files, access).routes(),
-            *secrets.Secrets(context.secrets).routes(),
+            *secrets.Secrets(context.secrets, directory).routes(),
             *postgres.Postgres(context, lists).routes(),
             *database.Database(context, lists).routes(),
             *apps_api.routes(),
-            *permissions.Permissions(lists, hosted).routes(),
+            *permissions.Permissions(lists, hosted, directory).routes(),
             *local.Local(context, apps_api, faults, repair).routes(),
             *landing.Landing(context, apps_api, faults).routes(),
             Route("*", "/{public:\\.well-known|oidc}/{anything:.*}", _unknown, raw=True, public=True),

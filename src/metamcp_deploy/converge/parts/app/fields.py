@@ -13,6 +13,7 @@ from metamcp_deploy.target.variables import DATABASE_RESOURCE
 if TYPE_CHECKING:
     from metamcp_deploy.workspace.apps import App
 
+_POLICIES = ("budget_policy_id", "usage_policy_id", "telemetry_export_destinations")
 _DATABASE = f"resources.{DATABASE_RESOURCE}"
 
 
@@ -143,6 +144,25 @@ def body(changed: Iterable[Difference], found: App | None, wanted: Wanted) -> di
         else:
             made[difference.field] = difference.after
     return made
+
+
+_KEPT = (*("description", "compute_size", "user_api_scopes", "resources"), *_POLICIES)
+
+
+def whole(found: App, changed: Mapping[str, Any]) -> dict[str, Any]:
+    """All fields that an app had, with those that are changed."""
+    return {field: found.raw[field] for field in _KEPT if found.raw.get(field)} | dict(changed)
+
+
+def lost(after: App, wanted: Mapping[str, Any]) -> list[str]:
+    """The fields of `whole` that a change left otherwise."""
+    return [field for field, value in wanted.items() if not _kept(after.raw.get(field), value)]
+
+
+def _kept(present: Any, wanted: Any) -> bool:
+    if isinstance(wanted, list) and isinstance(present, list):
+        return all(any(holds(one, each) for one in present) for each in wanted)
+    return holds(present, wanted)
 
 
 def moved(changed: Iterable[Difference]) -> str:

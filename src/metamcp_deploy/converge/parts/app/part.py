@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy import events
@@ -216,12 +217,29 @@ class AppPart(Part):
         if change.differences:
             changed = fields.body(change.differences, self.found, self.context.desired.app)
             waits.change(self.context.workspace, name, changed, self.context.settings.waits.change)
+            self._restored(changed)
         if change.action is Action.ADOPT:
             self.claim("app", [name])
         named = ", ".join(sorted({d.field.partition(".")[0] for d in change.differences}))
         done = "changed" if named else "kept"
         events.emit(events.Changed(done, "app", f"{name} ({named})" if named else name))
         self.context.app = self._whole(self.found)
+
+    def _restored(self, changed: Mapping[str, Any]) -> None:
+        """Some workspaces pass over the mask of a change, and clear what it does not name: all is sent once more."""
+        if self.found is None:
+            return
+        workspace, name = self.context.workspace, self.found.name
+        whole = fields.whole(self.found, changed)
+        after = workspace.apps.get(name)
+        if gone := [
+            field for field in fields.lost(after, whole) if field not in changed or after.raw.get(field)
+        ]:
+            text = f"The change of the app {name} took away more than it named: {', '.join(gone)}. All is sent again."
+            events.emit(events.Warned(text))
+            waits.change(workspace, name, whole, self.context.settings.waits.change)
+            after = workspace.apps.get(name)
+        self.found = after
 
     def _created(self) -> App:
         wanted = self.context.desired.app
