@@ -43,6 +43,7 @@ class Unconfigured:
     """What the SDK's services read of their client's configuration, before a login."""
 
     workspace_id: str | None = None
+    is_gcp: bool = False
 
 
 class Transport:
