@@ -267,6 +267,16 @@ def test_a_killed_run_of_this_folder_leaves_no_obstacle(
     assert content(workspace) is None
 
 
+def test_garbage_in_the_memory_of_locks_names_none(workspace: Workspace, hold: Hold, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    memory = tmp_path / "here" / "lock"
+    memory.write_bytes(b"\xff\xfe\x00{garbage\x80\n")
+    lock.sweep(workspace.files, ROOT, memory)
+    memory.write_bytes(b"\xff\xfe\x00{garbage\x80\n")
+    with hold():
+        assert (content(workspace) or {})["ID"] in memory.read_text()
+
+
 def test_a_living_run_of_this_folder_is_not_disturbed(workspace: Workspace, hold: Hold) -> None:
     with hold():
         before = content(workspace)
