@@ -27,6 +27,7 @@ from benchmarks.upstream import environment, tool
 
 TOOL = (sys.executable, "-m", "metamcp_deploy")
 ROUTE = "/metamcp"  # asks the database
+CHANGED = ("--set", "app.env.LOG_LEVEL=debug")  # what stands in the bundle then, too
 # Options of `local up`, and of `app-deploy`.
 MODES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "one after the other": ((), ()),
@@ -89,7 +90,7 @@ async def under_load(work: Path, env: dict[str, str], url: str, sessions: int, m
     stop = asyncio.Event()
     running = asyncio.create_task(load(url + ROUTE, token, sessions, stop))
     await asyncio.sleep(SETTLED)
-    words = ("app-deploy", "-t", "local", "--redeploy", *MODES[mode][1])
+    words = ("app-deploy", "-t", "local", "--redeploy", *CHANGED, *MODES[mode][1])
     seconds = await asyncio.to_thread(tool, *words, cwd=work, env=env)
     await asyncio.sleep(SETTLED)
     stop.set()
@@ -119,7 +120,7 @@ def main() -> None:
         work.mkdir(exist_ok=True)
         try:
             first, sent, _ = deployed(cwd=work, env=env)
-            again, more, kept = deployed("--set", "app.env.LOG_LEVEL=debug", cwd=work, env=env)
+            again, more, kept = deployed(*CHANGED, cwd=work, env=env)
             state = json.loads((work / "build" / "state" / "app-deploy.json").read_text())["facts"]
             print(f"first deploy {first:.1f} s, {sent} files sent")
             print(
