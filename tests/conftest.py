@@ -63,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if "TMPDIR" in os.environ or config.option.basetemp or not _room():
         return
     chosen = Path(tempfile.mkdtemp(prefix="metamcp-deploy-tests-", dir=_MEMORY))
-    chosen.chmod(0o711)  # PostgreSQL runs as another user where root runs the tests
+    chosen.chmod(0o1777)  # where root runs the tests, some programs run as another user
     os.environ["TMPDIR"], tempfile.tempdir = str(chosen), None
     config.stash[_IN_MEMORY] = chosen
 

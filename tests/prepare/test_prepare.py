@@ -27,7 +27,7 @@ def test_a_tag_is_checked_out_and_recorded(prepared: Prepared, upstream: Reposit
     assert prepared.schema == "second"
     assert prepared.head() == outcome.facts["commit"]
     assert os.access(prepared.tree / "start.sh", os.X_OK)
-    assert sorted(p.name for p in prepared.project.build.iterdir()) == ["state", "upstream"]
+    assert sorted(p.name for p in prepared.project.build.iterdir()) == [".gitignore", "state", "upstream"]
 
 
 def test_a_second_run_does_nothing(prepared: Prepared) -> None:

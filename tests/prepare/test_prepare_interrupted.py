@@ -80,7 +80,7 @@ def test_ended_in_the_middle_of_a_fetch(
     again = prepared.pinned("v2.4.22", url=over_ssh("exec $serve"))
     assert again.run().ran
     assert again.schema == "second"
-    assert sorted(p.name for p in prepared.project.build.iterdir()) == ["state", "upstream"]
+    assert sorted(p.name for p in prepared.project.build.iterdir()) == [".gitignore", "state", "upstream"]
 
 
 def test_killed_between_taking_the_old_away_and_putting_the_new(prepared: Prepared) -> None:
