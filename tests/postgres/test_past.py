@@ -65,9 +65,11 @@ def test_what_was_written_before_a_crash_counts(cluster: Cluster) -> None:
     then_ = time.time()
     pid = int((cluster.data / "postmaster.pid").read_text().split("\n")[0])
     server = psutil.Process(pid)
-    for process in [server, *server.children()]:
+    killed = [server, *server.children()]
+    for process in killed:
         with suppress(psutil.NoSuchProcess):
             process.kill()
+    psutil.wait_procs(killed, 60)  # a killed one answers nothing, and is there a while longer on a busy machine
     cluster.start()
     execute(cluster, AFTER)
     with cluster.past(at=then_) as then:
