@@ -69,7 +69,9 @@ def test_what_was_written_before_a_crash_counts(cluster: Cluster) -> None:
     for process in killed:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(killed, 60)  # a killed one answers nothing, and is there a while longer on a busy machine
+    psutil.wait_procs(
+        killed, 60
+    )  # a killed one answers nothing, and is there a while longer on a busy machine
     cluster.start()
     execute(cluster, AFTER)
     with cluster.past(at=then_) as then:
