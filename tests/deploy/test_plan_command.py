@@ -34,7 +34,7 @@ def test_before_and_after(
     code, out, _ = command("bundle-deploy", "--plan", "--detailed-exitcode")
     assert code == 4
     assert f"+ create   app {project.settings.app.name}" in out.splitlines()
-    assert out.splitlines()[-1] == "Plan: 7 to create, 1 to upload."
+    assert out.splitlines()[-1] == "Plan: 8 to create, 1 to upload."
     assert command("bundle-deploy", "--plan")[0] == 0
     deployed(project)
     code, out, _ = command("app-deploy", "--plan", "--detailed-exitcode", "-o", "json")

@@ -18,7 +18,10 @@ from databricks.sdk.service.apps import (
     AppPermissionLevel,
     AppResource,
     EnvVar,
+    GitRepository,
 )
+
+from tests.embedded_people import person
 
 SLEEPER = "import time\nprint('started', flush=True)\ntime.sleep(60)\n"
 
@@ -269,11 +272,12 @@ def test_a_secret_resource_lets_the_app_read_its_scope(world):
 
 
 def test_fields_without_an_effect_are_refused(world):
-    with pytest.raises(NotImplementedByServer, match="budget_policy_id"):
-        world.client.apps.create(App(name=world.name(), budget_policy_id="x"), no_compute=True)
+    repository = GitRepository(url="https://git.example.com/x.git", provider="gitHub")
+    with pytest.raises(NotImplementedByServer, match="git_repository"):
+        world.client.apps.create(App(name=world.name(), git_repository=repository), no_compute=True)
     app = world.create(world.name())
-    body = {"source_code_path": "/Shared", "health_check": {"path": "/"}}
-    with pytest.raises(NotImplementedByServer, match="health_check"):
+    body = {"source_code_path": "/Shared", "git_source": {"branch": "main"}}
+    with pytest.raises(NotImplementedByServer, match="git_source"):
         world.client.api_client.do("POST", f"/api/2.0/apps/{app.name}/deployments", body=body)
 
 
@@ -293,6 +297,7 @@ def test_permissions(world):
     name = world.name()
     apps = world.client.apps
     apps.create(App(name=name), no_compute=True)
+    person(world.running, "a@example.com")
 
     def held():
         entries = apps.get_permissions(name).access_control_list
