@@ -55,6 +55,7 @@ _NPMRC = Path.home() / ".npmrc"
 
 # Tests write and delete a hundred thousand small files, which takes a disk minutes. In memory it takes seconds.
 _MEMORY = Path("/dev/shm")
+_PREFIX = "metamcp-deploy-tests-"
 _ROOM = 8 << 30  # bytes that a run may need
 
 
@@ -62,7 +63,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Puts temporary files in memory where there is room, unless TMPDIR or --basetemp says where."""
     if "TMPDIR" in os.environ or config.option.basetemp or not _room():
         return
-    chosen = Path(tempfile.mkdtemp(prefix="metamcp-deploy-tests-", dir=_MEMORY))
+    for left in _MEMORY.glob(f"{_PREFIX}*"):  # of runs that failed or were killed
+        if not Path("/proc", left.name.removeprefix(_PREFIX).partition("-")[0]).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    chosen = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_MEMORY))
     chosen.chmod(0o1777)  # where root runs the tests, some programs run as another user
     os.environ["TMPDIR"], tempfile.tempdir = str(chosen), None
     config.stash[_IN_MEMORY] = chosen
@@ -81,7 +85,7 @@ def _room() -> bool:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Frees the memory; after a failure the files stay, to be looked at."""
+    """Frees the memory; after a failure the files stay until the next run, to be looked at."""
     chosen = session.config.stash.get(_IN_MEMORY, None)
     if chosen is None:
         return
