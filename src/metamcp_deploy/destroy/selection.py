@@ -216,7 +216,7 @@ def _are_there(named: tuple[str, ...], things: list[Thing]) -> None:
             raise DeployError(
                 Code.USAGE,
                 f"--named {name} is nothing that the ledger of this target names: {known}.",
-                hint="metamcp-deploy destroy --plan shows the whole names.",
+                hint="See the whole names with: metamcp-deploy destroy --plan",
             )
 
 

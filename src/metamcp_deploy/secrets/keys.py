@@ -136,8 +136,9 @@ def settable(site: Site, name: str) -> Contents:
     kept = look(site)
     writable(site, kept, name)
     if name in (kept.auth, signing.KEY) and kept.key(name).written is not None:
-        what = "" if name == kept.auth else f" {name}"
-        rotate = f"metamcp-deploy secrets rotate{what} {locate.called(site.project)}"
+        rotate = f"metamcp-deploy secrets rotate {locate.called(site.project)}"
+        if name == signing.KEY:
+            rotate = f"metamcp-deploy secrets rotate {name} {locate.called(site.project)}"
         lost = "everybody is signed out" if name == kept.auth else "no record of before counts as signed"
         raise DeployError(
             Code.CONFIG_CONFLICT,
