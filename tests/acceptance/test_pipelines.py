@@ -55,10 +55,16 @@ def repository(tmp_path: Path, workspace: local.Running, built_sample: Project) 
     (folder / "metamcp.yaml").write_text(text)
     (folder / "requirements.txt").write_text("metamcp-deploy[local]\n")
     (folder / ".gitignore").write_text("build/\nrelease.tar\n")
-    who = ["-c", "user.name=ada", "-c", "user.email=ada@example.com"]
-    for words in (["init", "-q", "-b", "main"], ["add", "."], [*who, "commit", "-qm", "Deploys MetaMCP"]):
-        subprocess.run(["git", "-C", folder, *words], check=True)
+    subprocess.run(["git", "-C", folder, "init", "-q", "-b", "main"], check=True)
+    commit(folder, "Deploys MetaMCP")
     return folder
+
+
+def commit(folder: Path, message: str) -> None:
+    """All of a repository."""
+    who = ["-c", "user.name=ada", "-c", "user.email=ada@example.com"]
+    for words in (["add", "."], [*who, "commit", "-qm", message]):
+        subprocess.run(["git", "-C", folder, *words], check=True)
 
 
 @pytest.fixture
@@ -98,6 +104,11 @@ def test_the_workflow(
             "DATABRICKS_HOST": workspace.url,
             "DATABRICKS_CLIENT_ID": made["client_id"],
         }
+    # Who deploys a protected target has a folder that nobody else can write to.
+    settings = repository / "metamcp.yaml"
+    own = f"/Workspace/Users/{environments['prod']['DATABRICKS_CLIENT_ID']}/metamcp-prod"
+    settings.write_text(settings.read_text().replace("/Workspace/Shared/metamcp-prod", own))
+    commit(repository, "prod has a folder of its deployer's own")
     base["DATABRICKS_TOKEN_AUDIENCE"] = POLICY["audience"]
     runner = Runner(repository, tmp_path / "jobs", environments, base, asked.append)
     runner.run(DOCS / "ci" / "github-actions.yml")

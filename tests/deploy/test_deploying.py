@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from metamcp_deploy import events, pipeline
+from metamcp_deploy import events, local, pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
@@ -29,6 +29,7 @@ from metamcp_deploy.workspace import lock
 from metamcp_deploy.workspace.apps import App
 from tests import http_seam
 from tests.deploy.tiny_app import APP, changed, with_app, write_bundle
+from tests.embedded_people import person
 
 Deploy = Callable[..., pipeline.Facts]
 Seen = list[events.Event]
@@ -169,6 +170,7 @@ def test_grants_are_added_and_others_stay(project: Project, bundled: Deploy, see
     wanting = with_app(project, permissions=[{"level": "CAN_USE", "group_name": "users"}])
     bundled(project)
     workspace, name = session.connect(project), project.settings.app.name
+    person(local.up(project), "b@example.com")
     workspace.permissions.grant(
         "apps", name, [{"user_name": "b@example.com", "permission_level": "CAN_MANAGE"}]
     )

@@ -56,10 +56,10 @@ def click(page: Browser, url: str, link: str) -> tuple[int, str]:
     """Status of the page that a click on a link of `url` leads to, and its address."""
     page.visit(url)
     page.until("document.links.length > 0")
-    page.run("window.before = true")
-    page.run(f"[...document.links].find(link => link.href === {link!r})?.click()")
-    if link != url:
-        page.until(f"!(window.before && location.href === {url!r}) && document.readyState === 'complete'")
+    leads_to = page.run(f"fetch({link!r}).then(answer => answer.url)")
+    page.run(f"[...document.links].find(link => link.href === {link!r}).click()")
+    if leads_to != url:
+        page.until(f"location.href !== {url!r} && document.readyState === 'complete'")
     return page.run("fetch(location.href).then(answer => answer.status)"), page.run("location.pathname")
 
 
