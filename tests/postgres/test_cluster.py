@@ -193,7 +193,9 @@ def test_data_of_another_version_are_refused(lasting: Cluster) -> None:
     lasting.start()
     lasting.stop()
     (lasting.data / "PG_VERSION").write_text("15\n")
-    with pytest.raises(DeployError, match=r"PostgreSQL 15; this tool has version 16") as caught:
+    with pytest.raises(
+        DeployError, match=r"PostgreSQL 15 \(PG_VERSION\); this tool has version 16"
+    ) as caught:
         lasting.start()
     assert caught.value.code is Code.POSTGRES_FAILED
 
