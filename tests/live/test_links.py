@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urljoin
@@ -43,9 +44,11 @@ def page(app: LiveApp, tmp_path: Path) -> Iterator[Browser]:
 
 
 def own_links(page: Browser, url: str) -> list[str]:
-    """Addresses of the app that a page's links lead to, once its code has made them."""
+    """Addresses of the app that a page's links lead to, once its code has made them; a page may have none."""
     page.visit(url)
-    page.until("document.links.length > 0")
+    ends = time.monotonic() + 5
+    while not page.run("document.links.length") and time.monotonic() < ends:
+        time.sleep(0.1)
     origin = page.run("location.origin")
     return [
         link for link in page.run("[...document.links].map(link => link.href)") if link.startswith(origin)
