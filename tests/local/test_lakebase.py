@@ -90,10 +90,10 @@ class App:
 async def an_app(shared: Shared) -> App:
     n = next(shared.numbers)
     app = App(shared, f"app_db_{n}", f"app-{n}", f"other_db_{n}")
-    await shared.lakebase.create_database(app.database)
-    await shared.lakebase.create_database(app.other)
-    await shared.lakebase.ensure_role(app.principal)
-    await shared.lakebase.grant(app.principal, app.database)
+    await shared.lakebase.catalog.create_database(app.database)
+    await shared.lakebase.catalog.create_database(app.other)
+    await shared.lakebase.catalog.ensure_role(app.principal)
+    await shared.lakebase.catalog.grant(app.principal, app.database)
     return app
 
 
@@ -147,7 +147,7 @@ def test_it_may_connect_nowhere_else(shared: Shared) -> None:
         for database in (app.other, "postgres", "template1"):
             assert f'permission denied for database "{database}"' in await app.refusal(dbname=database)
         assert 'database "nowhere" does not exist' in await app.refusal(dbname="nowhere")
-        await shared.lakebase.revoke(app.principal, app.database)
+        await shared.lakebase.catalog.revoke(app.principal, app.database)
         assert "permission denied for database" in await app.refusal()
         # The password was right each time: CONNECT is checked after it.
         assert (logins.ok, logins.failed) == (before[0] + 5, before[1])
@@ -179,7 +179,7 @@ def test_several_credentials_at_once_each_with_its_own_end(shared: Shared) -> No
 def test_a_credential_is_its_principals_alone(shared: Shared) -> None:
     async def scenario() -> None:
         app, other = await an_app(shared), await an_app(shared)
-        await shared.lakebase.grant(other.principal, app.database)
+        await shared.lakebase.catalog.grant(other.principal, app.database)
         token = app.token()
         for user in (other.principal, "nobody", "postgres", app.principal + " ", app.principal.upper()):
             said = await app.refusal(token, user=user)
@@ -202,13 +202,13 @@ def test_a_token_without_a_role_is_refused_like_a_wrong_password(shared: Shared)
 def test_everything_can_be_asked_for_twice(shared: Shared) -> None:
     async def scenario() -> None:
         app, lakebase = await an_app(shared), shared.lakebase
-        assert await lakebase.create_database(app.database) is False
-        assert await lakebase.create_database("new_db") is True
-        await lakebase.ensure_role(app.principal)
-        await lakebase.grant(app.principal, app.database)
+        assert await lakebase.catalog.create_database(app.database) is False
+        assert await lakebase.catalog.create_database("new_db") is True
+        await lakebase.catalog.ensure_role(app.principal)
+        await lakebase.catalog.grant(app.principal, app.database)
         await (await app.connect()).close()
         for _ in range(2):
-            await lakebase.drop_database("new_db")
+            await lakebase.catalog.drop_database("new_db")
 
     shared.run(scenario())
 
@@ -217,7 +217,7 @@ def test_dropping_a_database_ends_its_sessions(shared: Shared) -> None:
     async def scenario() -> None:
         app = await an_app(shared)
         session = await app.connect()
-        await shared.lakebase.drop_database(app.database)
+        await shared.lakebase.catalog.drop_database(app.database)
         with pytest.raises(psycopg.OperationalError):
             await session.execute("SELECT 1")
         await session.close()
@@ -229,12 +229,12 @@ def test_dropping_a_database_ends_its_sessions(shared: Shared) -> None:
 def test_names_are_quoted(shared: Shared, name: str) -> None:
     async def scenario() -> None:
         lakebase = shared.lakebase
-        await lakebase.create_database(name)
-        await lakebase.ensure_role(name)
-        await lakebase.grant(name, name)
+        await lakebase.catalog.create_database(name)
+        await lakebase.catalog.ensure_role(name)
+        await lakebase.catalog.grant(name, name)
         async with await App(shared, name, name, "").connect() as session:
             assert await value(session, "SELECT current_user || current_database()") == name * 2
-        await lakebase.drop_database(name)
+        await lakebase.catalog.drop_database(name)
 
     shared.run(scenario())
 
@@ -242,7 +242,7 @@ def test_names_are_quoted(shared: Shared, name: str) -> None:
 def test_what_postgres_refuses_is_told(shared: Shared) -> None:
     async def scenario() -> None:
         with pytest.raises(DeployError, match=r'role "nobody" does not exist') as caught:
-            await shared.lakebase.grant("nobody", "postgres")
+            await shared.lakebase.catalog.grant("nobody", "postgres")
         assert caught.value.code is Code.POSTGRES_FAILED
 
     shared.run(scenario())
@@ -252,12 +252,12 @@ def test_no_secret_is_logged(caplog: pytest.LogCaptureFixture, shared: Shared) -
     async def scenario() -> None:
         app, lakebase = await an_app(shared), shared.lakebase
         token = lakebase.issue_credential(app.principal, 60).token
-        internal = lakebase._internal(app.principal)
+        internal = lakebase.catalog.internal_password(app.principal)
         secrets = [s.reveal() for s in (token, internal, lakebase.cluster.password())]
         await (await app.connect(secrets[0])).close()
         await app.refusal("wrong-" + secrets[0])
         with pytest.raises(DeployError):
-            await lakebase.ensure_role("pg_reserved")  # the statement lands in the server's log
+            await lakebase.catalog.ensure_role("pg_reserved")  # the statement lands in the server's log
         text = caplog.text + lakebase.cluster.log.read_text() + repr(token) + str(lakebase.superuser_uri())
         assert not [s for s in secrets if s in text]
         assert f'password authentication failed for user "{app.principal}"' in caplog.text

@@ -51,11 +51,11 @@ class Attachments:
         lakebase, principal = self.context.databases.lakebase, record["principal"]["client_id"]
         wanted = self._databases(record["spec"])
         for physical in self._databases(before or {}) - wanted:
-            await lakebase.revoke(principal, physical)
+            await lakebase.catalog.revoke(principal, physical)
         if wanted:
-            await lakebase.ensure_role(principal)
+            await lakebase.catalog.ensure_role(principal)
         for physical in wanted:
-            await lakebase.grant(principal, physical)
+            await lakebase.catalog.grant(principal, physical)
         for resource in _of(record["spec"], "secret"):
             self.context.secrets.grant(
                 resource["secret"]["scope"], principal, resource["secret"]["permission"]
@@ -64,7 +64,7 @@ class Attachments:
     async def withdraw(self, record: dict[str, Any]) -> None:
         """Takes everything back. What the role owns stays: a new app of that name is another principal."""
         for physical in self._databases(record["spec"]):
-            await self.context.databases.lakebase.revoke(record["principal"]["client_id"], physical)
+            await self.context.databases.lakebase.catalog.revoke(record["principal"]["client_id"], physical)
 
     def _databases(self, spec: dict[str, Any]) -> set[str]:
         found = set()

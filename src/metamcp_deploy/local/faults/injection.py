@@ -13,7 +13,7 @@ from metamcp_deploy.errors import DeployError
 from metamcp_deploy.local.api.errors import ApiError, invalid
 from metamcp_deploy.local.faults.fault import HEADER, LOGIN, QUIRKS, STREAM, Fault, parse
 from metamcp_deploy.local.identity import Identity, caller
-from metamcp_deploy.local.lakebase.server import SUPERUSER
+from metamcp_deploy.local.lakebase.catalog import SUPERUSER
 from metamcp_deploy.local.options import USER
 
 _OWN = "/local/"

@@ -58,7 +58,7 @@ class Databases:
         """Makes a project with its implicit branch, endpoint (of this size) and database; returns its name."""
         name = f"projects/{project_id}"
         branch = records.branch(f"{name}/branches/production", default=True)
-        await self.lakebase.ensure_role(self.user)
+        await self.lakebase.catalog.ensure_role(self.user)
         branch["roles"]["owner"] = records.role(
             branch["name"], "owner", {"postgres_role": self.user, **_PERSON}
         )
@@ -116,7 +116,7 @@ class Databases:
 
     async def create_login(self, parent: str, role_id: str, spec: dict[str, Any]) -> str:
         """Makes a role that a person or service principal logs in with, in Postgres too; its name."""
-        await self.lakebase.ensure_role(str(spec["postgres_role"]))
+        await self.lakebase.catalog.ensure_role(str(spec["postgres_role"]))
         return self.create_role(parent, role_id, spec)
 
     async def create_database(self, parent: str, database_id: str, spec: dict[str, Any]) -> str:
@@ -124,7 +124,7 @@ class Databases:
         made = await self._database(parent, database_id, spec)
         owner = self.resource(made["role"])
         if owner.get("identity_type") in _IDENTITIES:
-            await self.lakebase.grant(str(owner["postgres_role"]), made["physical"])
+            await self.lakebase.catalog.grant(str(owner["postgres_role"]), made["physical"])
         self.resource(parent)["databases"][database_id] = made
         self.store.save()
         return str(made["name"])
@@ -132,8 +132,8 @@ class Databases:
     async def _database(self, parent: str, database_id: str, spec: dict[str, Any]) -> dict[str, Any]:
         postgres_name = spec.get("postgres_database") or database_id.replace("-", "_")
         physical = self.physical(parent, postgres_name)
-        await self.lakebase.create_database(physical)
-        await self.lakebase.grant(self.user, physical)
+        await self.lakebase.catalog.create_database(physical)
+        await self.lakebase.catalog.grant(self.user, physical)
         return records.made(f"{parent}/databases/{database_id}") | {
             "database_id": database_id,
             "postgres_database": postgres_name,
@@ -191,7 +191,7 @@ class Databases:
         else:
             record = self.resource(name)
         for physical in _physicals(record):
-            await self.lakebase.drop_database(physical)
+            await self.lakebase.catalog.drop_database(physical)
         parent, kind, identifier = name.rsplit("/", 2) if name.count("/") > 1 else ("", *name.split("/"))
         holder = self.resource(parent)[kind] if parent else self.projects
         holder.pop(identifier, None)  # a second request may have come while this one dropped the data
@@ -203,14 +203,14 @@ class Databases:
         self.deleted[project_id] = record | {"deleted": now, "purged": now + RESERVED_SECONDS}
         self.store.save()
         for physical in _physicals(record):
-            await self.lakebase.allow_connections(physical, False)
+            await self.lakebase.catalog.allow(physical, logins=False)
 
     async def undelete(self, name: str) -> None:
         """Takes a deleted project back, with its data."""
         project_id = name.removeprefix("projects/")
         record = self.deleted[project_id]
         for physical in _physicals(record):
-            await self.lakebase.allow_connections(physical, True)
+            await self.lakebase.catalog.allow(physical, logins=True)
         self.projects[project_id] = {k: v for k, v in record.items() if k not in ("deleted", "purged")}
         del self.deleted[project_id]
         self.store.save()

@@ -126,20 +126,20 @@ async def _copied(databases: Databases, name: str, asked: Wanted) -> dict[str, A
     """Copies the databases; the branch's record."""
     lakebase = databases.lakebase
     record = branch(name, default=False)
-    position = asked.lsn or await lakebase.position()
+    position = asked.lsn or await lakebase.catalog.position()
     async with AsyncExitStack() as undo:
         async with _as_then(databases, asked) as cluster:
-            there = await lakebase.grants(cluster)
+            there = await lakebase.catalog.grants(cluster)
             for identifier, database in asked.source["databases"].items():
                 if database["physical"] not in there:
                     continue  # it was made later
                 physical = databases.physical(name, database["postgres_database"])
-                undo.push_async_callback(lakebase.drop_database, physical)
-                await lakebase.create_database(physical)
-                await lakebase.ensure_owners(cluster)
+                undo.push_async_callback(lakebase.catalog.drop_database, physical)
+                await lakebase.catalog.create_database(physical)
+                await lakebase.catalog.ensure_owners(cluster)
                 await asyncio.to_thread(transfer, cluster, database["physical"], lakebase.cluster, physical)
                 for role in there[database["physical"]]:
-                    await lakebase.grant(role, physical)
+                    await lakebase.catalog.grant(role, physical)
                 moved = {"name": f"{name}/databases/{identifier}", "physical": physical}
                 role_name = f"{name}/roles/{database['role'].rpartition('/')[2]}"
                 record["databases"][identifier] = made(moved["name"]) | {
@@ -167,7 +167,9 @@ async def _as_then(databases: Databases, asked: Wanted) -> AsyncIterator[Cluster
     if asked.at is None and asked.lsn is None:
         yield cluster
         return
-    await databases.lakebase.position(mark=True)  # what is committed after the moment shows that it is over
+    await databases.lakebase.catalog.position(
+        mark=True
+    )  # what is committed after the moment shows that it is over
     past = cluster.past(at=asked.at, lsn=asked.lsn)
     then = await asyncio.to_thread(past.__enter__)
     try:

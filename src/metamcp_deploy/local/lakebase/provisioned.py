@@ -72,7 +72,9 @@ class Instances:
             raise invalid("A database resource needs the permission CAN_CONNECT_AND_CREATE.")
         name = str(resource.get("database_name"))
         physical = self.named(record["name"], name)
-        if physical is None or (name != DEFAULT_DATABASE and not await self.lakebase.has_database(physical)):
+        if physical is None or (
+            name != DEFAULT_DATABASE and not await self.lakebase.catalog.has_database(physical)
+        ):
             raise missing(f"Database {name} does not exist in database instance {record['name']}.")
         if name != DEFAULT_DATABASE and name not in record.setdefault("databases", []):
             record["databases"].append(name)
@@ -121,9 +123,9 @@ class Instances:
         return record
 
     async def _made(self, record: dict[str, Any]) -> None:
-        await self.lakebase.ensure_role(self.user)
-        await self.lakebase.create_database(own_database(record["name"]))
-        await self.lakebase.grant(self.user, own_database(record["name"]))
+        await self.lakebase.catalog.ensure_role(self.user)
+        await self.lakebase.catalog.create_database(own_database(record["name"]))
+        await self.lakebase.catalog.grant(self.user, own_database(record["name"]))
         record["made"] = True
         await self._settled(record, "instance.start")
 
@@ -159,7 +161,7 @@ class Instances:
         record["state"] = "STARTING" if was and not stopped else "UPDATING"
 
         async def finish() -> None:
-            await self.lakebase.allow(own_database(record["name"]), logins=not stopped)
+            await self.lakebase.catalog.allow(own_database(record["name"]), logins=not stopped)
             await self._settled(record, what, "STOPPED" if stopped else "AVAILABLE")
 
         return finish()
@@ -174,7 +176,7 @@ class Instances:
         if record["state"] == "DELETING":
             raise conflict(f"Database instance {name} is being deleted.")
         record["state"] = "DELETING"
-        await self.lakebase.drop_database(own_database(name))
+        await self.lakebase.catalog.drop_database(own_database(name))
         if self.timing.seconds("instance.delete"):
             self._tasks.start(self._gone(name))
         else:
