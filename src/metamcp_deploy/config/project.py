@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metamcp_deploy import atomic
-from metamcp_deploy.config.problems import FILE
+from metamcp_deploy.config.problems import DOTENV, FILE
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.errors import Code, DeployError
 
@@ -124,22 +124,40 @@ def init(folder: Path, force: bool = False) -> list[Path]:
     Raises:
         DeployError: CONFIG_EXISTS, with nothing written; FILE_ACCESS.
     """
-    wanted = {examples() / source: folder / name for source, name in _EXAMPLES.items()}
-    there = [path for path in wanted.values() if path.exists() or path.is_symlink()]
+    wanted = {folder / name: examples() / source for source, name in _EXAMPLES.items()}
+    files = {path: source.read_text(encoding="utf-8") for path, source in wanted.items()}
+    return write(files, "metamcp-deploy init", force=force)
+
+
+def write(
+    files: Mapping[Path, str], command: str, *, force: bool = False, updated: Path | None = None
+) -> list[Path]:
+    """Writes a project's files, `.env` for its owner alone, makes their folders, and returns their paths.
+
+    Args:
+        files: the content of each.
+        command: which writes them, for hints.
+        force: replace files that are there.
+        updated: one that may be there in any case.
+
+    Raises:
+        DeployError: CONFIG_EXISTS, with nothing written; FILE_ACCESS.
+    """
+    there = [path for path in files if path != updated and (path.exists() or path.is_symlink())]
     if there and not force:
         raise DeployError(
             Code.CONFIG_EXISTS,
             f"{' and '.join(map(str, there))} {'is' if len(there) == 1 else 'are'} already there.",
-            hint="Replace with `metamcp-deploy init --force`, or go on with what is there.",
+            hint=f"Replace with `{command} --force`, or name another folder with -C.",
         )
+    path = None
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for source, path in wanted.items():
-            atomic.write(path, source.read_text(encoding="utf-8"))
+        for path, content in files.items():
+            atomic.write(path, content, 0o600 if path.name == DOTENV else 0o644)
     except OSError as e:
         raise DeployError(
             Code.FILE_ACCESS,
-            f"{e.filename or folder} cannot be written: {e.strerror}.",
+            f"{e.filename or path} cannot be written: {e.strerror}.",
             hint="Choose a folder that you can write to with -C.",
         ) from e
-    return list(wanted.values())
+    return list(files)

@@ -7,12 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from metamcp_deploy import atomic
-from metamcp_deploy.config import predecessor
+from metamcp_deploy.config import predecessor, project
 from metamcp_deploy.config.model import DEFAULT_REF, DEFAULT_URL
 from metamcp_deploy.config.problems import DOTENV, FILE, masked
 from metamcp_deploy.config.secret import Secret, weakness
-from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.errors import DeployError
 from metamcp_deploy.predecessor.found import BUNDLE_FILE, MOVED, Deployed, Found
 from metamcp_deploy.upstream import refs
 
@@ -64,26 +63,10 @@ def write(found: Found, folder: Path, force: bool) -> Move:
     Raises:
         DeployError: CONFIG_EXISTS, with nothing written; FILE_ACCESS.
     """
-    file, dotenv = folder / FILE, folder / DOTENV
-    there = [path for path in (file, *([dotenv] if folder != found.folder else [])) if path.exists()]
-    if there and not force:
-        raise DeployError(
-            Code.CONFIG_EXISTS,
-            f"{' and '.join(map(str, there))} {'is' if len(there) == 1 else 'are'} already there.",
-            hint="Replace with `metamcp-deploy init --from-predecessor --force`, or name another folder with -C.",
-        )
-    written = [file]
-    try:
-        atomic.write(file, _document(found))
-        if found.text:
-            atomic.write(dotenv, _commented(found), 0o600)
-            written.append(dotenv)
-    except OSError as e:
-        raise DeployError(
-            Code.FILE_ACCESS,
-            f"{e.filename or folder} cannot be written: {e.strerror}.",
-            hint="Choose a folder that you can write to with -C.",
-        ) from e
+    dotenv = folder / DOTENV
+    files = {folder / FILE: _document(found), **({dotenv: _commented(found)} if found.text else {})}
+    updated = dotenv if folder == found.folder else None
+    written = project.write(files, "metamcp-deploy init --from-predecessor", force=force, updated=updated)
     return Move(tuple(written), tuple(_lines(found)), tuple(_steps(found)))
 
 
