@@ -180,6 +180,19 @@ def test_what_a_killed_run_made_is_ours(project: Project, hers: Project, bundled
     assert not planned(hers).of("app")[0].differs
 
 
+def test_what_is_named_may_be_gone_or_not_there_yet(project: Project, hers: Project) -> None:
+    site = session.site(hers)
+    keyed(site)
+    site.workspace.files.make_folder(f"{site.root}/state")
+    name = f"projects/{project.settings.app.name}-never-made"
+    ledger.write(site, Ledger().intending({"project": [name]}, ADA))
+    assert not going(site, name)
+    ledger.write(site, Ledger(made={"project": (name,)}))
+    assert not going(site, name)
+    with pytest.raises(DeployError, match="projects/other is nothing that the ledger"):
+        going(site, "projects/other")
+
+
 def test_an_answer_that_was_lost(hers: Project, running: local.Running, bundled: Deploy) -> None:
     lost = ("postgres/projects", "secrets/scopes/create", "secrets/put", "apps")
     for path in lost:

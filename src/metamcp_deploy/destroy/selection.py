@@ -172,7 +172,7 @@ def look(site: Site, wishes: Wishes) -> Selection:
         )
         for kind, name in found
     ]
-    _are_there(wishes.named, things)
+    _are_known(wishes.named, made, things)
     handed_over = {s for s in _SECTIONS if not getattr(settings, s).managed}
     asked = {"app", *(s for s in ("database", "secrets") if getattr(wishes, s))} - handed_over
     doubtful = tuple(t for t in things if t.doubt() and t.name not in wishes.named)
@@ -208,14 +208,15 @@ def _proven(site: Site, made: Ledger, kind: Kind, name: str) -> bool:
     return made.proves(kind.name, name) if marked is None else marked
 
 
-def _are_there(named: tuple[str, ...], things: list[Thing]) -> None:
-    names = {thing.name for thing in things}
+def _are_known(named: tuple[str, ...], made: Ledger, things: list[Thing]) -> None:
+    """What is named may be gone already, or not there yet: a second run ends as the first."""
+    known = {thing.name for thing in things}.union(*made.made.values(), *made.intended.values())
     for name in named:
-        if name not in names:
-            known = ", ".join(sorted(names)) or "nothing"
+        if name not in known:
+            there = ", ".join(sorted(thing.name for thing in things)) or "nothing"
             raise DeployError(
                 Code.USAGE,
-                f"--named {name} is nothing that the ledger of this target names: {known}.",
+                f"--named {name} is nothing that the ledger of this target names. What it names and is there: {there}.",
                 hint="See the whole names with: metamcp-deploy destroy --plan",
             )
 
