@@ -96,17 +96,28 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """For `-n auto`, one more than there are cores: much of the time, tests wait for programs they started."""
-    return (os.cpu_count() or 1) + 1
+    """For `-n auto`, two more than there are cores: much of the time, tests wait for programs they started."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several processes one begins to build the sample, and the others run tests that do without it meanwhile."""
+    """With several processes one begins to build the sample, and the others run tests that do without it meanwhile.
+
+    Those that need it come before the last two thirds of the others: they take long, and would be alone at the end.
+    """
     if "PYTEST_XDIST_WORKER" in os.environ:
-        builder = next((item for item in items if _needs_the_sample(item)), None)
-        items.sort(
-            key=lambda i: 0 if i is builder else 1 if _folder(i) == "launcher" else 3 - _needs_the_sample(i)
-        )
+        builder = next((item for item in items if "built_sample" in getattr(item, "fixturenames", ())), None)
+        others = [item for item in items if not _needs_the_sample(item) and _folder(item) != "launcher"]
+        meanwhile = set(map(id, others[: len(others) // 3]))
+
+        def turn(item: pytest.Item) -> int:
+            if item is builder:
+                return 0
+            if _needs_the_sample(item):
+                return 3
+            return 1 if _folder(item) == "launcher" else 2 if id(item) in meanwhile else 4
+
+        items.sort(key=turn)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -133,7 +144,9 @@ def _folder(item: pytest.Item) -> str:
 
 
 def _needs_the_sample(item: pytest.Item) -> bool:
-    return _folder(item) == "live" or "built_sample" in getattr(item, "fixturenames", ())
+    """By its fixtures; or it runs commands that build what the sample's build leaves in the cache."""
+    by_itself = _folder(item) in ("live", "acceptance") or item.path.stem == "test_as_next"
+    return by_itself or "built_sample" in getattr(item, "fixturenames", ())
 
 
 @pytest.fixture(scope="session")
