@@ -24,7 +24,7 @@ LEVELS = [
     {"target", "upstream"},
     {"release"},
     {"deployments"},
-    {"converge"},
+    {"converge", "database"},
     {"stages", "rollback", "destroy", "secrets", "preflight", "predecessor"},
     {"doctor"},
     {"cli", "console"},

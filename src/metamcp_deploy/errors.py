@@ -81,6 +81,9 @@ class Code(StrEnum):
     NO_WAY_BACK = "no_way_back"
     SCHEMA_MOVED = "schema_moved"
     UNHEALTHY = "unhealthy"
+    # the database of an app
+    DATABASE_REFUSED = "database_refused"
+    DATABASE_UNREACHABLE = "database_unreachable"
     LOG_STREAM = "log_stream"
     # embedded workspace
     LOCAL_DOWN = "local_down"

@@ -208,6 +208,7 @@ def test_a_demo_is_of_this_machine_alone(folder: Path) -> None:
 
 
 HEAVY = (
+    "psycopg",
     "databricks.sdk",
     "git",
     "jinja2",

@@ -45,7 +45,14 @@ http.createServer((request, response) => {
 """
 
 
-def write_bundle(project: Project, text: str = APP, journal: Sequence[str] = (), form: int = 2) -> str:
+def write_bundle(
+    project: Project,
+    text: str = APP,
+    journal: Sequence[str] = (),
+    form: int = 2,
+    migrations: Sequence[Entry] = (),
+    schema: str | None = None,
+) -> str:
     """A bundle, whose migrations have these names, and the record of its build; gives the release's id."""
     app = project.bundle / "app"
     app.mkdir(parents=True, exist_ok=True)
@@ -53,7 +60,7 @@ def write_bundle(project: Project, text: str = APP, journal: Sequence[str] = (),
     (app / "start.mjs").write_text(text)
     parts: dict[str, dict[str, Any]] = {}
     for name in ("backend", "frontend", "migrations"):
-        content = archive.pack([])
+        content = archive.pack(migrations if name == "migrations" else [])
         (app / f"{name}.tar.gz").write_bytes(content)
         parts[name] = {
             "file": f"{name}.tar.gz",
@@ -63,8 +70,10 @@ def write_bundle(project: Project, text: str = APP, journal: Sequence[str] = (),
         }
     parts["migrations"]["journal"] = list(journal)
     about: dict[str, Any] = {"format": form, "routes": [], "parts": parts}
+    about |= {"schema": schema} if schema else {}
     own = [Entry(name, (app / name).read_bytes()) for name in identity.OWN]
-    release = identity.of({"": own}, about)
+    packed = {"migrations": migrations} if migrations else {}
+    release = identity.of({"": own, **packed}, about)
     (app / "release.json").write_text(json.dumps({**about, "id": release}))
     record = {"fingerprint": {}, "facts": {"release": release, "files": 6, "bytes": 1}}
     atomic.write(project.state / "build.json", json.dumps(record))

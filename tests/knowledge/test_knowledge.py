@@ -35,6 +35,7 @@ VALUES = {
         "lockfile",
         "profile",
     ),
+    *("server", "role"),
     *("reason", "feature", "app", "me", "thing", "detail", "what", "why"),
 }
 OURS = re.compile(r"\bmetamcp-deploy(?: [^`;]*)?")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.workspace import services
 from metamcp_deploy.workspace.clock import gone, poll
+from metamcp_deploy.workspace.credential import Credential
 from metamcp_deploy.workspace.services import content, created, optional
 from metamcp_deploy.workspace.transport import Transport
 
@@ -34,6 +36,19 @@ class Instances:
 
     def _get(self, name: str) -> dict[str, Any]:
         return self._transport.answer(lambda: self._service.get_database_instance(name))
+
+    def credential(self, name: str) -> Credential:
+        """A new password of this login for an instance; earlier ones stay valid.
+
+        Raises:
+            DeployError: NOT_FOUND, PERMISSION_DENIED; WORKSPACE_ANSWER without a token.
+        """
+        made = self._transport.answer(
+            lambda: self._service.generate_database_credential(
+                instance_names=[name], request_id=str(uuid.uuid4())
+            )
+        )
+        return Credential.of(made, name)
 
     def create(self, name: str, fields: Mapping[str, Any]) -> bool:
         """Begins to create an instance; False when it existed."""

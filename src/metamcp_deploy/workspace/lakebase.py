@@ -13,6 +13,7 @@ from metamcp_deploy import knowledge
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.workspace import sdk_import, services
 from metamcp_deploy.workspace.clock import gone, poll
+from metamcp_deploy.workspace.credential import Credential
 from metamcp_deploy.workspace.services import content, optional
 from metamcp_deploy.workspace.transport import Transport
 
@@ -171,6 +172,15 @@ class Lakebase:
             listed = self.deleted if purge and _kind(name) == "project" else self.find
             gone(lambda: self.find(name) or listed(name), name, within, self._transport.clock)
 
+    def credential(self, endpoint: str) -> Credential:
+        """A new password of this login for an endpoint; earlier ones stay valid.
+
+        Raises:
+            DeployError: NOT_FOUND, PERMISSION_DENIED; WORKSPACE_ANSWER without a token.
+        """
+        made = self._transport.answer(lambda: self._service.generate_database_credential(endpoint))
+        return Credential.of(made, endpoint)
+
     def children(self, parent: str, collection: str) -> list[str]:
         """Names of all `branches` of a project, or `endpoints`, `databases`, `roles` of a branch."""
         return [str(one.name) for one in getattr(self._service, f"list_{collection}")(parent)]
@@ -183,6 +193,11 @@ class Lakebase:
         """The name of the branch's role of a user or client id; None when there is none that can be seen."""
         roles = optional(lambda: list(self._service.list_roles(branch)), Code.PERMISSION_DENIED)
         return next((str(r.name) for r in roles or [] if r.status and r.status.postgres_role == user), None)
+
+    def roles(self, branch: str) -> set[str]:
+        """What Postgres calls the roles that the workspace lists for a branch."""
+        listed = self._service.list_roles(branch)
+        return {str(r.status.postgres_role) for r in listed if r.status and r.status.postgres_role}
 
     def _owner(self, branch: str, within: float) -> str:
         """A role that owns databases and nothing else, as databricks.yml has it; created when it is missing."""

@@ -31,6 +31,7 @@ class Database:
 
     def __init__(self, context: Context, lists: AccessLists) -> None:
         self.instances = context.instances
+        self.doors = context.doors
         self.apps = context.store.family("apps")
         self.ttl = context.options.token_ttl
         self.makes = context.options.instances
@@ -82,7 +83,8 @@ class Database:
         shown = [self.instances.shown(r) for r in self.instances.records.values()]
         return page(shown, call.query, "database_instances")
 
-    def _get(self, call: Call) -> dict[str, Any]:
+    async def _get(self, call: Call) -> dict[str, Any]:
+        await self.doors.keep()  # an instance that was just made has its port by then
         return self.instances.shown(self.instances.record(call["name"]))
 
     def _change(self, call: Call) -> dict[str, Any]:

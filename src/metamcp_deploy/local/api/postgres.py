@@ -30,6 +30,7 @@ class Postgres:
 
     def __init__(self, context: Context, lists: AccessLists) -> None:
         self.databases = context.databases
+        self.doors = context.doors
         self.ttl = context.options.token_ttl
         self.operations = Operations(context.timing)
         self.lists = lists
@@ -158,7 +159,8 @@ class Postgres:
     def _operation(self, call: Call) -> dict[str, Any]:
         return self.operations.get(call["name"])
 
-    def _get(self, call: Call) -> dict[str, Any]:
+    async def _get(self, call: Call) -> dict[str, Any]:
+        await self.doors.keep()  # an endpoint that was just made has its port by then
         found = shown(self.databases, call["name"])
         if call["name"] in self.operations.reconciling:
             found["status"]["pending_state"] = "ACTIVE"

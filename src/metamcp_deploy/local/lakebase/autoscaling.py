@@ -58,7 +58,7 @@ class Databases:
         """Makes a project with its implicit branch, endpoint (of this size) and database; returns its name."""
         name = f"projects/{project_id}"
         branch = records.branch(f"{name}/branches/production", default=True)
-        await self.lakebase.catalog.ensure_role(self.user)
+        await self.lakebase.catalog.make_superuser(self.user)
         branch["roles"]["owner"] = records.role(
             branch["name"], "owner", {"postgres_role": self.user, **_PERSON}
         )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from psycopg import sql
 
 SUPERUSER = "postgres"
+MANAGERS = "databricks_superuser"
 
 
 class Catalog:
@@ -83,6 +84,25 @@ class Catalog:
             text = "CREATE ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {}"
             statement = sql.SQL(text).format(sql.Identifier(principal), sql.Literal(verifier.decode()))
             await connection.execute(statement)
+
+    async def make_superuser(self, principal: str) -> None:
+        """Gives a role what whoever makes a project or an instance gets.
+
+        Source: docs.databricks.com, Manage database permissions: a member of `databricks_superuser`, which inherits
+        pg_read_all_data, pg_write_all_data and pg_monitor; CREATEDB, CREATEROLE. It is no member of others' roles.
+        """
+        from psycopg import sql
+
+        await self.ensure_role(principal)
+        made = "SELECT 1 FROM pg_roles WHERE rolname = %s"
+        async with self.superuser() as connection:
+            if not await _exists(connection, sql.SQL(made), MANAGERS):
+                inherited = "pg_read_all_data, pg_write_all_data, pg_monitor"
+                text = f"CREATE ROLE {{}} NOLOGIN CREATEDB CREATEROLE BYPASSRLS IN ROLE {inherited}"
+                await connection.execute(sql.SQL(text).format(sql.Identifier(MANAGERS)))
+            names = {"role": sql.Identifier(principal), "managers": sql.Identifier(MANAGERS)}
+            await connection.execute(sql.SQL("GRANT {managers} TO {role}").format(**names))
+            await connection.execute(sql.SQL("ALTER ROLE {role} CREATEDB CREATEROLE").format(**names))
 
     async def grant(self, principal: str, database: str) -> None:
         """CAN_CONNECT_AND_CREATE: CONNECT and CREATE on the database, nothing inside it."""

@@ -10,10 +10,8 @@ from functools import partial
 
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local.lakebase.autoscaling import Databases
-from metamcp_deploy.local.lakebase.provisioned import Instances
+from metamcp_deploy.local.lakebase.provisioned import OF_INSTANCE, Instances
 from metamcp_deploy.local.store import Store
-
-_OF_INSTANCE = "instances/"
 
 
 class Doors:
@@ -29,7 +27,7 @@ class Doors:
     async def keep(self) -> list[str]:
         """Opens the doors that are missing or died, closes those of what is gone; the places of those that died."""
         async with self._keeping:
-            wanted = {*self.databases.endpoints(), *(f"{_OF_INSTANCE}{n}" for n in self.instances.records)}
+            wanted = {*self.databases.endpoints(), *(f"{OF_INSTANCE}{n}" for n in self.instances.records)}
             ports = self.store.family("doors")
             open_now = self.lakebase.doors
             if open_now.keys() == wanted == ports.keys():
@@ -59,11 +57,11 @@ class Doors:
         return self.lakebase.doors[place]
 
     def _named(self, place: str, database: str) -> str | None:
-        if place.startswith(_OF_INSTANCE):
-            return self.instances.named(place.removeprefix(_OF_INSTANCE), database)
+        if place.startswith(OF_INSTANCE):
+            return self.instances.named(place.removeprefix(OF_INSTANCE), database)
         return self.databases.named(place.rpartition("/endpoints/")[0], database)
 
 
 def of_instance(name: str) -> str:
     """The place of an instance."""
-    return f"{_OF_INSTANCE}{name}"
+    return f"{OF_INSTANCE}{name}"

@@ -19,6 +19,7 @@ from metamcp_deploy.local.tasks import Tasks
 from metamcp_deploy.local.timing import Timing, stamp
 
 DEFAULT_DATABASE = "databricks_postgres"
+OF_INSTANCE = "instances/"  # what the place of an instance begins with
 BILLED = ("usage_policy_id", "custom_tags")  # whom it is billed to
 _CAPACITIES = ("CU_1", "CU_2", "CU_4", "CU_8")
 
@@ -123,7 +124,7 @@ class Instances:
         return record
 
     async def _made(self, record: dict[str, Any]) -> None:
-        await self.lakebase.catalog.ensure_role(self.user)
+        await self.lakebase.catalog.make_superuser(self.user)
         await self.lakebase.catalog.create_database(own_database(record["name"]))
         await self.lakebase.catalog.grant(self.user, own_database(record["name"]))
         record["made"] = True
@@ -190,7 +191,12 @@ class Instances:
     def shown(self, record: dict[str, Any]) -> dict[str, Any]:
         """An instance as GET gives it."""
         stopped = {"effective_stopped": record["state"] == "STOPPED"}
-        host = {"read_write_dns": self.lakebase.host} if record["state"] == "AVAILABLE" else {}
+        # The port of a host of its own is 5432 on the platform.
+        address = {
+            "read_write_dns": self.lakebase.host,
+            "port": self.lakebase.doors.get(f"{OF_INSTANCE}{record['name']}"),
+        }
+        host = address if record["state"] == "AVAILABLE" else {}
         shown = {k: v for k, v in record.items() if k not in ("made", "databases")}
         shown |= {f"effective_{k}": record[k] for k in BILLED if k in record}
         return {**shown, **stopped, **host, "pg_version": "PG_VERSION_16"}

@@ -31,8 +31,9 @@ def _status(databases: Databases, record: dict[str, Any]) -> dict[str, Any]:
     if "branch_id" in record:
         return _branch_status(databases, record)
     if "endpoint_id" in record:
-        host = databases.lakebase.host
-        shown = {"endpoint_id": record["endpoint_id"], "current_state": "ACTIVE", "hosts": {"host": host}}
+        # On the platform each endpoint is a host of its own, and the port is always 5432.
+        hosts = {"host": databases.lakebase.host, "port": databases.lakebase.doors.get(record["name"])}
+        shown = {"endpoint_id": record["endpoint_id"], "current_state": "ACTIVE", "hosts": hosts}
         return _inherited(databases, record["name"]) | dict(record["spec"]) | shown
     if "database_id" in record:
         return {k: record[k] for k in ("database_id", "postgres_database", "role")}

@@ -1,0 +1,26 @@
+"""Facts of a database, each read by one or two statements over catalogues; none of them changes anything.
+
+A statement that takes too long, and what a login may not read, is a `DeployError` (`asking`), or a field that says so.
+"""
+
+from metamcp_deploy.database.facts.activity import Activity, Lock, Session, activity
+from metamcp_deploy.database.facts.identity import Identity, identity
+from metamcp_deploy.database.facts.migrations import Migrations, migrations
+from metamcp_deploy.database.facts.schema import Owned, Schema, schema
+from metamcp_deploy.database.facts.settings import Settings, settings
+
+__all__ = [
+    "Activity",
+    "Identity",
+    "Lock",
+    "Migrations",
+    "Owned",
+    "Schema",
+    "Session",
+    "Settings",
+    "activity",
+    "identity",
+    "migrations",
+    "schema",
+    "settings",
+]
