@@ -54,6 +54,14 @@ def test_the_predecessors_instance_name_means_what_the_kind_makes_of_it(
     assert rows(work, environ={k: v for k, v in environ.items() if "KIND" in k})[key] == "lake"
 
 
+def test_the_tag_of_this_tool_is_nobody_elses(work: Work) -> None:
+    for key in ("metamcp-deploy", "MetaMCP-Deploy"):
+        work.yaml(f"database: {{tags: {{{key}: mine, team: ai}}}}")
+        (problem,) = config.check(work.folder)
+        assert "the tag by which this tool knows what it made" in problem.text
+        assert problem.origin.key == f"database.tags.{key}"
+
+
 def test_a_target_of_another_kind_does_not_inherit_the_keys_of_the_first(work: Work) -> None:
     work.yaml(
         "database: {project: lake, name: gateway, schema: tables}\n"

@@ -142,15 +142,23 @@ def test_what_an_administrator_makes_after_a_refusal_is_not_ours(
     grant(running, "database-projects", name, "CAN_MANAGE", user_name=ADA)
     grant(running, "apps", name, "CAN_MANAGE", user_name=ADA)
     grant_scope(running, name, "MANAGE", ADA)
-    with pytest.raises(DeployError, match=f"made by {DEVELOPER}") as caught:
-        planned(hers)
-    assert caught.value.code is Code.ALREADY_EXISTS
-    plan = planned(hers, adopt=True)
-    assert plan.of("Lakebase project")[0].owner == DEVELOPER
-    assert plan.of("secret scope")[0].owner == ""
-    assert plan.of("app")[0].owner == DEVELOPER
     site = session.site(hers)
-    assert going(site) == set()
+    # What somebody writes into the ledger who may write to the root, and has no key, makes none of it ours.
+    things = {"app": [name, f"{name}-of-others"], "project": [f"projects/{name}"], "scope": [name]}
+    named = json.dumps({"format": 2, "made": things}).encode()
+    for forged, why in ((b"", "and not by this tool"), (named, "; only a ledger without a valid signature")):
+        if forged:
+            site.workspace.files.write(ledger.path_of(site.root), forged)
+        with pytest.raises(DeployError, match=f"made by {DEVELOPER}") as caught:
+            planned(hers)
+        assert caught.value.code is Code.ALREADY_EXISTS
+        assert why in caught.value.message
+        assert "--adopt" in caught.value.hint
+        plan = planned(hers, adopt=True)
+        assert plan.of("Lakebase project")[0].owner == DEVELOPER
+        assert plan.of("secret scope")[0].owner == ""
+        assert [(c.name, c.action, c.owner) for c in plan.of("app")] == [(name, Action.ADOPT, DEVELOPER)]
+        assert going(site) == set()
     deletion.run(site, ALL)
     assert workspace.lakebase.find(f"projects/{name}")
     assert workspace.secrets.written(name)
@@ -168,11 +176,12 @@ def test_what_a_killed_run_made_is_ours(project: Project, hers: Project, bundled
     before = kept(hers)
     assert before.intends(*thing)
     assert before.intended[thing[0]][thing[1]].by == ADA
-    named = () if kind == "app" else (thing[1],)  # the key that signs was not there yet
+    named = (thing[1],) if kind == "scope" else ()  # the key that signs was not there yet
     World.until(
         lambda: thing in going(session.site(hers), *named)
     )  # making a project takes as long as its database
-    assert (thing in going(session.site(hers))) == (kind == "app")
+    # A project says by its tag whose it is.
+    assert (thing in going(session.site(hers))) == (kind != "scope")
     bundled(hers)
     after = kept(hers)
     assert after.proves(*thing)
@@ -191,6 +200,22 @@ def test_what_is_named_may_be_gone_or_not_there_yet(project: Project, hers: Proj
     assert not going(site, name)
     with pytest.raises(DeployError, match="projects/other is nothing that the ledger"):
         going(site, "projects/other")
+
+
+def test_an_intent_that_nobody_signed_is_none_of_ours(project: Project) -> None:
+    site, branch = session.site(project), "projects/p/branches/rollback-1"
+    keyed(site)
+    site.workspace.files.make_folder(f"{site.root}/state")
+    for key in (True, False):
+        if not key:
+            site.workspace.secrets.delete(site.project.settings.secret_scope, signing.KEY)
+        intent = {branch: {"by": DEVELOPER, "at": "2026-01-01T00:00:00Z"}}
+        document = {"format": 2, "made": {}, "intended": {"branches": intent}}
+        site.workspace.files.write(ledger.path_of(site.root), json.dumps(document).encode())
+        # Where the target has no key, an unsigned ledger is all that there is.
+        assert ledger.intends(site, "branches", branch) is not key
+        signing.write(site, ledger.path_of(site.root), document)
+        assert ledger.intends(site, "branches", branch)
 
 
 def test_an_answer_that_was_lost(hers: Project, running: local.Running, bundled: Deploy) -> None:

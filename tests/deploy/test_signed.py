@@ -132,17 +132,20 @@ def test_destroy_does_not_take_what_a_forged_ledger_names(project: Project, depl
     honest = ledger.read(site)
     altered(site, path, made={**honest.made, "project": [f"projects/{name}", "projects/finance"]})
     found = selection.look(site, ALL)
-    assert [(thing.kind.name, thing.name) for thing in found.deleted] == [
-        ("app", name)
-    ]  # deployed from this root
-    assert {(c.action, c.owner) for c in found.plan.of("Lakebase project")} == {(Action.CHECK, "")}
+    assert {(thing.kind.name, thing.name) for thing in found.deleted} == {
+        ("app", name),  # deployed from this root
+        ("project", f"projects/{name}"),  # tagged by this target
+    }
+    assert [(c.action, c.owner, c.name) for c in found.plan.of("Lakebase project")[1:]] == [
+        (Action.CHECK, "", "projects/finance")
+    ]
     assert not found.deletes_all
     assert "--named projects/finance deletes it" in "\n".join(found.plan.lines())
     assert refused(lambda: selection.look(site, replace(ALL, named=("finance",)))).code is Code.USAGE
-    deletion.run(site, replace(ALL, named=(f"projects/{name}",)))
+    deletion.run(site, ALL)
     assert site.workspace.lakebase.find("projects/finance")
     assert site.workspace.lakebase.find(f"projects/{name}") is None
-    site.workspace.lakebase.delete("projects/finance", 60)
+    site.workspace.lakebase.delete("projects/finance", 60, purge=True)
 
 
 def test_what_is_unsigned_is_signed_by_what_the_workspace_says(project: Project, deployed: Deploy) -> None:
@@ -150,12 +153,17 @@ def test_what_is_unsigned_is_signed_by_what_the_workspace_says(project: Project,
     first = deployed(project)
     site, name = session.site(project), project.settings.app.name
     site.workspace.secrets.delete(name, signing.KEY)
+    # Made by the same login, for another target.
+    tag = {"key": "metamcp-deploy", "value": "0123456789abcdef"}
+    site.workspace.lakebase.create("projects/finance", {"display_name": "finance", "custom_tags": [tag]})
+    site.workspace.secrets.put(name, "FINANCE", Secret("somebody's"))
     for path in (ledger.path_of(site.root), first["record"]):
         document = json.loads(site.workspace.files.read(path) or b"")
         document.pop("signature")
         if "made" in document:
             document["made"]["project"].append("projects/finance")
             document["made"]["secrets"].remove(f"{name}/{signing.KEY}")
+            document["made"]["secrets"].append(f"{name}/FINANCE")
         site.workspace.files.write(path, json.dumps(document).encode())
     plan = full_plan.look(project, deploy.REMOTE).plan
     assert plan is not None
@@ -169,9 +177,13 @@ def test_what_is_unsigned_is_signed_by_what_the_workspace_says(project: Project,
     assert made.proves("app", name)
     assert made.proves("project", f"projects/{name}")
     assert made.proves("scope", name)
-    assert made.unproven == {"project": ("projects/finance",)}
+    assert made.unproven == {"project": ("projects/finance",), "secrets": (f"{name}/FINANCE",)}
+    taken = {(thing.kind.name, thing.name) for thing in selection.look(session.site(project), ALL).deleted}
+    assert ("secrets", f"{name}/BETTER_AUTH_SECRET") in taken
+    assert not taken & {("scope", name), ("secrets", f"{name}/FINANCE"), ("project", "projects/finance")}
     assert records.newest(session.site(project), 1)[0].signed
     assert deployed(project)["deployment"] == second["deployment"]
+    site.workspace.lakebase.delete("projects/finance", 60, purge=True)
 
 
 def test_the_key_is_kept_and_rotated_and_goes_with_the_scope(project: Project, deployed: Deploy) -> None:

@@ -6,7 +6,14 @@ import pytest
 import requests
 from databricks.sdk.errors import BadRequest, InvalidParameterValue
 from databricks.sdk.service.apps import App
-from databricks.sdk.service.postgres import Project, ProjectSpec, Role, RoleAttributes, RoleRoleSpec
+from databricks.sdk.service.postgres import (
+    Project,
+    ProjectCustomTag,
+    ProjectSpec,
+    Role,
+    RoleAttributes,
+    RoleRoleSpec,
+)
 
 from tests.local.embedded_world import World
 
@@ -79,3 +86,19 @@ def test_permissions_of_nobody_are_refused(world: World) -> None:
             do("PATCH", path, body={"access_control_list": [entry]})
     do("POST", "/local/people", body={"name": "platform", "group": True})
     do("PATCH", path, body={"access_control_list": [entry]})
+
+
+def test_tags_are_kept_and_the_wildcard_leaves_them(world: World) -> None:
+    """SDK, ProjectSpec.custom_tags: cleared by naming the field, kept by a wildcard without tags."""
+    name, do = world.name(), world.client.api_client.do
+    tags = [{"key": "team", "value": "ai"}, {"key": "metamcp-deploy", "value": "0a"}]
+    spec = ProjectSpec(custom_tags=[ProjectCustomTag(**tag) for tag in tags])
+    world.client.postgres.create_project(Project(spec=spec), name).wait()
+    path = f"/api/2.0/postgres/projects/{name}"
+    for mask, kept in (("*", tags), ("spec.display_name", tags), ("spec.custom_tags", [])):
+        do("PATCH", path, query={"update_mask": mask}, body={"spec": {"display_name": "x"}})
+        assert do("GET", path)["status"].get("custom_tags", []) == kept
+    for wrong in ({"team": "ai"}, [{"value": "ai"}], [tags[0], tags[0]], [{"key": "k", "value": "v" * 256}]):
+        body = {"spec": {"custom_tags": wrong}}
+        with pytest.raises(InvalidParameterValue):
+            do("PATCH", path, query={"update_mask": "spec.custom_tags"}, body=body)

@@ -20,6 +20,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from metamcp_deploy.config import hosts
 
+MARK_TAG = "metamcp-deploy"  # key of the tag that names the target which made a project or instance
 # The types of the errors that `Expected` makes; a message repeats no value that may be a secret.
 EXPECTED, CONFIDENTIAL = "expected", "expected_confidential"
 
@@ -80,6 +81,12 @@ def _schema_name(value: str) -> str:
     if value.startswith("pg_") or value == "information_schema":
         raise ValueError(f"`{value}` is reserved by PostgreSQL; name a schema of its own")
     return value
+
+
+def _not_the_mark(key: str) -> str:
+    if key.casefold() == MARK_TAG:
+        raise ValueError("is the tag by which this tool knows what it made; leave it out")
+    return key
 
 
 Flag = Annotated[bool, BeforeValidator(_flag), Expected("true or false")]
@@ -184,6 +191,7 @@ TagKey = Annotated[
     str,
     StringConstraints(pattern=r"^[^\x00-\x1f]{1,127}$"),
     Expected("the key of a tag: 1 to 127 characters"),
+    AfterValidator(_not_the_mark),
 ]
 TagValue = Annotated[
     str,

@@ -25,6 +25,7 @@ def hold(site: Site, app: App, resources: Sequence[Mapping[str, Any]], target: s
     Raises:
         DeployError: CONFIG_CONFLICT, with both ways to decide.
     """
+    # An unsigned ledger counts, too: whoever forges one gets this refusal, and no app to other data.
     present, wanted = databases.attached(app.resources), databases.attached(resources)
     branch = present.branch_name or ""
     if present.identity == wanted.identity or not ledger.read(site).has("branches", branch):

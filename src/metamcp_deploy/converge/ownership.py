@@ -8,40 +8,47 @@ from metamcp_deploy.converge.kinds import PARTS
 from metamcp_deploy.target.ledger import Ledger
 
 if TYPE_CHECKING:
+    from metamcp_deploy.target.site import Site
     from metamcp_deploy.workspace import Workspace
 
 
-def recognised(workspace: Workspace, ledger: Ledger) -> Ledger:
+def recognised(site: Site, ledger: Ledger) -> Ledger:
     """The ledger once what was intended is decided; no request where nothing was intended.
 
     A thing counts as made where the login that intended it created it, or where it lies in something the target made.
-    One that somebody else created is claimed no more. A thing that does not exist, or has no known creator, stays
-    intended.
+    One that somebody else created, or that says it is another target's, is claimed no more. A thing that does not
+    exist, or has no known creator, stays intended.
     """
+    workspace = site.workspace
     for kind in (kind for part in PARTS for kind in part.kinds):
         for name, intent in ledger.intended.get(kind.name, {}).items():
             creator = kind.creator(workspace, name)
-            if creator and creator == intent.by:
+            mine = bool(creator) and creator == intent.by
+            if mine and kind.marked(workspace, name, site.root) is not False:
                 ledger = ledger.plus({kind.name: [name]})
             elif creator:
                 ledger = ledger.less(kind.name, name)
     return _with_contents(workspace, ledger)
 
 
-def proven(workspace: Workspace, ledger: Ledger) -> Ledger:
+def proven(site: Site, ledger: Ledger) -> Ledger:
     """An unsigned ledger once it is held against what the workspace says of the things, before it is signed.
 
-    A thing counts where this login created it, or where it lies in something that counts. All else stays unproven.
+    A thing counts where it says so itself, or says nothing and this login created it, or where it lies in something
+    that counts. All else stays unproven.
     """
+    workspace = site.workspace
     for kind in (kind for part in PARTS for kind in part.kinds):
         for name in ledger.unproven.get(kind.name, ()):
-            if kind.creator(workspace, name) == workspace.me:
+            if kind.made_here(workspace, name, site.root):
                 ledger = ledger.proven(kind.name, name)
     made = [
         (what, name) for what, names in ledger.made.items() for name in names if ledger.proves(what, name)
     ]
-    for kind, name in (thing for part in PARTS for one in made for thing in part.contents(ledger, *one)):
-        ledger = ledger.proven(kind.name, name)
+    for part in PARTS:
+        for kind, name in (thing for one in made for thing in part.contents(ledger, *one)):
+            if part.counts_inside(site.project.settings, kind, name):
+                ledger = ledger.proven(kind.name, name)
     return ledger
 
 

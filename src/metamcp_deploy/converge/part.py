@@ -85,6 +85,7 @@ class Kind:
         creator: who made it; empty where that is not known.
         marked: whether the thing itself says that the target with this root made it; None where it cannot tell, and the
             signed ledger counts.
+        others: in words, what makes `marked` say that it is another's.
         inside: kinds of things that contain it, by names that begin its name.
         alone: whether it can be deleted by itself.
     """
@@ -97,8 +98,14 @@ class Kind:
     purge: Callable[[Workspace, str, Waits], None] | None = None
     creator: Callable[[Workspace, str], str] = lambda workspace, name: ""
     marked: Callable[[Workspace, str, str], bool | None] = lambda workspace, name, root: None
+    others: str = ""
     inside: tuple[str, ...] = ()
     alone: bool = True
+
+    def made_here(self, workspace: Workspace, name: str, root: str) -> bool:
+        """Whether the target with this root made it, by what it says itself; else whether this login created it."""
+        said = self.marked(workspace, name, root)
+        return self.creator(workspace, name) == workspace.me if said is None else said
 
 
 Named = tuple[Kind, str]  # a thing: its kind and its name
@@ -130,6 +137,11 @@ class Part(ABC):
             for one in (*ledger.names(kind.name), *ledger.intended.get(kind.name, ()))
             if one.startswith(f"{name}/")
         ]
+
+    @classmethod
+    def counts_inside(cls, settings: Settings, kind: Kind, name: str) -> bool:
+        """Whether a thing that only an unsigned ledger names counts where it lies in one that the target made."""
+        return True
 
     @classmethod
     def deletable(
@@ -173,8 +185,7 @@ class Part(ABC):
 
     def claim_created(self, kind: Kind, name: str, created: bool) -> None:
         """Claims a thing that was missing: also one that exists by now, where this login made it in a lost call."""
-        workspace = self.context.workspace
-        if created or kind.creator(workspace, name) == workspace.me:
+        if created or kind.made_here(self.context.workspace, name, self.context.site.root):
             self.claim(kind.name, [name])
 
     @abstractmethod

@@ -144,13 +144,13 @@ class Target:
         if ledger.NAME in names:
             self._ledger()
         second_owner.hold(self.context, root, names)
-        if self.context.app is not None and not self.context.kept.has("app", self.context.app.name):
+        if self.context.app is not None and not self.context.kept.proves("app", self.context.app.name):
             second_owner.elsewhere(self.context, self.context.app)
 
     def _ledger(self) -> None:
         self.context.kept = ledger.read(self.context.site)
-        found = ownership.recognised(self.context.workspace, self.context.kept)
-        self.context.ledger = ownership.proven(self.context.workspace, found)
+        found = ownership.recognised(self.context.site, self.context.kept)
+        self.context.ledger = ownership.proven(self.context.site, found)
 
     def _record(self) -> None:
         app = self.context.app

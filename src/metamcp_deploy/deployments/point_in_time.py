@@ -123,7 +123,7 @@ def kept_seconds(project: dict[str, Any] | None) -> float | None:
 def make(site: Site, restored: RestoredBranch) -> None:
     """Makes the branch with an endpoint, which the ledger claims; what exists is kept."""
     workspace, within = site.workspace, site.project.settings.waits.database
-    ours = not restored.there or ledger.read(site).intends("branches", restored.branch)
+    ours = not restored.there or ledger.intends(site, "branches", restored.branch)
     with ledger.claiming(site, {"branches": [restored.branch] if ours else []}):
         events.emit(events.Progress(f"makes a branch of {restored.source} as of {restored.at}"))
         made = workspace.lakebase.branch_at(restored.branch, restored.source, restored.at, within)

@@ -51,20 +51,23 @@ class Thing:
         name: of it.
         former: the settings name another by now.
         purged: it is deleted for good.
-        proven: it says itself, or a signed ledger says, that the target made it.
+        said: whether it says itself that the target made it; None where it says nothing.
+        proven: it says so, or says nothing, and a signed ledger says so.
     """
 
     kind: Kind
     name: str
     former: bool = False
     purged: bool = False
+    said: bool | None = None
     proven: bool = True
 
     def doubt(self) -> Change | None:
         """Why it is deleted only when it is named; None where it needs no naming."""
         if self.proven and not self.former:
             return None
-        why = "" if self.proven else "neither it nor a signed ledger says that this target made it"
+        unproven = "neither it nor a signed ledger says that this target made it"
+        why = "" if self.proven else self.kind.others if self.said is False else unproven
         return self.change(
             Action.CHECK, OURS if self.proven else "", f"{why}; --named {self.name} deletes it".lstrip("; ")
         )
@@ -151,7 +154,7 @@ def look(site: Site, wishes: Wishes) -> Selection:
             what is named is nothing that the ledger names.
     """
     workspace, settings = site.workspace, site.project.settings
-    made = ownership.recognised(workspace, ledger.read(site))
+    made = ownership.recognised(site, ledger.read(site))
     app = workspace.apps.find(settings.app.name)
 
     def exists(kind: Kind, name: str) -> bool:
@@ -166,9 +169,10 @@ def look(site: Site, wishes: Wishes) -> Selection:
         Thing(
             kind,
             name,
-            _is_former(wanted, kind, name),
-            name == f"projects/{wishes.purge}",
-            _proven(site, made, kind, name),
+            former=_is_former(wanted, kind, name),
+            purged=name == f"projects/{wishes.purge}",
+            said=(said := kind.marked(workspace, name, site.root)),
+            proven=made.proves(kind.name, name, said),
         )
         for kind, name in found
     ]
@@ -201,11 +205,6 @@ def look(site: Site, wishes: Wishes) -> Selection:
         doubtful=tuple(t for t in doubtful if t.kind.section not in handed_over),
         interrupted=newest if newest and newest.kind == "destroy" and newest.outcome != "SUCCEEDED" else None,
     )
-
-
-def _proven(site: Site, made: Ledger, kind: Kind, name: str) -> bool:
-    marked = kind.marked(site.workspace, name, site.root)
-    return made.proves(kind.name, name) if marked is None else marked
 
 
 def _are_known(named: tuple[str, ...], made: Ledger, things: list[Thing]) -> None:

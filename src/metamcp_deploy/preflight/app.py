@@ -106,8 +106,10 @@ def _name(scene: Scene, app: App) -> Seen:
     if scene.project.bare:
         found = Ownership(bool(locate.root_of(app)) or MARK in str(app.raw.get("description") or ""), "")
     else:
-        made = ledger.read(Site(scene.project, scene.workspace, desired.root))
-        found = of_app(app, desired.root, ownership.recognised(scene.workspace, made))
+        site = Site(scene.project, scene.workspace, desired.root)
+        found = of_app(
+            app, desired.root, ownership.proven(site, ownership.recognised(site, ledger.read(site)))
+        )
     if found.ours:
         return Seen(State.HAD, "the app is ours")
     if found.usable(scene.person.name):

@@ -52,9 +52,15 @@ class Ledger:
     unproven: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     signed: bool = field(default=True, compare=False)
 
-    def proves(self, what: str, name: str) -> bool:
-        """Whether the target made this thing, by a signed ledger or by what the thing itself says."""
-        return self.has(what, name) and name not in self.unproven.get(what, ())
+    def proves(self, what: str, name: str, said: bool | None = None) -> bool:
+        """Whether the target made this thing.
+
+        Args:
+            what: kind of it.
+            name: of it.
+            said: whether the thing itself says so, which counts more than any ledger; None where it says nothing.
+        """
+        return self.has(what, name) and (name not in self.unproven.get(what, ()) if said is None else said)
 
     def proven(self, what: str, name: str) -> Ledger:
         """With this thing as one that needs no other proof."""
@@ -73,9 +79,9 @@ class Ledger:
         """Whether the target was about to make this thing."""
         return name in self.intended.get(what, {})
 
-    def owner(self, what: str, name: str, otherwise: str = "") -> str:
-        """Who owns it, for people."""
-        return OURS if self.has(what, name) else otherwise
+    def owner(self, what: str, name: str, otherwise: str = "", said: bool | None = None) -> str:
+        """Who owns it, for people; `said` as of `proves`."""
+        return OURS if self.proves(what, name, said) else otherwise
 
     def intending(self, things: Things, by: str) -> Ledger:
         """With these things, which are not there, as intended; one that the target made before is gone by now."""
@@ -140,6 +146,13 @@ def read(site: Site) -> Ledger:
             f"{path} is not what this tool wrote ({type(e).__name__}): nobody can say what this target made.",
             hint=f"Look at it: databricks workspace export {path}. Without it, no existing thing counts as ours.",
         ) from e
+
+
+def intends(site: Site, what: str, name: str) -> bool:
+    """Whether a run of this target was about to make a thing; an unsigned ledger counts where none can be signed."""
+    found = read(site)
+    doubtful = name in found.unproven.get(what, ()) and bool(signing.of(site).keys)
+    return found.intends(what, name) and not doubtful
 
 
 def _ledger(document: Mapping[str, Any]) -> Ledger:

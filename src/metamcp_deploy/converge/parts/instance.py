@@ -10,6 +10,7 @@ from metamcp_deploy.converge.part import Context, Kind, Part
 from metamcp_deploy.converge.parts.lakebase import fields
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import ELSEWHERE, OURS, Action, Change, Difference
+from metamcp_deploy.target import marks
 from metamcp_deploy.target.databases import Provisioned
 from metamcp_deploy.target.ledger import Things
 
@@ -33,10 +34,21 @@ def _creator(workspace: Workspace, name: str) -> str:
     return str((workspace.instances.find(name) or {}).get("creator") or "")
 
 
+def _marked(workspace: Workspace, name: str, root: str) -> bool | None:
+    return marks.said((workspace.instances.find(name) or {}).get(fields.TAGS), root)
+
+
 class InstancePart(Part):
     """An instance that is missing is made, a stopped one started, what the settings state kept; nothing is deleted."""
 
-    kinds = (Kind("instance", _LABEL, "database", _exists, _delete, creator=_creator),)
+    kinds = (
+        Kind(
+            *("instance", _LABEL, "database", _exists, _delete),
+            creator=_creator,
+            marked=_marked,
+            others=marks.SAYS_ANOTHER,
+        ),
+    )
 
     @classmethod
     def of(cls, context: Context) -> InstancePart | None:
@@ -94,16 +106,29 @@ class InstancePart(Part):
         stated = self.context.stated("instance", self.wanted.name)
         return fields.differing(self.wanted.held, self.found, stated)
 
+    @property
+    def _says(self) -> bool | None:
+        """As `Kind.marked`, of the instance as it was looked at."""
+        return marks.said((self.found or {}).get(fields.TAGS), self.context.site.root)
+
+    @property
+    def _unmarked(self) -> bool:
+        """Whether the instance is to get the mark that a version of before did not give it; its maker may do that."""
+        mine = (self.found or {}).get("creator") == self.context.workspace.me
+        made = self.context.ledger.proves("instance", self.wanted.name)
+        return self.wanted.managed and mine and self._says is None and made
+
     def changes(self) -> tuple[Change, ...]:
         """The instance."""
         name, managed = self.wanted.name, self.wanted.managed
         if self.found is None:
             return (Change(Action.CREATE, _LABEL, name, OURS, f"takes minutes; {_LEGACY}"),)
-        owner = self.context.ledger.owner("instance", name, str(self.found.get("creator") or ""))
+        creator = str(self.found.get("creator") or "")
+        owner = self.context.ledger.owner("instance", name, creator, self._says)
         action, reason = Action.KEEP if managed else Action.CHECK, ""
         if managed and self._state == "STOPPED":
             action, reason = Action.START, "it is STOPPED"
-        elif managed and self._differences:
+        elif managed and (self._differences or self._unmarked):
             action = Action.CHANGE
         elif self._state != "AVAILABLE":
             action, reason = Action.WAIT, f"it is {self._state}"
@@ -111,6 +136,7 @@ class InstancePart(Part):
         if owner != OURS and action in (Action.START, Action.CHANGE):
             done = "started" if action is Action.START else "changed"
             action, reason = Action.ADOPT, f"made by somebody else, and {done}"
+        reason = "; ".join(filter(None, (reason, fields.MARKING if self._unmarked else "")))
         return (Change(action, _LABEL, name, owner if managed else ELSEWHERE, reason, differences),)
 
     def makes(self) -> Things:
@@ -122,19 +148,22 @@ class InstancePart(Part):
         instances, name = self.context.workspace.instances, self.wanted.name
         within = self.context.settings.waits.database
         (change,) = self.changes()
-        starting = self._state == "STOPPED"
-        done = "started" if starting else "changed" if change.differences else "kept"
+        starting, changes = self._state == "STOPPED", fields.spec(change.differences)
+        if self._unmarked:
+            changes = fields.marked(changes, self.found, self.context.site.root)
+        done = "started" if starting else "changed" if changes else "kept"
         if self.found is None:
             events.emit(events.Warned(f"The database instance {name} is {_LEGACY}."))
-            done = "created" if instances.create(name, self.wanted.spec) else "kept"
+            spec = fields.marked(self.wanted.spec, None, self.context.site.root)
+            done = "created" if instances.create(name, spec) else "kept"
             self.claim_created(self.kinds[0], name, done == "created")
         elif starting:
             instances.change(name, {"stopped": False})
         if change.differs:
             events.emit(events.Progress(f"waits for the database instance {name} (minutes)"))
             self._available(within, starting)
-        if change.differences:
-            instances.change(name, fields.spec(change.differences))
+        if changes:
+            instances.change(name, changes)
             self._available(within)
         events.emit(events.Changed(done, _LABEL, name))
 

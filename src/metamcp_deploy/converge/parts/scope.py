@@ -85,11 +85,19 @@ class Scope(Part):
             if written is None:
                 continue
             names, signs = {f"{scope}/{key}" for key in written}, f"{scope}/{signing.KEY}"
-            if ledger.has("scope", scope) and names - {signs} <= keys:
+            mine = {name for name in keys if ledger.proves("secrets", name)}
+            # Unless it is named, a scope takes no key along that only an unsigned ledger names.
+            sure = mine if ledger.proves("scope", scope) else keys
+            if ledger.has("scope", scope) and names - {signs} <= sure:
                 yield _SCOPE, scope
             else:  # the key that signs the ledger last
                 going = sorted(names & keys, key=lambda name: (name == signs, name))
                 yield from ((_KEY, name) for name in going)
+
+    @classmethod
+    def counts_inside(cls, settings: Settings, kind: Kind, name: str) -> bool:
+        """Only a key that this target uses: others keep theirs in the scope."""
+        return name.partition("/")[2] in {*uses(settings), signing.KEY}
 
     written: dict[str, int] | None = None  # None without a scope
     found: Found | None = None  # looked up only where something is missing
@@ -163,7 +171,7 @@ class Scope(Part):
             action = Action.CHECK
         elif there is None:
             action = Action.CREATE
-        elif new and not self.context.ledger.has("scope", wanted.scope):
+        elif new and not self.context.ledger.proves("scope", wanted.scope):
             action = Action.ADOPT
         owner = self.context.ledger.owner("scope", wanted.scope) if wanted.managed else ELSEWHERE
         owner = OURS if action is Action.CREATE else owner

@@ -10,6 +10,7 @@ from metamcp_deploy.local.api.errors import ApiError, denied, invalid
 from metamcp_deploy.local.api.requests import Call, flag, page
 from metamcp_deploy.local.api.routes import Right, Route
 from metamcp_deploy.local.context import Context
+from metamcp_deploy.local.lakebase import specs
 from metamcp_deploy.local.lakebase.autoscaling import check_id
 from metamcp_deploy.local.lakebase.doors import of_instance
 from metamcp_deploy.local.lakebase.provisioned import BILLED
@@ -75,6 +76,7 @@ class Database:
             text = "New provisioned database instances can no longer be created; create a Lakebase project."
             raise ApiError(400, "FEATURE_DISABLED", text)
         more = {k: call.data[k] for k in BILLED if k in call.data}
+        specs.check_tags(more.get("custom_tags", []))
         made = self.instances.create(name, call.field("capacity", "CU_1"), by, more)
         self.lists.made(INSTANCES, name, by)
         return self.instances.shown(made)
@@ -99,6 +101,7 @@ class Database:
         capacity = call.field("capacity") if "capacity" in mask else None
         stopped = flag(data.get("stopped")) if "stopped" in mask else None
         more = {k: data.get(k) for k in BILLED if k in mask}
+        specs.check_tags(more.get("custom_tags") or [])
         return self.instances.shown(
             self.instances.change(name, capacity=capacity, stopped=stopped, more=more)
         )

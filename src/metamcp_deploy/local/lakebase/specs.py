@@ -80,6 +80,8 @@ def checked(kind: str, spec: Any) -> dict[str, Any]:
             _known(value, _NESTED[name], f"spec.{name}")
             _compute(value)
     _compute(spec)
+    if "custom_tags" in spec:
+        check_tags(spec["custom_tags"])
     version = spec.get("pg_version")
     if version is not None and (not isinstance(version, int) or version not in PG_VERSIONS):
         known = ", ".join(map(str, PG_VERSIONS))
@@ -87,6 +89,31 @@ def checked(kind: str, spec: Any) -> dict[str, Any]:
             f"Unsupported pg_version {version!r}. Supported versions: {known}"
         )  # the words are a guess
     return spec
+
+
+def check_tags(tags: Any) -> None:
+    """Refuses what is no list of tags with a key of its own and a value; the words and the limits are guesses.
+
+    Raises:
+        ApiError: 400 INVALID_PARAMETER_VALUE.
+    """
+    seen = set()
+    for tag in tags if isinstance(tags, list) else [None]:
+        if not isinstance(tag, dict) or not {"key"} <= set(tag) <= {"key", "value"}:
+            raise invalid("custom_tags must be a list of objects with key and value")
+        key, value = tag["key"], tag.get("value", "")
+        if (
+            not isinstance(key, str)
+            or not 1 <= len(key) <= 127
+            or not isinstance(value, str)
+            or len(value) > 255
+        ):
+            raise invalid(
+                f"{key!r} is not a valid custom tag: a key of 1 to 127 characters, a value of at most 255"
+            )
+        if key in seen:
+            raise invalid(f"Duplicate custom tag {key!r}")
+        seen.add(key)
 
 
 def masked(kind: str, held: Mapping[str, Any], spec: Any, mask: str) -> dict[str, Any]:
@@ -121,7 +148,9 @@ def masked(kind: str, held: Mapping[str, Any], spec: Any, mask: str) -> dict[str
 def _named(kind: str, path: str, first: str, wanted: Mapping[str, Any]) -> list[str]:
     """The fields of a spec that one path of a mask means."""
     if path in ("*", "spec"):
-        return sorted(set(wanted) - set(_FIXED.get(kind, ())))
+        # The wildcard leaves empty tags alone (SDK, ProjectSpec.custom_tags).
+        empty = {"custom_tags"} if path == "*" and not wanted.get("custom_tags") else set()
+        return sorted(set(wanted) - set(_FIXED.get(kind, ())) - empty)
     if first == "expiration" and kind == "branches":
         return ["expire_time", "ttl", "no_expiry"]
     if first == "suspension" and kind == "endpoints":

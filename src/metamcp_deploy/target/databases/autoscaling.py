@@ -195,6 +195,8 @@ class Autoscaling(Database):
         permissions = (*self.permissions, *project.pop("permissions", ()))
         defaults = {**self.project_spec["default_endpoint_settings"]}
         defaults |= project.pop("default_endpoint_settings", {})
+        if more := project.pop("custom_tags", ()):
+            project["custom_tags"] = [*self.project_spec.get("custom_tags", ()), *more]
         return replace(
             self,
             project_spec={**self.project_spec, "default_endpoint_settings": defaults, **project},

@@ -42,7 +42,7 @@ def of_app(app: App, root: str, ledger: Ledger) -> Ownership:
     """Who owns an app, seen from the target with this root and ledger."""
     source, creator = (str(app.raw.get(k) or "") for k in ("default_source_code_path", "creator"))
     other = locate.root_of(app)
-    if ledger.has("app", app.name) or other == root or source.startswith(f"{root}/"):
+    if ledger.proves("app", app.name) or other == root or source.startswith(f"{root}/"):
         return Ownership(True, creator)
     # Made by this tool, then deployed to from elsewhere: its code has a place, which is no target's root.
     marked = MARK in str(app.raw.get("description") or "")

@@ -46,7 +46,14 @@ def _marked(workspace: Workspace, name: str, root: str) -> bool | None:
 class AppPart(Part):
     """The app. `context.app` is what was seen of it, and after `apply` what it became."""
 
-    kinds = (Kind("app", "app", "app", _exists, _delete, creator=_creator, marked=_marked),)
+    kinds = (
+        Kind(
+            *("app", "app", "app", _exists, _delete),
+            creator=_creator,
+            marked=_marked,
+            others="its code was taken from elsewhere",
+        ),
+    )
     needs_ledger = True
 
     def look(self) -> None:
@@ -100,10 +107,11 @@ class AppPart(Part):
                 "both may write to). Else choose another app.name; or take the app over with --adopt, once "
                 f"{found.creator or 'its owner'} agrees.",
             )
+        forged = "; only a ledger without a valid signature says that this target made it"
+        named = forged if self.context.ledger.has("app", name) else " and not by this tool"
         raise DeployError(
             Code.ALREADY_EXISTS,
-            f"There is an app {name} in {host} already, made by {found.creator or 'somebody else'} and not by this "
-            "tool.",
+            f"There is an app {name} in {host} already, made by {found.creator or 'somebody else'}{named}.",
             hint="Choose another app.name; or take that app over with --adopt, once its owner agrees.",
         )
 
@@ -184,7 +192,10 @@ class AppPart(Part):
         return Change(Action.KEEP, "app", name, OURS)
 
     def _former(self) -> tuple[Change, ...]:
-        others = [n for n in self.context.ledger.names("app") if n != self.context.desired.app.name]
+        made = self.context.ledger
+        others = [
+            n for n in made.names("app") if n != self.context.desired.app.name and made.proves("app", n)
+        ]
         why = "the target's former app: it stays, and costs, until somebody deletes it"
         return tuple(Change(Action.KEEP, "app", name, OURS, why) for name in others)
 

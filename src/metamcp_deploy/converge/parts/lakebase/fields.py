@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from metamcp_deploy.plan import Difference
+from metamcp_deploy.target import marks
 from metamcp_deploy.target.databases.autoscaling import SUSPENSION, suspension
 
-_TAGS = "custom_tags"
+TAGS = "custom_tags"
+MARKING = f"it gets the tag {marks.KEY}, by which `destroy` knows that this target made it"
 # A status may show the policy that is effective, or none: one that was sent is not sent again.
 _NOT_SHOWN = frozenset({"budget_policy_id", "usage_policy_id"})
 
@@ -30,7 +32,7 @@ def differing(
     for field, value in wanted.items():
         before, after = present.get(field), value
         known = field in stated and same(stated[field], value)
-        if field == _TAGS:
+        if field == TAGS:
             after = {**(before or {}), **value}
         if same(before, after) or (before is None and known and field in _NOT_SHOWN):
             continue
@@ -45,8 +47,18 @@ def spec(differences: Iterable[Difference]) -> dict[str, Any]:
         if one.field == "suspension":
             made |= suspension(one.after)
         else:
-            made[one.field] = listed(one.after) if one.field == _TAGS else one.after
+            made[one.field] = listed(one.after) if one.field == TAGS else one.after
     return made
+
+
+def status(thing: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """What Lakebase says of a thing; nothing of one that is not there."""
+    return (thing or {}).get("status") or {}
+
+
+def marked(spec: Mapping[str, Any], present: Mapping[str, Any] | None, root: str) -> dict[str, Any]:
+    """A spec with the mark of the target with this root, beside its own tags, or those that are present."""
+    return {**spec, TAGS: marks.added(spec.get(TAGS) or (present or {}).get(TAGS), root)}
 
 
 def listed(tags: Mapping[str, str]) -> list[dict[str, str]]:
@@ -62,8 +74,8 @@ def _plain(fields: Mapping[str, Any], *, never: bool = False) -> dict[str, Any]:
         never: neither field of suspension means that nothing is suspended: a status has the duration alone.
     """
     plain = {k: v for k, v in fields.items() if k not in SUSPENSION}
-    if isinstance(plain.get(_TAGS), list):
-        plain[_TAGS] = {str(tag.get("key")): str(tag.get("value") or "") for tag in plain[_TAGS]}
+    if isinstance(plain.get(TAGS), list):
+        plain[TAGS] = {str(tag.get("key")): str(tag.get("value") or "") for tag in plain[TAGS]}
     after = None if fields.get("no_suspension") else fields.get("suspend_timeout_duration")
     if fields.get("no_suspension") or (never and fields and _seconds(after) in (None, 0.0)):
         after = "never"

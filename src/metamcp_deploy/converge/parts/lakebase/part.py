@@ -3,60 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metamcp_deploy import events
-from metamcp_deploy.converge.part import Context, Kind, Part
-from metamcp_deploy.converge.parts.lakebase import fields, refusals
+from metamcp_deploy.converge.part import Context, Part
+from metamcp_deploy.converge.parts.lakebase import fields, kinds, refusals
 from metamcp_deploy.errors import DeployError
 from metamcp_deploy.plan import ELSEWHERE, OURS, Action, Change, Difference
+from metamcp_deploy.target import marks
 from metamcp_deploy.target.databases import Autoscaling
 from metamcp_deploy.target.ledger import Things
-
-if TYPE_CHECKING:
-    from metamcp_deploy.config.model import Waits
-    from metamcp_deploy.workspace import Workspace
 
 # What a target has of it, in the order of making.
 _LABELS = {what: f"Lakebase {what}" for what in ("project", "branch", "endpoint", "role", "database")}
 _LATE_SECONDS = 60.0  # for what comes with an existing project
 
 
-def _exists(workspace: Workspace, name: str) -> bool:
-    return workspace.lakebase.find(name) is not None
-
-
-def _delete(workspace: Workspace, name: str, within: Waits) -> None:
-    workspace.lakebase.delete(name, within.database)
-
-
-def _purge(workspace: Workspace, name: str, within: Waits) -> None:
-    workspace.lakebase.delete(name, within.database, purge=True)
-
-
-def _owner(workspace: Workspace, project: str) -> str:
-    return str(((workspace.lakebase.find(project) or {}).get("status") or {}).get("owner") or "")
-
-
-def _kind(name: str, *inside: str, label: str = "", **more: Any) -> Kind:
-    return Kind(name, f"Lakebase {label or name}", "database", _exists, _delete, inside=inside, **more)
-
-
-_ON_BRANCH = ("project", "branch", "branches")
-
-
 class LakebasePart(Part):
     """What is missing is made, and what the settings state is changed where it differs; nothing is ever deleted."""
 
-    kinds = (
-        # Made by rollbacks; each is deleted before the branch that it came from.
-        _kind("branches", "project", label="branch"),
-        _kind("database", *_ON_BRANCH),
-        _kind("role", *_ON_BRANCH),
-        _kind("branch", "project"),
-        _kind("endpoint", *_ON_BRANCH, alone=False),
-        _kind("project", creator=_owner, purge=_purge),
-    )
+    kinds = kinds.KINDS
 
     @classmethod
     def of(cls, context: Context) -> LakebasePart | None:
@@ -135,7 +101,7 @@ class LakebasePart(Part):
         return self._status("endpoint").get("disabled") is True
 
     def _status(self, what: str) -> Mapping[str, Any]:
-        return (self.there.get(what) or {}).get("status") or {}
+        return fields.status(self.there.get(what))
 
     def differences(self, what: str) -> tuple[Difference, ...]:
         """The fields of an existing thing that differ; the two fields of suspension count as one."""
@@ -156,15 +122,30 @@ class LakebasePart(Part):
 
         A server may pass over `initial_endpoint_spec`, so that it is compared after the creation.
         """
-        ours = self.context.ledger.has("project", self.wanted.project)
-        return self.wanted.first_endpoint if ours and self.wanted.endpoint in self._implicit else {}
+        return self.wanted.first_endpoint if self._is_made and self.wanted.endpoint in self._implicit else {}
+
+    @property
+    def _says(self) -> bool | None:
+        """As `Kind.marked`, of the project as it was looked at."""
+        return marks.said(self._status("project").get(fields.TAGS), self.context.site.root)
+
+    @property
+    def _is_made(self) -> bool:
+        """Whether this target made the project."""
+        return self.context.ledger.proves("project", self.wanted.project, self._says)
+
+    @property
+    def _unmarked(self) -> bool:
+        """Whether the project is to get the mark that a version of before did not give it; its owner may do that."""
+        mine = self._status("project").get("owner") == self.context.workspace.me
+        return self.wanted.managed and mine and self._says is None and self._is_made
 
     def changes(self) -> tuple[Change, ...]:
         """Project, branch, endpoint, the principal's role, database."""
         return tuple(self._change(what) for what in self.names)
 
     def _change(self, what: str) -> Change:
-        differences = self.differences(what)
+        differences, marking = self.differences(what), what == "project" and self._unmarked
         action = Action.KEEP
         if not self.wanted.managed:
             action = Action.CHECK
@@ -172,12 +153,13 @@ class LakebasePart(Part):
             action = Action.CREATE
         elif what == "project" and self._adopts():
             action = Action.ADOPT
-        elif differences:
+        elif differences or marking:
             action = Action.CHANGE
         reasons = ["made by somebody else, and added to"] if action is Action.ADOPT else []
         reasons += (
             ["it is disabled, and enabled"] if what == "endpoint" and self._disabled and differences else []
         )
+        reasons += [fields.MARKING] if marking else []
         return Change(
             action, _LABELS[what], self.names[what], self._owner(what), "; ".join(reasons), differences
         )
@@ -185,14 +167,16 @@ class LakebasePart(Part):
     def _owner(self, what: str) -> str:
         if not self.wanted.managed:
             return ELSEWHERE
-        if self.there[what] is None or self.context.ledger.has("project", self.wanted.project):
+        if self.there[what] is None or self._is_made:
             return OURS
-        status = (self.there["project"] or {}).get("status") or {}
-        return self.context.ledger.owner(what, self.names[what], str(status.get("owner") or ""))
+        owner = str(self._status("project").get("owner") or "")
+        return self.context.ledger.owner(
+            what, self.names[what], owner, self._says if what == "project" else None
+        )
 
     def _adopts(self) -> bool:
         """Whether a project of somebody else gets or loses anything."""
-        if self.context.ledger.has("project", self.wanted.project):
+        if self._is_made:
             return False
         missing = any(found is None for found in self.there.values())
         return missing or any(bool(self.differences(what)) for what in ("project", "branch", "endpoint"))
@@ -218,8 +202,8 @@ class LakebasePart(Part):
     def _is_ours(self, what: str, done: str) -> bool:
         """Whether this run made what was missing, also where the answer was lost."""
         if what == "project":
-            workspace = self.context.workspace
-            self.ours = done == "created" or _owner(workspace, self.names[what]) == workspace.me
+            workspace, root = self.context.workspace, self.context.site.root
+            self.ours = done == "created" or kinds.PROJECT.made_here(workspace, self.names[what], root)
             return self.ours
         # What comes with a project is whoever's the project is.
         return self.ours or self.names[what] not in self._implicit
@@ -238,7 +222,7 @@ class LakebasePart(Part):
         else:
             specs: dict[str, Mapping[str, Any]] = {
                 "role": wanted.role[1] if wanted.role else {},
-                "project": wanted.project_spec,
+                "project": fields.marked(wanted.project_spec, None, self.context.site.root),
                 "branch": {
                     "source_branch": f"{wanted.project}/branches/production",
                     "no_expiry": True,
@@ -269,13 +253,15 @@ class LakebasePart(Part):
         return branch, f"{branch}/endpoints/primary"
 
     def _changed(self, what: str) -> str:
-        differences = self.differences(what)
-        if not differences:
+        differences, marking = self.differences(what), what == "project" and self._unmarked
+        if not (differences or marking):
             return "kept"
-        name = self.names[what]
+        name, spec = self.names[what], fields.spec(differences)
+        if marking:
+            spec = fields.marked(spec, self._status("project"), self.context.site.root)
         events.emit(events.Progress(f"changes the {_LABELS[what]} {name}"))
         within = self.context.settings.waits.database
-        self.context.workspace.lakebase.change(name, fields.spec(differences), within)
+        self.context.workspace.lakebase.change(name, spec, within)
         return "changed"
 
     def _protect(self) -> None:
