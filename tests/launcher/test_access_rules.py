@@ -38,6 +38,7 @@ SPELLINGS = [
     "/api/./auth/sign-up/email",
     "/trpc/../api/auth/sign-up/email",
     "http://x/api/auth/sign-up/email",
+    "/api/auth/sign-up/email#x",
 ]
 COMMANDS = [
     STDIO,
@@ -54,6 +55,8 @@ COMMANDS = [
     "/mcp-proxy/server/sse?transportType[]=STDIO",
     "/mcp-proxy/server/sse?[transportType]=STDIO",
     "/mcp-proxy/server/sse?transportType=stdio",
+    "/mcp-proxy/server/stdio#x",
+    "/mcp-proxy/server/stdio#?transportType=SSE",
 ]
 PROXY = f"X-Metamcp-Proxy-Secret: {EMBEDDED['METAMCP_PROXY_SECRET']}\r\n"
 UPGRADES = ["", "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n"]

@@ -63,3 +63,10 @@ def test_nothing_that_only_next_may_say_comes_from_outside(launch: Callable[...,
     for query in ("nxtPlocale=zh", "a=1&%6exPlocale=zh&%6extPlocale=zh", "nxtIlocale=zh"):
         assert ask(app.port, "GET", f"/en?{query}").json()["code"] == "inner_parameter"
     assert ask(app.port, "GET", "/api/x?nxtPlocale=zh").json()["service"] == "backend"
+    for value in ("javascript:alert(1)", "https://x.example", "//x", "/\\x", "%2f%2fx", "/%09/x", "@x", ""):
+        for name in ("callbackUrl", "c%61llbackURL"):
+            assert ask(app.port, "GET", f"/en/login?{name}={value}").json()["code"] == "callback_outside", (
+                value
+            )
+    kept = "/en/login?callbackUrl=/oauth/callback%3Fparams%3Dx"
+    assert ask(app.port, "GET", kept).json()["url"] == kept

@@ -125,7 +125,12 @@ def test_without_a_key_the_caller_owns_the_session(app: App) -> None:
 
 def test_no_list_of_sessions(app: App) -> None:
     session = opened(app, **MINE)
-    for path in ("/metamcp/health/sessions", "/metamcp//health/sessions/", "/metamcp/health%2fsessions"):
+    for path in (
+        "/metamcp/health/sessions",
+        "/metamcp//health/sessions/",
+        "/metamcp/health%2fsessions",
+        "/metamcp/health/sessions#",
+    ):
         answer = ask(app, "GET", path, **MINE)
         assert session not in answer.text, path
     assert ask(app, "GET", "/metamcp/health/sessions").json()["code"] == "sessions_closed"

@@ -2,6 +2,7 @@
 // A request is checked by its normalized path, so that no other spelling of the path bypasses the rules.
 
 import { emailOf } from "./identity.mjs";
+import { oauthRule } from "./oauth-rule.mjs";
 import { normalizedPath } from "./path-normalization.mjs";
 
 const MAX_BODY = 16 * 1024; // a sign-up is some hundred bytes
@@ -11,8 +12,8 @@ const INSPECTOR = /\/mcp-proxy\/(.*\/)?server(\/|$)/;
 
 /**
  * Returns the function that checks a request by its target and by what a rewrite makes of that: it gives null for an allowed
- * request, {away} for a refused one, or {body: promise of {away} or {bytes}} when the body has to be read first, and
- * forwarded as `bytes`.
+ * request, {away} for a refused one, {body: promise of {away} or {bytes}} when the body has to be read first, and
+ * forwarded as `bytes`, or {path} when it goes on under that path.
  *
  * @param env METAMCP_SIGN_UP (closed, operators, users, open; operators when unset), METAMCP_INSPECTOR (closed, operators,
  *   open; closed when unset)
@@ -22,13 +23,16 @@ export function accessRules(env, isOperator) {
   const signUp = env.METAMCP_SIGN_UP || "operators";
   const inspector = env.METAMCP_INSPECTOR || "closed";
   return (request, ...targets) => {
+    // Express reads a target up to its #, which no client sends (RFC 9112, 3.2.1): the rules would judge another path.
+    if (targets.some((target) => target.includes("#"))) return refused(400, "path_not_plain", "The path holds a #.");
     const asked = targets.map((target) => target.split(/\?(.*)/s, 2)).map(([path, query = ""]) => ({ plain: normalizedPath(path), query }));
     if (asked.some(({ plain }) => plain === null)) {
       return refused(400, "path_not_plain", "The path holds . or .. as a part, or is encoded many times over.");
     }
     const starts = asked.some(({ plain, query }) => INSPECTOR.test(plain) && startsCommand(plain, query));
     if (starts && !allowed(inspector, request, isOperator)) return inspectorClosed(inspector);
-    if (!asked.some(({ plain }) => SIGN_UP.test(plain)) || signUp === "open" || request.method === "OPTIONS") return null;
+    if (!asked.some(({ plain }) => SIGN_UP.test(plain))) return oauthRule(request, targets.at(-1));
+    if (signUp === "open" || request.method === "OPTIONS") return null;
     return checkSignUp(request, signUp, isOperator);
   };
 }

@@ -5,18 +5,21 @@ const TITLES = {
   stopping: "MetaMCP is stopping",
   failed: "MetaMCP is not available",
   refused: "MetaMCP did not accept this request",
+  asks: "Access to MetaMCP",
 };
 const STYLE = `:root{color-scheme:light dark}body{font:1rem/1.5 system-ui,sans-serif;margin:0}
 main{max-width:46rem;margin:auto;padding:2rem 1rem}h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2rem}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.3rem 1.2rem}dt{font-weight:600}dd{margin:0;overflow-wrap:anywhere}
+button{font:inherit;padding:.5em 1em}
 pre{overflow:auto;padding:.8rem;border:1px solid;border-radius:.3rem;font-size:.85rem;white-space:pre-wrap;overflow-wrap:anywhere}`;
 
 /**
  * @param facts {status, step, code, message, last_failure?, request_id, contact?}
  * @param report for operators, as failure-report.mjs gives it, or null
  * @param refresh seconds after which the page reloads; 0 never
+ * @param form {action, fields: [name, value] pairs, button} of a question, or undefined
  */
-export function render(facts, { report, refresh }) {
+export function render(facts, { report, refresh, form }) {
   const title = TITLES[facts.status] ?? TITLES.failed;
   const { step, code } = facts.last_failure ?? {};
   const last = code && `${code}, at the step ${step}`;
@@ -33,11 +36,16 @@ export function render(facts, { report, refresh }) {
 <main>
 <h1>${title}</h1>
 <p role="status">${escaped(facts.message)}</p>
-${list(rows)}
+${form ? question(form) : ""}${list(rows)}
 ${refresh ? `<p>This page asks again every ${refresh} seconds.</p>\n` : ""}${report ? details(report) : ""}</main>
 </body>
 </html>
 `;
+}
+
+function question({ action, fields, button }) {
+  const inputs = fields.map(([name, value]) => `<input type="hidden" name="${escaped(name)}" value="${escaped(value)}">`);
+  return `<form action="${escaped(action)}">${inputs.join("")}<button>${escaped(button)}</button></form>\n`;
 }
 
 function details({ error, cause, fix, environment, log }) {

@@ -13,7 +13,7 @@ const HEALING = "MetaMCP is not available at the moment. It goes on trying by it
 const GIVEN_UP = "MetaMCP could not be started and does not try again: somebody has to look after it.";
 
 /**
- * The response for `away` {status, step, code, message, detail?, heals?, last?, http?, headers?}: {http, headers, body}.
+ * The response for `away` {status, step, code, message, detail?, heals?, last?, http?, headers?, form?}: {http, headers, body}.
  *
  * @param request whose Accept header says whether the page is wanted
  * @param id of the request
@@ -27,7 +27,7 @@ export function errorResponse(request, away, { id, contact, report }) {
   const facts = { status, step, code, message, ...last, request_id: id, ...(contact && { contact }) };
   const wait = away.http ? 0 : seconds(away);
   const page = wantsPage(request);
-  const body = page ? render(facts, { report, refresh: away.heals === false ? 0 : wait }) : `${JSON.stringify({ ...facts, ...report })}\n`;
+  const body = page ? render(facts, { report, refresh: away.heals === false ? 0 : wait, form: away.form }) : `${JSON.stringify({ ...facts, ...report })}\n`;
   const headers = {
     "content-type": `${page ? "text/html" : "application/json"}; charset=utf-8`,
     "content-length": String(Buffer.byteLength(body)),

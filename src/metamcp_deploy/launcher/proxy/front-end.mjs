@@ -6,6 +6,10 @@ const ALLOW = { allow: "GET, HEAD" };
 // Parameters in which Next hands the values of a dynamic route from one of its processes to another.
 const INNER_PARAMETER = /^nxt[PI]/i;
 
+// Where MetaMCP's pages lead after a sign-in: a path of this app, also for the parsers of URLs that leave tabs out.
+const RETURN = /^callbackurl$/i;
+const OWN_PATH = /^\/(?![/\\])[^\0-\x1f]*$/;
+
 /** Headers that Next sends to itself. From a client, older versions believe them: some skip the middleware. */
 export const INNER_HEADERS = /^(x-middleware-.*|x-matched-path|x-now-route-matches|x-nextjs-(postponed|prerender)|next-resume|x-next-(resume-state-length|revalidated-tags|revalidate-tag-token))$/;
 
@@ -20,6 +24,9 @@ export function frontEndRefusal(method, path, rest, handlers) {
   }
   if (/nxt|%/i.test(rest) && [...new URLSearchParams(rest.slice(1)).keys()].some((name) => INNER_PARAMETER.test(name))) {
     return refused(400, "inner_parameter", "The query holds a parameter that only Next itself may set.");
+  }
+  if (/call|%/i.test(rest) && [...new URLSearchParams(rest.slice(1))].some(([name, value]) => RETURN.test(name) && !OWN_PATH.test(value))) {
+    return refused(400, "callback_outside", "The parameter callbackUrl names no page of this app.");
   }
   return null;
 }

@@ -127,6 +127,7 @@ export class Proxy {
     if (body.away) return this.#refuse(request, response, body.away, id);
     const checked = this.rules(request, targetOf(request), service.path);
     if (checked?.away) return this.#refuse(request, response, checked.away, id);
+    if (checked?.path) service.path = checked.path;
     const entry = this.#exchange(request, response);
     if (checked?.body) return this.#sendRead(request, response, { service, id, waiting, entry, most: body.bytes, read: checked.body });
     this.#send(request, response, { service, id, waiting, entry, most: body.bytes });
@@ -218,11 +219,11 @@ export class Proxy {
     onward.end();
   }
 
-  /** Why an upgrade is refused, or nothing: a request whose body has to be checked cannot be a WebSocket. */
+  /** Why an upgrade is refused, or nothing: a request whose body or parameters have to be checked cannot be a WebSocket. */
   #noUpgrade(request, rewritten) {
     const checked = this.rules(request, targetOf(request), rewritten);
     checked?.body?.catch(() => {});
-    return checked?.body ? NO_WEBSOCKET : checked?.away;
+    return checked?.body || checked?.path ? NO_WEBSOCKET : checked?.away;
   }
 
   /** The offer of another protocol (curl's h2c) is ignored (RFC 9110, 7.8): read again as a request without it. */
