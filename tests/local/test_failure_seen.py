@@ -7,6 +7,11 @@ from pathlib import Path
 import pytest
 from databricks.sdk.service.apps import App, EnvVar
 
+from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.deployments import launcher_status
+from metamcp_deploy.network import Network
+from metamcp_deploy.workspace import Workspace
+from tests.embedded_people import grant, person
 from tests.launcher import launcher_programs as programs
 from tests.launcher.launcher_app import write_release
 from tests.local.embedded_world import World
@@ -65,6 +70,26 @@ def test_a_forged_address_opens_nothing(world: World, theirs: App, name: str) ->
             # Naming it in Connection takes away neither the proxy's word nor adds the client's.
             sly = {name: value, "Connection": f"keep-alive, {name}", "Accept": accept}
             assert "PGHOST" not in world.get(theirs, "/", headers=sly).text
+
+
+def test_who_manages_the_app_reads_its_status(world: World, theirs: App) -> None:
+    def read(made: dict[str, str]) -> launcher_status.Reading:
+        login = {name: made[name] for name in ("client_id", "client_secret")}
+        given = {**login, "client_secret": Secret(login["client_secret"])}
+        network = Network.of(world.project.settings.network)
+        workspace = Workspace.connect(world.project.settings, network, host=world.running.url, **given)
+        return launcher_status.read(workspace, str(theirs.url), seconds=30)
+
+    user = person(world.running, "sees-status@example.com")
+    grant(world.running, "apps", str(theirs.name), "CAN_USE", user_name="sees-status@example.com")
+    assert read(user).outcome is launcher_status.Outcome.NOT_PERMITTED
+    manager = person(world.running, "manages-status@example.com")
+    grant(world.running, "apps", str(theirs.name), "CAN_MANAGE", user_name="manages-status@example.com")
+    reading = read(manager)
+    assert reading.document is not None, reading
+    assert (reading.document.status, reading.document.code) == ("failed", "pghost_missing")
+    assert "metamcp-deploy deploy -t TARGET" in str(reading.document.fix)
+    assert "auth-secret-marked-77aa" not in str(reading.document.raw)
 
 
 def test_an_operator_sees_what_ends_it(world: World, tmp_path: Path) -> None:

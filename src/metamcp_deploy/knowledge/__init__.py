@@ -48,7 +48,7 @@ def by_id(where: str, id_: str) -> Entry:
 
 
 def for_launcher() -> list[dict[str, Any]]:
-    """The launcher's part as JSON, in order: `cause`, `fix`, and `signs`, each with `code`s or a `log` pattern.
+    """The launcher's part as JSON, in order: `id`, `cause`, `fix`, and `signs`, each with `code`s or a `log` pattern.
 
     A release is the same for every target: `{app}` in a fix stands for the app's name, which the launcher knows.
     """
@@ -58,6 +58,7 @@ def for_launcher() -> list[dict[str, Any]]:
     place = Place(app="{app}")
     return [
         {
+            "id": known.id,
             "cause": known.cause,
             "fix": " ".join(filter(None, (known.by_itself, known.hint(place=place)))),
             "signs": [

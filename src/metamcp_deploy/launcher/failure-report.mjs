@@ -12,6 +12,10 @@ export function failureReport(away, environment) {
   const log = recent();
   const known = diagnose(away, log[away.step]);
   const error = redact([away.message, away.detail].filter(Boolean).join(" "));
-  const fix = known?.fix.replaceAll("{app}", process.env.DATABRICKS_APP_NAME ?? "NAME") ?? null;
-  return { error, cause: known?.cause ?? null, fix, environment: environment.map(redact), log };
+  return { error, cause: known?.cause ?? null, fix: known && fixOf(known), environment: environment.map(redact), log };
+}
+
+/** What ends a known failure, with the app's name in its commands. */
+export function fixOf({ fix }) {
+  return fix.replaceAll("{app}", process.env.DATABRICKS_APP_NAME ?? "NAME");
 }

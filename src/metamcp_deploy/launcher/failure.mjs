@@ -22,6 +22,12 @@ export class Failure extends Error {
   }
 }
 
+/** What the status document says of a try that failed: {code, message, time}. */
+export function problem(error) {
+  const { code, message, detail } = Failure.from(error, "");
+  return { code, message: [message, detail].filter(Boolean).join(" "), time: new Date().toISOString() };
+}
+
 /** The innermost cause of a network error in a few words ("ECONNREFUSED", "timed out after 15 s"). */
 export function causeOf(error) {
   let inner = error;

@@ -18,7 +18,7 @@ import { router } from "./proxy/routes.mjs";
 import { sessionRules } from "./proxy/session-rules.mjs";
 import { Sessions } from "./proxy/sessions.mjs";
 import { nextKeys } from "./release/next-keys.mjs";
-import { readRelease } from "./release/release.mjs";
+import { labelOf, readRelease } from "./release/release.mjs";
 import { Unpacking } from "./release/unpacking.mjs";
 import { retryDelay } from "./retry-delay.mjs";
 import { available, MemoryWatch } from "./services/memory.mjs";
@@ -26,6 +26,9 @@ import { migrate } from "./services/migration.mjs";
 import { Ports } from "./services/ports.mjs";
 import { Programs } from "./services/programs.mjs";
 import { Services } from "./services/services.mjs";
+import { Counters } from "./status/counters.mjs";
+import { StartSteps } from "./status/start-steps.mjs";
+import { statusPages } from "./status/status-pages.mjs";
 
 // Milliseconds after SIGTERM. The platform kills the app after 10 s, and ending the services takes up to 2.5 s.
 const STREAMS_MS = 5_000; // streams are cut
@@ -41,6 +44,8 @@ const STEP_MESSAGES = {
   migrate: "The database migrations run.",
   services: "MetaMCP's services start.",
 };
+
+const UP = { status: "up", step: null, code: "up", message: "MetaMCP serves." };
 
 export class Launcher {
   #state = { status: "starting", step: "release", code: "starting", message: STEP_MESSAGES.release };
@@ -59,6 +64,9 @@ export class Launcher {
   #ports = null;
   #innerPort = null; // for the services
   #environment = []; // the masked lines that were logged
+  #label = null; // of the release
+  #steps = new StartSteps();
+  #counters = new Counters();
 
   constructor({ env, secrets, withheld, root }) {
     Object.assign(this, { env, secrets, withheld, root });
@@ -71,7 +79,8 @@ export class Launcher {
     const rules = accessRules(env, isOperator);
     const callers = callerCheck(secrets.METAMCP_PROXY_SECRET, env.APP_URL);
     const ready = () => this.#started && this.#services.up && this.#state.status !== "stopping";
-    const given = { details, workspace, rules, callers, ready, sessions: sessionRules(this.#sessions) };
+    const own = statusPages(env, isOperator, () => this.#known());
+    const given = { details, workspace, rules, callers, ready, own, counters: this.#counters, sessions: sessionRules(this.#sessions) };
     this.proxy = new Proxy((target, method) => this.#find(target, method), given);
   }
 
@@ -113,14 +122,17 @@ export class Launcher {
 
   /** Null when both services are up, else the failure. */
   async #attempt() {
+    this.#steps.begin();
     try {
       await this.#bringUp();
+      this.#steps.end();
       return null;
     } catch (error) {
       const failure = Failure.from(error, this.#state.step);
       if (this.#stop.signal.aborted) return failure;
       const { step, code, message, detail, heals } = failure;
       complain(`Start failed at step ${step} (${code}): ${message}${detail ? ` ${detail}` : ""}`);
+      this.#steps.end(true);
       this.#lastFailure = { step, code, message, detail };
       this.#state = { status: "failed", ...this.#lastFailure, heals };
       return failure;
@@ -132,7 +144,18 @@ export class Launcher {
     return (request, away) => {
       const failed = away.status === "failed" ? away : away.last;
       const report = failed && isOperator(request) ? failureReport(failed, this.#environment) : null;
-      return { contact, report };
+      const steps = away.http || this.#started ? [] : this.#steps.shown;
+      return { contact, report, steps };
+    };
+  }
+
+  /** What the status document is made from. */
+  #known() {
+    return {
+      state: this.#started && this.#services.up && this.#state.status !== "stopping" ? UP : this.#awayNow(),
+      ...{ steps: this.#steps, release: (this.#label ??= labelOf(this.root)), environment: this.#environment },
+      ...{ services: this.#services, access: this.#access, sessions: this.#sessions },
+      ...{ memory: this.#memory, counters: this.#counters },
     };
   }
 
@@ -174,6 +197,7 @@ export class Launcher {
 
   #enter(step) {
     if (this.#stop.signal.aborted) throw new Failure(step, "stopping", "The app is being stopped.");
+    this.#steps.enter(step);
     this.#state = { status: "starting", step, code: "starting", message: STEP_MESSAGES[step], last: this.#lastFailure };
   }
 
@@ -200,15 +224,16 @@ export class Launcher {
 
   /** The service and path for a request, or {away}: why there is none now. */
   #find(target, method) {
-    if (this.#state.status === "stopping") return { away: this.#state };
-    if (!this.#started) return { away: this.#awayWhileStarting() };
+    if (this.#state.status === "stopping" || !this.#started) return { away: this.#awayNow() };
     const { service, path, away } = this.#noImage(target) ?? this.#route(target, method);
     if (away) return { away };
     const port = this.#services.portOf(service);
     return port ? { port, path, protocol: this.protocol } : { away: this.#services.away(service) };
   }
 
-  #awayWhileStarting() {
+  /** Why no request is served. */
+  #awayNow() {
+    if (this.#started && this.#state.status !== "stopping") return this.#services.away();
     return this.#state.step === "services" ? { ...this.#services.away(), last: this.#lastFailure } : this.#state;
   }
 }

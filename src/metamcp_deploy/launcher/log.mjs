@@ -13,6 +13,7 @@ const LET_GO_MS = 120_000;
 const concealed = new Map(); // form of a secret → number of `conceal` calls without `reveal`
 let longestFirst = [];
 const last = new Map(); // source → its last lines
+let remembered = 0; // lines so far
 const folding = new Folding();
 
 // The reader of the log may have exited: that must neither end the launcher nor be reported on the same broken pipe.
@@ -61,13 +62,18 @@ export function redact(text) {
 /** The last lines of the launcher and of each service, by source. */
 export function recent() {
   // Masked again: a value may have become a secret after it was printed.
-  return Object.fromEntries([...last].map(([source, lines]) => [source, lines.map(redact)]));
+  return Object.fromEntries([...last].map(([source, lines]) => [source, lines.map(({ line }) => redact(line))]));
+}
+
+/** The same lines in the order of their time, as {source, time (ms), line}; an object stays the same for each call. */
+export function recentInOrder() {
+  return [...last.values()].flat().sort((one, other) => one.number - other.number);
 }
 
 function remember(source, clean) {
   if (!last.has(source)) last.set(source, []);
   const lines = last.get(source);
-  lines.push(clean.slice(0, LONGEST_RECENT));
+  lines.push({ source, time: Date.now(), number: ++remembered, line: clean.slice(0, LONGEST_RECENT) });
   if (lines.length > RECENT_LINES) lines.shift();
 }
 

@@ -66,9 +66,8 @@ export class Family {
     if (one) this.#seen.set(pid, one.born);
   }
 
-  /** The members that are alive. Records them and their sessions, and forgets ended ones. */
-  members() {
-    const all = table();
+  /** The members that are alive. Records them and their sessions, and forgets ended ones. `all` are all processes. */
+  members(all = table()) {
     if (!all.size) return this.#groups();
     const found = new Map();
     const add = (one) => {

@@ -2,6 +2,9 @@
 
 import { createHash, timingSafeEqual } from "node:crypto";
 
+/** The header for a caller's token of the workspace, which the launcher reads and never forwards. */
+export const TOKEN_HEADER = "x-metamcp-deploy-token";
+
 /** Whether two texts are equal, in a time that does not depend on where they differ. */
 export function isSame(one, other) {
   const [first, second] = [one, other].map((text) => createHash("sha256").update(String(text)).digest());

@@ -1,6 +1,6 @@
 // What the app needs from outside its container: the database, its password, and the app's public URL.
 
-import { credentialsFor } from "./credentials.mjs";
+import { credentialsFor, NOT_FETCHED } from "./credentials.mjs";
 import { Workspace } from "./workspace.mjs";
 import { databaseTarget, FROM_RESOURCES, isIncomplete, settingsFrom } from "../databases/kinds.mjs";
 import { workspaceHost } from "../environment.mjs";
@@ -37,6 +37,12 @@ export class Access {
     return target;
   }
 
+  /** For the status document: {token, credential}. */
+  get status() {
+    const credential = { kind: this.#credentials?.kind ?? null, ...(this.#credentials?.status ?? NOT_FETCHED) };
+    return { token: this.#credentialIssuer.tokenStatus, credential };
+  }
+
   /** A password that is valid now. */
   password() {
     return this.#credentials.password();
@@ -64,7 +70,7 @@ export class Access {
     const name = JSON.stringify(target);
     if (this.#credentials?.name === name) return this.#credentials;
     this.stop();
-    return Object.assign(credentialsFor(target, this.#credentialIssuer), { name });
+    return Object.assign(credentialsFor(target, this.#credentialIssuer), { name, kind: target.kind });
   }
 
   async #target() {

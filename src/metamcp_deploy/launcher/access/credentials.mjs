@@ -1,7 +1,7 @@
 // The database password for new connections. Lakebase checks it at login only, and it is valid for at most one hour.
 
 import { credentialRequest } from "../databases/kinds.mjs";
-import { Failure } from "../failure.mjs";
+import { Failure, problem } from "../failure.mjs";
 import { complain, conceal, letGo } from "../log.mjs";
 import { retryDelay } from "../retry-delay.mjs";
 
@@ -11,6 +11,9 @@ const MARGIN = 0.1; // of its validity: with less left it is not used for a logi
 const MAX_MARGIN_MS = 30_000;
 const SETTLED_MS = 30_000; // a credential that is younger may be refused: not every server knows it yet
 
+/** The status of a password that is not fetched, or not yet. */
+export const NOT_FETCHED = { age_seconds: null, expires_in_seconds: null, renewals: 0, failures: 0, last_error: null };
+
 export class Credentials {
   #current = null;
   #previous = null; // used for new connections until the current one is settled
@@ -18,6 +21,7 @@ export class Credentials {
   #timer = null;
   #failures = 0;
   #refusal = null; // why the last renewal failed, while the next try is due
+  #counts = { renewals: 0, failures: 0, last_error: null }; // since the start; the error until a try succeeds
   #stopped = false;
 
   /** `fetchOne` gives {token, ttl (ms)}; `now` is a monotonic clock in milliseconds. */
@@ -49,6 +53,13 @@ export class Credentials {
     return this.#pending;
   }
 
+  /** {age_seconds, expires_in_seconds, renewals, failures, last_error}; the first two are null while there is none. */
+  get status() {
+    const one = this.#current;
+    const seconds = (milliseconds) => (one ? Math.round(milliseconds / 1000) : null);
+    return { age_seconds: seconds(this.now() - one?.asked), expires_in_seconds: seconds(one?.until - this.now()), ...this.#counts };
+  }
+
   /** Stops renewing. */
   stop() {
     this.#stopped = true;
@@ -67,12 +78,17 @@ export class Credentials {
       }
       letGo(this.#previous?.token);
       this.#previous = this.#current;
-      this.#current = { token, asked, usableUntil: asked + ttl - Math.min(MAX_MARGIN_MS, ttl * MARGIN) };
+      if (this.#previous) this.#counts.renewals += 1;
+      this.#counts.last_error = null;
+      const until = asked + ttl;
+      this.#current = { token, asked, until, usableUntil: until - Math.min(MAX_MARGIN_MS, ttl * MARGIN) };
       this.#failures = 0;
       this.#refusal = null;
       this.#schedule(ttl * (RENEW_AT - JITTER * this.random()));
       return this.#current;
     } catch (error) {
+      this.#counts.failures += 1;
+      this.#counts.last_error = problem(error);
       // Before the first credential the start sequence retries.
       if (this.#current) {
         const wait = retryDelay(this.#failures++);
@@ -96,7 +112,7 @@ export class Credentials {
 export function credentialsFor(target, workspace) {
   if (target.password !== undefined) {
     conceal(target.password);
-    return { password: async () => target.password, settle: async () => {}, stop() {} };
+    return { password: async () => target.password, settle: async () => {}, stop() {}, status: NOT_FETCHED };
   }
   return new Credentials(() => workspace.credential(credentialRequest(target)));
 }

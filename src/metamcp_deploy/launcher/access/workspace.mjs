@@ -3,7 +3,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { Failure, causeOf } from "../failure.mjs";
+import { Failure, causeOf, problem } from "../failure.mjs";
 import { complain, conceal, letGo, say } from "../log.mjs";
 
 const OPTIONAL_MS = 3_000; // for a call whose answer is not needed
@@ -13,8 +13,9 @@ const TOKEN_MARGIN_MS = 60_000;
 const DEFAULT_TTL_MS = 3_600_000;
 
 export class Workspace {
-  #token = { value: "", until: 0 };
+  #token = { value: "", from: 0, until: 0 };
   #pending = null; // a request for a token
+  #tokenError = null; // why the last request for one failed
 
   /** `id` is the workspace's, which a host of several workspaces needs; `now` is a monotonic clock in milliseconds. */
   constructor({ host, id, clientId, clientSecret, now = () => performance.now() }) {
@@ -33,7 +34,25 @@ export class Workspace {
     return this.#pending;
   }
 
+  /** Of the OAuth token: {age_seconds, life_seconds, last_error}; the first two are null while there is none. */
+  get tokenStatus() {
+    const { value, from, until } = this.#token;
+    const seconds = (milliseconds) => (value ? Math.round(milliseconds / 1000) : null);
+    return { age_seconds: seconds(this.now() - from), life_seconds: seconds(until - from), last_error: this.#tokenError };
+  }
+
   async #newToken() {
+    try {
+      const token = await this.#requestToken();
+      this.#tokenError = null;
+      return token;
+    } catch (error) {
+      this.#tokenError = problem(error);
+      throw error;
+    }
+  }
+
+  async #requestToken() {
     const missing = ["host", "clientId", "clientSecret"].filter((name) => !this[name]);
     if (missing.length) {
       complain(`Missing Databricks client credentials: ${missing.join(", ")}`);
@@ -56,13 +75,13 @@ export class Workspace {
     }
     this.#forget();
     const life = Number(answer.body.expires_in) * 1000 || DEFAULT_TTL_MS;
-    this.#token = { value: conceal(answer.body.access_token), until: started + life };
+    this.#token = { value: conceal(answer.body.access_token), from: started, until: started + life };
     return this.#token.value;
   }
 
   #forget() {
     letGo(this.#token.value);
-    this.#token = { value: "", until: 0 };
+    this.#token = { value: "", from: 0, until: 0 };
   }
 
   /** A database credential {token, ttl (ms)}; the request is {path, body}, as in databases/kinds.mjs. */

@@ -11,6 +11,7 @@ import { randomUUID } from "node:crypto";
 import path from "node:path";
 import process from "node:process";
 
+import { described } from "./child-description.mjs";
 import { enforceTermination } from "./termination.mjs";
 import { Family } from "../processes.mjs";
 import { guardServers } from "./guard.mjs";
@@ -88,7 +89,7 @@ function report({ process: child }) {
     if (!child.pid) return;
     started.add(child.pid);
     child.once("exit", () => signalGroup(child.pid, 0) || started.delete(child.pid));
-    if (process.connected) process.send({ event: "spawned", pid: child.pid }, () => {});
+    if (process.connected) process.send({ event: "spawned", pid: child.pid, ...described(child) }, () => {});
   });
 }
 

@@ -3,6 +3,7 @@
 import { randomUUID } from "node:crypto";
 
 import { INNER_HEADERS } from "./front-end.mjs";
+import { TOKEN_HEADER } from "../request-headers.mjs";
 
 const HOP_BY_HOP = new Set(
   "connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer transfer-encoding upgrade".split(" "),
@@ -61,7 +62,7 @@ export function forwardHeaders(request, id, publicProtocol) {
   const headers = Object.create(null); // a header may be called __proto__
   for (const [name, value] of endToEnd(request)) {
     const key = name.toLowerCase();
-    if (Object.hasOwn(own, key) || INNER_HEADERS.test(key)) continue;
+    if (Object.hasOwn(own, key) || INNER_HEADERS.test(key) || key === TOKEN_HEADER) continue;
     if (key in headers) headers[key].push(value);
     else headers[key] = [value];
   }

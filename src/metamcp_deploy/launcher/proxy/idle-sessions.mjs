@@ -2,18 +2,11 @@
 // DELETE; clients that crash, or are closed, never do.
 
 import { say } from "../log.mjs";
-import { normalizedPath } from "./path-normalization.mjs";
+import { holder } from "./session-router.mjs";
 
 const DEFAULT_S = 4 * 3600;
 const SCARCE_S = 30 * 60; // while memory is scarce
 const SWEEP_MS = 60_000;
-// Which router of the backend holds a session, by the path that opened it; the patch `session-ends` uses the same names.
-const ROUTERS = [
-  [/^\/metamcp\/[^/]+\/mcp$/, "public-metamcp/streamable-http"],
-  [/^\/metamcp\/[^/]+\/sse$/, "public-metamcp/sse"],
-  [/^\/mcp-proxy\/metamcp(\/|$)/, "mcp-proxy/metamcp"],
-  [/^\/mcp-proxy\/server(\/|$)/, "mcp-proxy/server"],
-];
 
 export class IdleSessions {
   /**
@@ -43,18 +36,6 @@ export class IdleSessions {
       this.end({ id, ...holder(path) });
     }
     if (idle.length) say(`Ended MCP sessions without a request or an open stream for ${spoken(seconds)}: ${idle.length}`);
-  }
-}
-
-/** The router that holds a session, and the name of its endpoint. */
-function holder(path) {
-  const plain = (normalizedPath(path) ?? path).replace(/\/$/, "");
-  const [, router] = ROUTERS.find(([form]) => form.test(plain)) ?? [];
-  const name = path.split("/")[2] ?? "";
-  try {
-    return { router, endpoint: decodeURIComponent(name) };
-  } catch {
-    return { router, endpoint: name };
   }
 }
 

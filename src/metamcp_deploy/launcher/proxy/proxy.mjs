@@ -44,10 +44,12 @@ export class Proxy {
    * @param callers function of a request, as callers.mjs makes it
    * @param sessions function of a request, its path and headers, as session-rules.mjs makes it
    * @param ready function that says whether requests are served
+   * @param own function that answers the launcher's own addresses, as own-pages.mjs makes it
+   * @param counters of requests, as counters.mjs has them; without them nothing is counted
    * @param limits of Node's server that differ from LIMITS
    */
-  constructor(find, { details, workspace, rules, callers, sessions, ready = () => false, limits = {} }) {
-    Object.assign(this, { find, details, workspace, rules, callers, sessions, ready });
+  constructor(find, { details, workspace, rules, callers, sessions, ready = () => false, own = () => false, counters = null, limits = {} }) {
+    Object.assign(this, { find, details, workspace, rules, callers, sessions, ready, own, counters });
     this.server = http.createServer({ ...LIMITS, ...limits });
     this.server.on("connection", (socket) => socket.setMaxListeners(0)); // each open request on it has one
     this.server.on("request", (request, response) => this.#receive(request, response, false));
@@ -101,9 +103,11 @@ export class Proxy {
     const { socket } = request;
     const entry = { stream: false, onward: null, end: () => socket.destroy() };
     const release = this.#track(entry);
+    const began = this.counters?.began();
     const over = () => {
       response.off("close", over);
       socket.off("close", over);
+      this.counters?.ended(request, response, began, entry.stream);
       release();
     };
     response.once("close", over);
@@ -115,12 +119,14 @@ export class Proxy {
     if (answerReadiness(request, response, this.ready())) return;
     const away = this.callers(request) ?? noTarget(request);
     if (away) return this.#refuse(request, response, away, requestId(request));
+    if (this.own(request, response, (why) => this.#refuse(request, response, why, requestId(request)))) return;
     return this.handle(request, response, waiting);
   }
 
   /** Handles a request of a caller that has been checked. */
   handle(request, response, waiting = false) {
     const id = requestId(request);
+    const entry = this.#exchange(request, response);
     const service = this.find(targetOf(request), request.method);
     if (service.away) return this.#refuse(request, response, service.away, id);
     const body = bodyLimit(request, service.path);
@@ -128,7 +134,6 @@ export class Proxy {
     const checked = this.rules(request, targetOf(request), service.path);
     if (checked?.away) return this.#refuse(request, response, checked.away, id);
     if (checked?.path) service.path = checked.path;
-    const entry = this.#exchange(request, response);
     if (checked?.body) return this.#sendRead(request, response, { service, id, waiting, entry, most: body.bytes, read: checked.body });
     this.#send(request, response, { service, id, waiting, entry, most: body.bytes });
   }

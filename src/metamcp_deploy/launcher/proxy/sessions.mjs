@@ -1,6 +1,8 @@
 // The table of MCP sessions: who opened each one, and since when it is idle. MetaMCP itself finds a session by its id alone.
 // Only sessions that the launcher saw opening are here. Times are milliseconds of the given clock.
 
+import { holder } from "./session-router.mjs";
+
 export class Sessions {
   #all = new Map(); // id → {owner, path, requests: number of open ones, since: end of the last one}
 
@@ -48,6 +50,20 @@ export class Sessions {
   /** Removes all: the service that held them has ended. */
   clear() {
     this.#all.clear();
+  }
+
+  /** For the status document: {open, by_endpoint: [{route, endpoint, open}], oldest_idle_seconds}. */
+  get status() {
+    const groups = new Map();
+    for (const { path } of this.#all.values()) {
+      const { router: route = null, endpoint } = holder(path);
+      const key = JSON.stringify([route, endpoint]);
+      if (!groups.has(key)) groups.set(key, { route, endpoint, open: 0 });
+      groups.get(key).open += 1;
+    }
+    const now = this.now();
+    const idle = this.idle().map(({ since }) => (now - since) / 1000);
+    return { open: this.size, by_endpoint: [...groups.values()], oldest_idle_seconds: idle.length ? Math.round(Math.max(...idle)) : null };
   }
 
   /** Sessions without an open request or stream, as {id, path, since}: the time of their last request's end. */

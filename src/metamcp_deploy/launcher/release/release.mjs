@@ -11,6 +11,19 @@ const DESCRIPTIVE = ["id", "tool", "upstream", "left_out", "patches", "overrides
 
 export const PARTS = ["backend", "migrations", "frontend"]; // in the order of need; the last is the largest
 
+/** What the status says of the release: {id, pin: {ref, commit}, tool}; null where release.json does not say it. */
+export function labelOf(root) {
+  let release;
+  try {
+    release = JSON.parse(fs.readFileSync(path.join(root, "release.json"), "utf8"));
+  } catch {
+    release = null;
+  }
+  const text = (value) => (typeof value === "string" ? value : null);
+  const pin = { ref: text(release?.upstream?.ref), commit: text(release?.upstream?.commit) };
+  return { id: text(release?.id), pin, tool: text(release?.tool?.version ?? release?.tool) };
+}
+
 /** Reads and checks release.json; gives the fields that the release's id covers, and the digests of the archives. */
 export function readRelease(root) {
   const file = path.join(root, "release.json");

@@ -94,8 +94,17 @@ export class MemoryWatch {
   get scarce() {
     if (this.#reported.size) return true;
     const pids = this.services.running().flatMap(({ family }) => family.members().map(({ pid }) => pid));
-    const all = [process.pid, ...pids].map((pid) => this.usedBy(pid, "RssAnon"));
-    return all.reduce((sum, one) => sum + one, 0) > this.bytes * REPORTED;
+    return this.isScarce(this.sum(pids));
+  }
+
+  /** As `scarce`, where `bytes` is what all processes of the app use. */
+  isScarce(bytes) {
+    return this.#reported.size > 0 || bytes > this.bytes * REPORTED;
+  }
+
+  /** What these processes and the launcher use together, without what they share. */
+  sum(pids) {
+    return [process.pid, ...pids].reduce((sum, pid) => sum + this.usedBy(pid, "RssAnon"), 0);
   }
 }
 

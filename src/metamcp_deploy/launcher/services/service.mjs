@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { backoff } from "./backoff.mjs";
 import { Failure } from "../failure.mjs";
 import { sendMessage, serve } from "./ipc.mjs";
+import { Lives } from "./lives.mjs";
 import { complain, eachLine, passOn, say } from "../log.mjs";
 import { probe } from "./probe.mjs";
 import { START_SECRET } from "./start-secret.mjs";
@@ -30,6 +31,11 @@ export class Service {
   #ending = null; // why its process is being ended, as {code, message}
   #wake = new AbortController();
   #scan;
+  #exit = { code: null, signal: null }; // of the last process
+  /** Its starts and ends, which outlast it where another service takes its place. */
+  lives = new Lives();
+  /** The programs that it has started: pid → {command, package}, as the preload describes them. */
+  programs = new Map();
 
   /**
    * @param name backend or frontend: the mark of its log lines and the step in a 503
@@ -80,7 +86,9 @@ export class Service {
     this.#scan = setInterval(() => this.family.members(), SCAN_MS).unref();
     for (let again = false; !this.#stopping; again = true) {
       const began = performance.now();
+      if (again) this.lives.restarts += 1;
       const failure = await this.#life(again);
+      this.lives.since = null;
       this.ended();
       if (this.#stopping) return;
       const now = performance.now();
@@ -88,6 +96,7 @@ export class Service {
       this.#deaths.push(now);
       const wait = backoff(this.#deaths, now);
       this.state = { phase: "failed", code: failure.code, message: failure.message };
+      this.lives.died(failure, this.#exit, this.#lines);
       complain(`${this.name}: ${failure.message} Its last lines:`);
       for (const line of this.#lines) complain(`${this.name} | ${line}`);
       await this.family.end(GRACE_MS);
@@ -107,6 +116,7 @@ export class Service {
   /** One start until its end, returned as a Failure; a failed start counts as an end. */
   async #life(again) {
     this.#lines = [];
+    this.#exit = { code: null, signal: null };
     try {
       if (again) await this.#prepare();
       return this.#stopping ? null : await this.#once();
@@ -139,6 +149,7 @@ export class Service {
     await Promise.race([ended, this.#forget(child)]);
     if (child.exitCode === null && child.signalCode === null) {
       this.state = { phase: "up", code: "up", message: "" };
+      this.lives.since = new Date().toISOString();
       say(`${this.name} is up after ${Math.round(performance.now() - (await began))} ms`);
     }
     return this.watched ? Promise.race([ended, this.#hung(child)]) : ended;
@@ -176,11 +187,16 @@ export class Service {
     const { secret, ...others } = this.answers;
     const start = () => this.hold.then(() => START_SECRET, never);
     serve(child, { ...others, start, ...(secret && { secret: whileStarting(secret) }) }, (message) => {
-      if (message.event === "spawned") this.family.leads(message.pid);
+      if (message.event === "spawned") this.#spawned(message);
       if (message.event === "forgotten") child.emit("forgotten");
       if (message.event === "listening" && message.port === this.port) child.emit("listening");
     });
     return child;
+  }
+
+  #spawned({ pid, command, package: name }) {
+    this.family.leads(pid);
+    this.programs.set(pid, { command: String(command ?? ""), package: name ?? null });
   }
 
   #notStarted(error) {
@@ -188,6 +204,7 @@ export class Service {
   }
 
   #death(code, signal) {
+    this.#exit = { code, signal };
     if (this.#ending) return new Failure(this.name, this.#ending.code, this.#ending.message);
     const how = signal ? `was ended by ${signal}` : `ended with exit code ${code}`;
     return new Failure(this.name, `${this.name}_died`, `The ${this.name} ${how}.`);

@@ -1,11 +1,14 @@
 // The two services of a release. Each is started once and then restarts by itself, also while attempts to start the app fail.
 
+import { Lives } from "./lives.mjs";
+
 const NAMES = ["backend", "frontend"];
 
 export class Services {
   #current = {}; // by name
   #all = new Set(); // with those that are stopping
   #stopping = false;
+  #lives = Object.fromEntries(NAMES.map((name) => [name, new Lives()]));
 
   /** Called with the name of a service when its process has ended. */
   ended = () => {};
@@ -35,6 +38,15 @@ export class Services {
     return service?.up ? service.port : null;
   }
 
+  /** For the status document: name → {up, since, restarts, deaths, pid}. */
+  get status() {
+    const shown = (name) => {
+      const { restarts, since, deaths } = this.#lives[name];
+      return [name, { up: Boolean(this.#current[name]?.up), since, restarts, deaths, pid: this.#current[name]?.pid ?? null }];
+    };
+    return Object.fromEntries(NAMES.map(shown));
+  }
+
   /** The services that have a process. */
   running() {
     return Object.values(this.#current).filter(({ pid }) => pid);
@@ -60,6 +72,7 @@ export class Services {
   #start(name, service) {
     this.#current[name] = service;
     this.#all.add(service);
+    service.lives = this.#lives[name];
     service.ended = () => this.ended(name);
     service.run();
     return service;

@@ -1,0 +1,26 @@
+// Puts the parts of the status together: who may read it, and what the three addresses answer.
+
+import { workspaceHost } from "../environment.mjs";
+import { redact } from "../log.mjs";
+import { Managers } from "./managers.mjs";
+import { metrics, TYPE } from "./metrics.mjs";
+import { ownPages } from "./own-pages.mjs";
+import { readers } from "./readers.mjs";
+import { StatusDocument } from "./status-document.mjs";
+
+/**
+ * Returns the function of a request that answers the launcher's own addresses, as own-pages.mjs makes it.
+ *
+ * @param env the launcher's
+ * @param isOperator of a request
+ * @param look as StatusDocument takes it
+ */
+export function statusPages(env, isOperator, look) {
+  const app = env.DATABRICKS_APP_NAME ?? "";
+  const managers = new Managers({ host: workspaceHost(env), id: env.DATABRICKS_WORKSPACE_ID, app });
+  const document = new StatusDocument(look);
+  return ownPages(readers(isOperator, managers), {
+    "/status": { type: "application/json; charset=utf-8", text: () => document.text },
+    "/metrics": { type: TYPE, text: () => redact(metrics(document.facts, look().counters.classes)) },
+  });
+}
