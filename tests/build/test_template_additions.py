@@ -15,7 +15,7 @@ from metamcp_deploy import atomic
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.target import databricks_yml, desired
+from metamcp_deploy.target import databases, databricks_yml, desired
 from metamcp_deploy.target.variables import EnvVar
 from tests.build.bundle_fields import SCHEMA
 
@@ -156,6 +156,14 @@ def test_a_users_template_adds_a_resource_permissions_and_fields(tmp_path: Path)
     assert found.database.permissions == ({"level": "CAN_USE", "user_name": ME},)
 
 
+def test_a_template_adds_tags_to_those_of_the_settings() -> None:
+    stated = databases.of(Settings.model_validate({"target": "x", "database": {"tags": {"team": "ai"}}}))
+    more = [{"key": "owner", "value": "platform"}]
+    found = stated.extended({"postgres_projects": {"custom_tags": more}})
+    assert isinstance(found, databases.Autoscaling)
+    assert found.project_spec["custom_tags"] == [{"key": "team", "value": "ai"}, *more]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
@@ -179,6 +187,16 @@ def test_a_users_template_adds_a_resource_permissions_and_fields(tmp_path: Path)
             "INTERNAL.value is x",
         ),
         ("resources.postgres_roles.owner.id", "resources.postgres_roles.nobody.id", "postgres_roles.nobody"),
+        (
+            "{{ t.lakebase.project | indent(10) }}",
+            "{{ t.lakebase.project | indent(10) }}\n          custom_tags: [{key: metamcp-deploy, value: x}]",
+            "sets the tag metamcp-deploy",
+        ),
+        (
+            "{{ t.app | indent(10) }}",
+            "{{ t.app | replace('key: BETTER_AUTH_SECRET', 'key: metamcp-deploy-signing') | indent(10) }}",
+            "names the secret metamcp-deploy-signing",
+        ),
     ],
 )
 def test_a_template_that_asks_for_what_cannot_be(tmp_path: Path, before: str, after: str, said: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from metamcp_deploy import config
+from metamcp_deploy.errors import Code, DeployError
 
 # Source: ld.so(8), dyld(1), bash(1), the command-line pages of Node and Python, openssl-env(7).
 LOADERS = [
@@ -44,3 +45,22 @@ def test_what_loads_code_is_refused_unless_it_is_named(folder: Path) -> None:
 @pytest.mark.parametrize("name", HARMLESS)
 def test_other_variables_are_let_be(folder: Path, name: str) -> None:
     assert not problems(folder, name)
+
+
+def test_the_key_that_signs_records_is_not_given_to_the_app(folder: Path) -> None:
+    key = "{secret: metamcp-deploy-signing}"
+    for where, text in (
+        ("app.env.LOG_LEVEL", f"app: {{env: {{LOG_LEVEL: {key}}}}}"),
+        ("app.env.A", "app: {env: {A: {secret: MetaMCP-Deploy-Signing}}}"),  # keys differ by more than case
+        ("database.url", f"database: {{kind: external, url: {key}}}"),
+        ("database.password", f"database: {{password: {key}}}"),
+        ("secrets.better_auth_secret", "secrets: {better_auth_secret: metamcp-deploy-signing}"),
+    ):
+        (folder / "metamcp.yaml").write_text(f"version: 1\n{text}\ntargets: {{dev: }}\n")
+        (problem,) = config.check(folder)
+        assert problem.origin.key == where
+        assert "signs records and the ledger" in problem.text
+        assert "Name a secret of its own" in problem.text
+    with pytest.raises(DeployError) as caught:
+        config.load(folder)
+    assert (caught.value.code, "config check" in caught.value.hint) == (Code.CONFIG_INVALID, True)

@@ -9,6 +9,7 @@ from metamcp_deploy.config import hosts, layout
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.problems import FILE, Origin, Problem, failure, masked
 from metamcp_deploy.config.project import Project
+from metamcp_deploy.config.secret import SIGNING_KEY
 from metamcp_deploy.config.tree import Node, at, leaves, nearest
 from metamcp_deploy.errors import Code, DeployError
 
@@ -47,7 +48,7 @@ def of_settings(settings: Settings, tree: Node) -> list[Problem]:
     """Problems of settings whose values are valid one by one; `tree` is what they were made of."""
     wrong = settings.database.problems()
     database = [Problem(nearest(tree, ["database", *key.split(".")]).origin, text) for key, text in wrong]
-    return [*database, *_secret_names(settings, tree)]
+    return [*database, *_secret_names(settings, tree), *_not_the_signing_key(settings, tree)]
 
 
 def _secret_names(settings: Settings, tree: Node) -> list[Problem]:
@@ -59,6 +60,20 @@ def _secret_names(settings: Settings, tree: Node) -> list[Problem]:
             text = f"the secrets `{other}` and `{key}` differ too little."
             return [Problem(nearest(tree, ["app", "env"]).origin, text)]
     return []
+
+
+def _not_the_signing_key(settings: Settings, tree: Node) -> list[Problem]:
+    """Whatever the settings name is attached to the app, which could sign with this one; case does not count."""
+    uses = [*settings.secret_uses, ("secrets.better_auth_secret", settings.secrets.better_auth_secret)]
+    text = (
+        f"`{SIGNING_KEY}` signs records and the ledger: the app could read it, and sign as a deployment does. Name a "
+        "secret of its own."
+    )
+    return [
+        Problem(nearest(tree, where.split(".")).origin, text)
+        for where, key in uses
+        if key.casefold() == SIGNING_KEY
+    ]
 
 
 def between_targets(targets: Sequence[tuple[Settings, Origin]]) -> list[Problem]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+SIGNING_KEY = "metamcp-deploy-signing"  # of records and ledger; an Azure Key Vault takes the name, too
 # Of a secret that signs sign-ins: characters below which MetaMCP's authentication library warns, and different ones.
 SHORTEST, FEWEST = 32, 10
 _PLACEHOLDER = re.compile(

@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from metamcp_deploy.config.secret import SIGNING_KEY
 from metamcp_deploy.target.variables import AUTH_RESOURCE
 
 if TYPE_CHECKING:
     from metamcp_deploy.target.site import Site
     from metamcp_deploy.workspace.apps import App
 
-KEY = "metamcp-deploy-signing"  # of the secret scope; an Azure Key Vault takes the name, too
+KEY = SIGNING_KEY  # of the secret scope
 _FIELD = "signature"
 
 

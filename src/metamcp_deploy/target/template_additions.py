@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from metamcp_deploy.config.constraints import MARK_TAG
+from metamcp_deploy.config.secret import SIGNING_KEY
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.target.desired import App, Desired, Secrets
 from metamcp_deploy.target.variables import EnvVar
@@ -32,6 +34,7 @@ def added(stated: Desired, ours: Mapping[str, Any], theirs: Mapping[str, Any], m
             than the settings.
     """
     known, asked = _Section(ours, me), _Section(theirs, me)
+    _leaves_ours(asked)
     _more(known.resolved(ours["workspace"]), asked.resolved(theirs.get("workspace") or {}), "workspace")
     found: dict[str, dict[str, Any]] = {}
     for group, key, thing in asked.things():
@@ -49,6 +52,19 @@ def added(stated: Desired, ours: Mapping[str, Any], theirs: Mapping[str, Any], m
         database=stated.database.extended(found),
         secrets=_secrets(stated.secrets, found.get("secret_scopes", {}), app),
     )
+
+
+def _leaves_ours(asked: _Section) -> None:
+    """Refuses the key that signs records for the app, and the tag that marks what a target made."""
+    for group, key, thing in asked.things():
+        fields = thing or {}
+        secrets = (r.get("secret") or {} for r in fields.get("resources") or ())
+        if any(str(secret.get("key")).casefold() == SIGNING_KEY for secret in secrets):
+            why = f"resources.{group}.{key} names the secret {SIGNING_KEY}, with which the app could sign records"
+            raise _invalid(why, "Name another secret.")
+        if any(str(tag.get("key")).casefold() == MARK_TAG for tag in fields.get("custom_tags") or ()):
+            why = f"resources.{group}.{key} sets the tag {MARK_TAG}, by which this tool knows what it made"
+            raise _invalid(why, "Leave it out.")
 
 
 def _more(ours: Any, theirs: Any, where: str) -> Any:
