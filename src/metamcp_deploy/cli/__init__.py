@@ -14,6 +14,7 @@ from metamcp_deploy import __version__
 from metamcp_deploy.cli import (
     boundary,
     config,
+    db,
     destroy,
     faults,
     history,
@@ -62,6 +63,7 @@ for command in (*SEEING, *ACTING):
     app.command(rich_help_panel=OPERATE)(command)
 for command in (pipeline.demo, config.init):
     app.command(rich_help_panel=AROUND)(command)
+app.add_typer(db.app, rich_help_panel=OPERATE)
 app.add_typer(secrets.app, rich_help_panel=OPERATE)
 app.add_typer(config.app, rich_help_panel=AROUND)
 app.add_typer(release.app, rich_help_panel=AROUND)

@@ -46,9 +46,9 @@ def login(place: Site | Workspace, app: App) -> tuple[Url, Secret]:
             read it, CONFIG_INVALID for a URL that the launcher would refuse.
     """
     names = _resources(place, app)
-    text = _secret(place, app, names.get(_URL))
+    text = secret(place, app, names.get(_URL))
     url, password = parsed(text)
-    stored = password or (_secret(place, app, names[_PASSWORD]).reveal() if _PASSWORD in names else "")
+    stored = password or (secret(place, app, names[_PASSWORD]).reveal() if _PASSWORD in names else "")
     return url, Secret(stored)
 
 
@@ -106,7 +106,12 @@ def environment(site: Site, app: App) -> dict[str, Mapping[str, Any]]:
     return {str(one["name"]): one for one in (record.raw.get("env") or [] if record else [])}
 
 
-def _secret(place: Site | Workspace, app: App, resource: str | None) -> Secret:
+def secret(place: Site | Workspace, app: App, resource: str | None) -> Secret:
+    """The value of one of the app's secrets.
+
+    Raises:
+        DeployError: NOT_DEPLOYED without that resource, PERMISSION_DENIED where the caller may not read it.
+    """
     workspace = place.workspace if isinstance(place, Site) else place
     raw = next((one for one in app.resources if one.get("name") == resource and one.get("secret")), None)
     if raw is None:

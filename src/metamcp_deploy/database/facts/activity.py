@@ -149,6 +149,31 @@ def activity(connection: psycopg.Connection[Any], app: str) -> Activity:
     return Activity(app=app, sessions=sessions, **counts)
 
 
+_HELD = """
+SELECT l.pid, l.mode, l.granted, coalesce(c.relname::text, l.locktype) AS what
+FROM pg_locks l LEFT JOIN pg_class c ON c.oid = l.relation AND l.locktype = 'relation'
+LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE l.pid <> pg_backend_pid() AND ((n.nspname = %s AND c.relkind IN ('r', 'p')) OR l.locktype = 'advisory')
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+ORDER BY l.pid, 4, 2
+"""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A lock on a table of the schema, or one that a program made up (advisory), held or waited for."""
+
+    pid: int
+    mode: str
+    granted: bool
+    what: str
+
+
+def held(connection: psycopg.Connection[Any], schema: str) -> tuple[Held, ...]:
+    """Locks on the tables of a schema, and advisory ones."""
+    return tuple(Held(**one) for one in asking.rows(connection, _HELD, (schema,)))
+
+
 def without_literals(statement: str | None) -> str:
     """A statement without the data in it, in one line and cut; empty for one that may not be seen."""
     if not statement or statement == "<insufficient privilege>":

@@ -1,0 +1,186 @@
+"""`db credential`: whose credential the caller gets what it opens, and the launcher's own way to one, step by step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from metamcp_deploy.config.project import Project
+from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.database import connection, deployed, external, facts
+from metamcp_deploy.database import server as servers
+from metamcp_deploy.database.opening import SECONDS, app_of
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.target.site import Site
+
+if TYPE_CHECKING:
+    from metamcp_deploy.database.server import Login, Server
+    from metamcp_deploy.workspace import Workspace
+    from metamcp_deploy.workspace.apps import App
+
+_SECRET = "METAMCP_DATABASE_CLIENT_SECRET"  # noqa: S105 -- the name of a variable
+
+
+@dataclass(frozen=True)
+class Minted:
+    """A credential that opened the database.
+
+    Attributes:
+        server: that it opens.
+        login: whose, with the password.
+        identity: the role beside the app's.
+        principal: client id of the app's own service principal.
+        owner: of MetaMCP's schema; None without one.
+    """
+
+    server: Server
+    login: Login
+    identity: facts.Identity
+    principal: str
+    owner: str | None
+
+    @property
+    def ends(self) -> datetime | None:
+        """When it ends."""
+        return self.login.ends
+
+
+@dataclass
+class Step:
+    """One step of the launcher's way, as it went; `outcome` is ok, failed or skipped."""
+
+    name: str
+    outcome: str = "skipped"
+    said: str = ""
+    seconds: float = 0.0
+
+
+@dataclass
+class AsApp:
+    """The launcher's way to the database, and where it ended."""
+
+    role: str
+    steps: list[Step] = field(default_factory=list)
+    failure: DeployError | None = None
+
+
+def mint(project: Project) -> Minted:
+    """A fresh credential of the caller, tried at the database.
+
+    Raises:
+        DeployError: as `connection.connect`.
+    """
+    place, app = app_of(project)
+    until = time.monotonic() + SECONDS
+    found, login = servers.find(place, app)
+    workspace, role = servers.workspace_of(place), deployed.role_of(place, app)
+    with connection.open_(found, login, workspace, until=until, place=servers.commands_of(place)) as made:
+        who = facts.identity(made, role)
+        schema = facts.schema(made, deployed.look(place, app).schema, role)
+    return Minted(found, login, who, app.principal, schema.owner)
+
+
+def as_app(project: Project, client_secret: Secret | None) -> AsApp:
+    """What the launcher does at a start, with the same credentials where they can be had.
+
+    Args:
+        project: with the target's settings.
+        client_secret: of the role's service principal; None takes it from the secret that the app gets it from
+            (`database.principal`). The platform hands out that of an app's own principal to the app alone.
+
+    Raises:
+        DeployError: NOT_FOUND without the app; those of the login. What fails later is in the result.
+    """
+    place, app = app_of(project)
+    way = AsApp(deployed.role_of(place, app))
+    names = ("client secret", "token", "credential", "login", "schema")
+    way.steps = [Step(name) for name in names]
+    try:
+        _walk(way, iter(way.steps), place, app, client_secret)
+    except DeployError as e:
+        way.failure = e
+    return way
+
+
+def _walk(way: AsApp, steps: Iterator[Step], place: Site | Workspace, app: App, given: Secret | None) -> None:
+    workspace = servers.workspace_of(place)
+    database = servers.of_app(place, app)
+    with _timed(next(steps)) as said:
+        if not database.identity:
+            raise _needless(app)
+        secret = given or _stored(place, app)
+        said(f"of {way.role}, {'as given' if given else 'from the scope'}")
+    with _timed(next(steps)) as said:
+        principal = _workspace_as(place, way.role, secret)
+        said(f"the workspace knows {principal.me}")
+    with _timed(next(steps)) as said:
+        credential = servers.mint(principal, database)
+        ends = f", until {credential.ends:%H:%M:%S %Z}" if credential.ends else ""
+        said(f"{len(credential.password.reveal())} characters{ends}")
+    with _timed(next(steps)) as said:
+        found = servers.address_of(workspace, database, servers.commands_of(place))
+        login = servers.Login(way.role, credential.password, credential.ends)
+        until = time.monotonic() + SECONDS
+        made = connection.open_(found, login, workspace, until=until, place=servers.commands_of(place))
+        said(f"{found.database} at {found.host}:{found.port}")
+    with made, _timed(next(steps)) as said:
+        name = deployed.look(place, app).schema
+        schema = facts.schema(made, name, way.role)
+        said(f"{name} " + (f"belongs to {schema.owner}" if schema.exists else "is not there yet"))
+
+
+@contextmanager
+def _timed(step: Step) -> Iterator[Callable[[str], None]]:
+    began = time.monotonic()
+
+    def said(text: str) -> None:
+        step.outcome, step.said = "ok", text
+
+    try:
+        yield said
+    except DeployError as e:
+        step.outcome, step.said = "failed", e.message
+        raise
+    finally:
+        step.seconds = round(time.monotonic() - began, 3)
+
+
+def _stored(place: Site | Workspace, app: App) -> Secret:
+    """The client secret in the scope, where the app's database login has one of its own."""
+    if isinstance(place, Site) and (named := external.environment(place, app).get(_SECRET)):
+        return external.secret(place, app, str(named.get("value_from")))
+    raise DeployError(
+        Code.PERMISSION_DENIED,
+        f"The platform gives the client secret of {app.principal}, the principal of the app {app.name}, to the app "
+        "alone.",
+        hint="What the launcher met is in the app's log (metamcp-deploy logs). With a secret that an administrator "
+        "made for that principal: metamcp-deploy db credential --as-app --client-secret-file FILE",
+    )
+
+
+def _needless(app: App) -> DeployError:
+    return DeployError(
+        Code.USAGE,
+        f"The app {app.name} logs in with the password in its database's URL: there is no token to get.",
+        hint="metamcp-deploy db credential",
+    )
+
+
+def _workspace_as(place: Site | Workspace, client_id: str, secret: Secret) -> Workspace:
+    from metamcp_deploy.config.model import Settings
+    from metamcp_deploy.workspace import Workspace
+
+    workspace = servers.workspace_of(place)
+    settings = place.project.settings if isinstance(place, Site) else Settings(target="")
+    return Workspace.connect(
+        settings,
+        workspace.network,
+        host=workspace.host,
+        client_id=client_id,
+        client_secret=secret,
+        clock=workspace.clock,
+    )
