@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -26,6 +27,7 @@ _SECONDS = (5.0, 20.0)  # to connect, to answer
 _STATIC_SECONDS = (5.0, 10.0)
 _PAUSES = (0.25, 3.0)
 _GIVEN_UP = 60  # the launcher's Retry-After, seconds, where only a person can help (docs/launcher.md)
+_SQLSTATE = re.compile(r"\bcode: '([0-9A-Z]{5})'")  # as Node prints the driver's error
 _CONFIRMED = 2.0  # seconds; the process that a deployment replaces may answer for a moment
 
 
@@ -46,6 +48,8 @@ class Status(StrEnum):
     UNEXPECTED = "unexpected"
 
 
+# Who does not answer, where the request before was answered; READY_PATH waits for a query.
+_SILENT = {STATIC_PATH: Status.FRONT_END_SILENT, READY_PATH: Status.DATABASE_DOWN}
 _WAITED_FOR = frozenset(
     {
         *(Status.NOT_LISTENING, Status.STARTING, Status.DATABASE_DOWN, Status.FRONT_END_SILENT),
@@ -65,6 +69,10 @@ class Check:
     seconds: float
     detail: str = ""
     code: str = ""
+
+    def __str__(self) -> str:
+        said = f"{self.http} {self.detail}".rstrip() if self.http else self.detail or "no answer"
+        return f"GET {self.path}: {said}" if self.path else said
 
     @property
     def ok(self) -> bool:
@@ -97,7 +105,7 @@ class Report:
         said, hint = str(known.message), known.hint(place=place)
         if cause := self._cause():
             said, hint = f"{said}. {cause.title}", cause.hint(place=place)
-        shown = "\n".join(f"GET {c.path}: {c.http or 'no answer'} {c.detail}".rstrip() for c in self.checks)
+        shown = "\n".join(map(str, self.checks))
         return DeployError(
             Code.UNHEALTHY,
             f"{self.url} is {self.status.value}: {said}.",
@@ -106,11 +114,17 @@ class Report:
         )
 
     def _cause(self) -> Entry | None:
-        """The known failure behind it, by the launcher's code or the app's log."""
+        """The known failure behind it, by the launcher's code, the app's log, or a query without an end."""
+        if self.status is Status.DATABASE_DOWN and self.checks[-1].http is None:
+            return knowledge.recognise("database", state="locks_waiting")
         code = self.checks[-1].code if self.checks else ""
         if not (code or self.log):
             return None
-        return knowledge.recognise("launcher", code=code or None, log="\n".join((code, *self.log)))
+        log = "\n".join((code, *self.log))
+        states = _SQLSTATE.findall(log)
+        return knowledge.recognise("launcher", code=code or None, log=log) or knowledge.recognise(
+            "database", sqlstate=states[-1] if states else None, output=log
+        )
 
 
 def check(
@@ -192,7 +206,7 @@ def _ask(
         seconds = _STATIC_SECONDS if path == STATIC_PATH else _SECONDS
         response = session.get(base_url + path, auth=signed, allow_redirects=False, timeout=seconds)
     except requests.exceptions.ReadTimeout as e:
-        status = Status.FRONT_END_SILENT if path == STATIC_PATH else Status.UNREACHABLE
+        status = _SILENT.get(path, Status.UNREACHABLE)
         return Check(name, path, status, None, _since(began, clock), reason(e))
     except requests.exceptions.RequestException as e:
         refused = "refused" in repr(e).lower()

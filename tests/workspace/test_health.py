@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from metamcp_deploy import health
+from metamcp_deploy.deployments import telling_lines
 from metamcp_deploy.errors import Code
+from metamcp_deploy.events import LogLine
 from metamcp_deploy.health import Report, Status
 from metamcp_deploy.knowledge import recognise
 from metamcp_deploy.knowledge.place import Place
@@ -161,3 +163,77 @@ def test_a_stopped_app() -> None:
     failure = health.stopped("https://x.example.com", "STOPPED").failure()
     assert failure is not None
     assert "stopped" in failure.message
+
+
+# What the backend of v2.4.22 prints where a query fails; recorded in the embedded workspace.
+PG_ERROR = """
+[backend] Endpoints cannot be listed: DrizzleQueryError: Failed query: select "metamcp_app"."endpoints"."name"
+[backend] params:
+[backend]     at process.processTicksAndRejections (node:internal/process/task_queues:105:5)
+[backend]   query: 'select "metamcp_app"."endpoints"."name" from "metamcp_app"."endpoints"',
+[backend]   params: [],
+[backend]   cause: error: {message}
+[backend]       at async file:///tmp/backend/index.mjs:43375:18 {{
+[backend]     length: 104,
+[backend]     severity: 'FATAL',
+[backend]     code: '{code}',
+[backend]     detail: undefined,
+[backend]     position: '122',
+[backend]     file: 'postmaster.c',
+[backend]     line: '2358',
+[backend]     routine: 'ProcessStartupPacket'
+[backend]   }}
+[backend] }}""".strip()
+
+
+def printed(at: float, message: str, code: str) -> list[LogLine]:
+    return [LogLine("APP", line, at) for line in PG_ERROR.format(message=message, code=code).splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "title"),
+    [
+        ("the database system is starting up", "57P03", "The database is starting"),
+        ('too many connections for role "8f0c2f6e"', "53300", "The database has no connection left"),
+        ("permission denied for schema metamcp_app", "42501", "The app may not use a table of its schema"),
+        ('relation "metamcp_app.endpoints" does not exist', "42P01", "A table or column"),
+        ("cannot execute INSERT in a read-only transaction", "25006", "The database is read only"),
+    ],
+)
+def test_a_failed_query_names_its_cause(message: str, code: str, title: str) -> None:
+    before = printed(100.0, 'role "8f0c2f6e" does not exist', "28000")  # is over
+    said = telling_lines.of_now([*before, *printed(200.0, message, code)])
+    check = health.Check("ready", health.READY_PATH, Status.DATABASE_DOWN, 500, 0.1)
+    failure = Report("https://x.example.com", Status.DATABASE_DOWN, (check,), said).failure()
+    assert failure is not None
+    assert title in failure.message
+    assert f"cause: error: {message}" in (failure.detail or "")
+    assert "undefined" not in (failure.detail or "")
+    assert "28000" not in (failure.detail or "")
+
+
+def test_the_last_lines_of_an_app_that_ended() -> None:
+    lines = [*printed(1.0, "no", "57P03"), LogLine("SYSTEM", "App ended by itself with exit code -9.", 90.0)]
+    assert telling_lines.last(lines)[-1] == "App ended by itself with exit code -9."
+    assert "[backend]   cause: error: no" in telling_lines.last(lines)
+    assert telling_lines.of_now([LogLine("APP", "listens", 1.0)]) == ("listens",)
+
+
+def test_a_query_without_an_end_is_the_databases(
+    host: FakeHost, network: Network, time: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "_SECONDS", (5.0, 0.3))
+    host.on("GET", health.ALIVE_PATH, WELL)
+    host.on("GET", health.READY_PATH, Answer(late=1))
+    report = look(host.url, network, time)
+    failure = report.failure()
+    assert report.status is Status.DATABASE_DOWN
+    assert failure is not None
+    assert "A query does not end" in failure.message
+    assert "pg_blocking_pids" in (failure.hint or "")
+
+
+def test_a_crash_is_no_request() -> None:
+    failure = health.crashed("https://x.example.com", "App crashed with exit code -9.").failure()
+    assert failure is not None
+    assert failure.detail == "App crashed with exit code -9."

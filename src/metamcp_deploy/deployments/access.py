@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from metamcp_deploy import health
 from metamcp_deploy.config.project import Project
+from metamcp_deploy.deployments import telling_lines
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.events import LogLine
 from metamcp_deploy.target import session
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 # An answer that does not say why: the app's log does.
 _CAUSE_IN_LOG = frozenset({health.Status.DATABASE_DOWN, health.Status.NOT_LISTENING})
-_LOG_LINES = 15
 
 
 def healthy(project: Project, wait: float = 0) -> health.Report:
@@ -44,20 +44,21 @@ def check(workspace: Workspace, app: App, wait: float = 0) -> health.Report:
             hint="metamcp-deploy deploy",
         )
     if app.state == "CRASHED":
-        return replace(health.crashed(app.url, app.message), log=_last_lines(workspace, app.name))
+        said = telling_lines.last(_last_lines(workspace, app.name))
+        return replace(health.crashed(app.url, app.message), log=said)
     http = workspace.network.requests_session()
     report = health.check(app.url, workspace.app_headers, http, wait=wait, clock=workspace.clock)
     if report.status in _CAUSE_IN_LOG:
-        return replace(report, log=_last_lines(workspace, app.name))
+        return replace(report, log=telling_lines.of_now(_last_lines(workspace, app.name)))
     return report
 
 
-def _last_lines(workspace: Workspace, name: str) -> tuple[str, ...]:
+def _last_lines(workspace: Workspace, name: str) -> tuple[LogLine, ...]:
     """What the app said last; empty where its log cannot be read, which the report need not wait for."""
     from metamcp_deploy.workspace.logs import Logs
 
     try:
-        return tuple(line.message for line in Logs(workspace, name).lines(last=_LOG_LINES))
+        return tuple(Logs(workspace, name).lines(last=telling_lines.READ))
     except DeployError:
         return ()
 
