@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from metamcp_deploy import pipeline
+from metamcp_deploy import events, local, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.deployments import deploy_intent, history, records
 from metamcp_deploy.destroy import deletion, selection
 from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.local import faults
 from metamcp_deploy.plan import Action
 from metamcp_deploy.rollback import execution, preparation
 from metamcp_deploy.secrets import keys, rotation
@@ -184,6 +185,36 @@ def test_what_is_unsigned_is_signed_by_what_the_workspace_says(project: Project,
     assert records.newest(session.site(project), 1)[0].signed
     assert deployed(project)["deployment"] == second["deployment"]
     site.workspace.lakebase.delete("projects/finance", 60, purge=True)
+
+
+def test_who_may_not_read_the_key_is_told_so_once(
+    base: Project, project: Project, deployed: Deploy, seen: list[events.Event]
+) -> None:
+    deployed(project)
+    deployed(with_app(project, env={"A": "1"}))
+    running, scope, me = local.up(base), project.settings.secret_scope, "developer@example.com"
+
+    def rolled_back() -> None:
+        with pytest.raises(DeployError) as caught:
+            preparation.look(session.site(project), preparation.Wishes())
+        assert caught.value.code is Code.RECORD_UNSIGNED
+
+    acts: dict[str, Callable[[], object]] = {
+        "plan": lambda: full_plan.look(project, deploy.REMOTE),
+        "history": lambda: history.look(session.site(project)),
+        "rollback": rolled_back,
+        "deploy": lambda: deployed(with_app(project, env={"A": "2"})),
+    }
+    for name, act in acts.items():
+        seen.clear()
+        with faults.injected(running, faults.Fault("403", "GET /api/2.0/secrets/get")), session.shared():
+            act()
+        (told,) = [e for e in seen if isinstance(e, events.Warned) and signing.KEY in e.text]
+        assert "count as unsigned" in told.text, name
+        assert f"databricks secrets put-acl {scope} {me} READ" in told.hint
+    seen.clear()
+    history.look(session.site(project))
+    assert not [e for e in seen if isinstance(e, events.Warned)]
 
 
 def test_the_key_is_kept_and_rotated_and_goes_with_the_scope(project: Project, deployed: Deploy) -> None:

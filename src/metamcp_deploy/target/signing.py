@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from metamcp_deploy import events
 from metamcp_deploy.config.secret import SIGNING_KEY
 from metamcp_deploy.target.variables import AUTH_RESOURCE
 
@@ -56,9 +57,16 @@ class Signer:
 
 
 def of(site: Site) -> Signer:
-    """The signer of a target; without keys where its scope holds none, or this login may not read it."""
-    scope = _scope(site)
-    value = site.workspace.secrets.remembered(scope, KEY) if scope else None
+    """The signer of a target; without keys where its scope holds none, or this login may not read it, which is said."""
+    scope, secrets = _scope(site), site.workspace.secrets
+    value = secrets.remembered(scope, KEY) if scope else None
+    if scope and secrets.newly_refused(scope, KEY):
+        me = site.workspace.me
+        text = (
+            f"{me} may not read the secret {scope}/{KEY}: records and ledger of the target count as unsigned."
+        )
+        hint = f"Whoever manages the scope grants READ: databricks secrets put-acl {scope} {me} READ"
+        events.emit(events.Warned(text, hint))
     return Signer(site.root, tuple(part.encode() for part in value.reveal().split()) if value else ())
 
 

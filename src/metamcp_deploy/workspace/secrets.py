@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from metamcp_deploy.config.secret import Secret
-from metamcp_deploy.errors import Code
+from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.workspace import sdk_import, services
 from metamcp_deploy.workspace.services import created, optional
 from metamcp_deploy.workspace.transport import Transport
@@ -31,6 +31,7 @@ class Secrets:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self._remembered: dict[tuple[str, str], Secret | None] = {}
+        self._refused: dict[tuple[str, str], bool] = {}  # place → whether that was said
         self._lock = threading.Lock()
 
     @property
@@ -59,7 +60,13 @@ class Secrets:
 
     def get(self, scope: str, key: str) -> Secret | None:
         """A value; None when this login may not read it, or it does not exist."""
-        answer = optional(lambda: self._service.get_secret(scope, key), Code.PERMISSION_DENIED)
+        try:
+            answer = optional(lambda: self._service.get_secret(scope, key))
+        except DeployError as e:
+            if e.code is not Code.PERMISSION_DENIED:
+                raise
+            self._refused.setdefault((scope, key), False)
+            return None
         return None if answer is None else Secret(base64.b64decode(answer.value or "").decode())
 
     def remembered(self, scope: str, key: str) -> Secret | None:
@@ -68,6 +75,13 @@ class Secrets:
             if (scope, key) not in self._remembered:
                 self._remembered[scope, key] = self.get(scope, key)
             return self._remembered[scope, key]
+
+    def newly_refused(self, scope: str, key: str) -> bool:
+        """Whether this login may not read a value that it asked for; True once, for whoever says so."""
+        with self._lock:
+            said = self._refused.get((scope, key), True)
+            self._refused |= {(scope, key): True} if not said else {}
+            return not said
 
     def forget(self) -> None:
         """Asks again for what `remembered` gave: somebody else may have written it."""
