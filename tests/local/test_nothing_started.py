@@ -56,6 +56,13 @@ def test_plan_in_an_empty_folder_shows_everything_as_new(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_an_address_that_nobody_has_is_not_shown(tmp_path):
+    (tmp_path / "metamcp.yaml").write_text("version: 1\napp: {env: {A: {secret: KEY}}}\n")
+    done = commands.run("plan", folder=tmp_path)
+    assert "the secret KEY (for app.env.A) in scope metamcp of the embedded workspace that is" in done.stderr
+    assert ".invalid" not in done.stdout + done.stderr
+
+
 def test_plan_of_a_stopped_workspace_says_what_starts_it(tmp_path):
     stopped_in(tmp_path)
     done = commands.run("plan", "--detailed-exitcode", folder=tmp_path)
@@ -68,6 +75,9 @@ def test_preflight_looks_at_a_workspace_that_deploy_would_make(tmp_path):
     done = commands.run("preflight", "-o", "json", folder=tmp_path)
     report = json.loads(done.stdout)
     assert (done.returncode, report["missing"], report["me"]) == (0, 0, "developer@example.com")
+    assert report["host"] == ""
+    assert "metamcp-deploy deploy -t local" in report["checks"][0]["detail"]
+    assert ".invalid" not in done.stdout + done.stderr
     assert not list(tmp_path.iterdir())
     stopped_in(tmp_path)
     done = commands.run("preflight", "-o", "json", folder=tmp_path)

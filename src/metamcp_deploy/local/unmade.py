@@ -16,7 +16,8 @@ from metamcp_deploy.workspace import Workspace
 from metamcp_deploy.workspace.login import Login
 from metamcp_deploy.workspace.transport import Unconfigured
 
-_HOST = "http://nothing-yet.invalid"
+_HOST = "http://nothing-yet.invalid"  # of requests, which nobody sends; people see NAME
+NAME = "the embedded workspace that is not made yet"
 _ME = "/api/2.0/preview/scim/v2/Me"
 _LISTS = (
     "/api/2.0/apps",
@@ -56,4 +57,6 @@ def workspace(network: Network) -> Workspace:
         return made
 
     login = Login(_HOST, "oauth-m2m", "", "the embedded workspace", Unconfigured(), dict)
-    return Workspace(lambda: login, network, session=session)
+    made = Workspace(lambda: login, network, session=session)
+    made.host = NAME
+    return made

@@ -40,7 +40,7 @@ class Report:
 
     Attributes:
         target: of the settings.
-        host: of the workspace, as far as known.
+        host: of the workspace, as far as known; empty for an embedded one that is not made yet.
         me: who is logged in; empty when nobody is.
         checks: in the order of a deployment's steps.
     """
@@ -84,11 +84,15 @@ def look(project: Project) -> Report:
             raise
         return Report(target, project.settings.workspace.host or "", "", tuple(_no_login(project, e)))
     events.emit(events.Progress(f"looks at {workspace.host} as {person.name}"))
-    logged_in = [row("host", State.HAD, workspace.host, ""), row("address", State.HAD, "it answers", "")]
+    here, answers, host = workspace.host, "it answers", workspace.host
+    if session.unmade(project):
+        here = f"no embedded workspace is made here yet: metamcp-deploy deploy -t {target} makes it"
+        answers, host = "it will be on this machine", ""
+    logged_in = [row("host", State.HAD, here, ""), row("address", State.HAD, answers, "")]
     kind = "a workspace admin" if person.admin else "no workspace admin"
     logged_in.append(row("login", State.HAD, f"{person.name}, {kind}", ""))
     checks = [*logged_in, *_looked(project, workspace, person)]
-    return Report(target, workspace.host, person.name, tuple(sorted(checks, key=_step)))
+    return Report(target, host, person.name, tuple(sorted(checks, key=_step)))
 
 
 def _looked(project: Project, workspace: Workspace, person: Person) -> list[Check]:

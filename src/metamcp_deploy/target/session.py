@@ -137,13 +137,18 @@ def connect(project: Project, *, start: bool = False) -> Workspace:
 
 def connect_or_unmade(project: Project) -> Workspace:
     """As `connect`, for plans: where no embedded workspace was made yet, one that holds nothing and takes no writes."""
+    if not unmade(project):
+        return connect(project)
+    from metamcp_deploy.local import unmade as nothing
+
+    return nothing.workspace(_network(project))
+
+
+def unmade(project: Project) -> bool:
+    """Whether the target is an embedded workspace that nothing was made of yet."""
     from metamcp_deploy import local
 
-    if not project.settings.embedded or local.made(project):
-        return connect(project)
-    from metamcp_deploy.local import unmade
-
-    return unmade.workspace(_network(project))
+    return project.settings.embedded and not local.made(project)
 
 
 def _network(project: Project) -> Network:
