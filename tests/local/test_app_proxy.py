@@ -62,7 +62,13 @@ def test_a_browser_signs_in_with_one_click(world, app):
 
 
 def test_sign_in_does_not_redirect_elsewhere(world, app):
-    for path in ("//example.com/x", "https://example.com/"):
+    for path in (
+        "//example.com/x",
+        "https://example.com/",
+        "/\\example.com",
+        "/\t/example.com",
+        "/\n/example.com",
+    ):
         browser = requests.Session()
         page = browser.get(f"{app.url}/", timeout=120)
         query = parse_qs(urlsplit(page.url).query)
@@ -73,6 +79,21 @@ def test_sign_in_does_not_redirect_elsewhere(world, app):
         url = f"{world.running.url}/oidc/v1/authorize"
         landed = browser.post(url, params=query, data={"nonce": nonce}, timeout=120)
         assert landed.url == f"{app.url}/"
+
+
+def test_only_a_path_says_where_a_request_goes(world, app):
+    """A target put behind the app's address as text would make that a login, and name another host."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.settimeout(0.2)
+        place = f"127.0.0.1:{other.getsockname()[1]}"
+        targets = [("CONNECT", f"@{place}"), ("CONNECT", f"x@{place}"), ("CONNECT", place), ("OPTIONS", "*")]
+        for method, target in [*targets, ("GET", f"http://{place}/"), ("GET", f"x://@{place}/")]:
+            head = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {world.headers['Authorization']}\r\n\r\n"
+            with socket.create_connection(("127.0.0.1", urlsplit(app.url).port), timeout=120) as s:
+                s.sendall(head.encode())
+                assert b" 400 " in s.recv(4096).splitlines()[0], (method, target)
+        with pytest.raises(TimeoutError):
+            other.accept()
 
 
 def test_the_sessions_own_cookie_stays_and_others_pass(world, app):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from typing import Any
@@ -16,7 +17,8 @@ import encodings.idna, os, sys, urllib.request
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 class Stay(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_): return None
-ask = urllib.request.Request(sys.argv[1], headers={"X-Forwarded-Email": "developer@example.com"})
+given = {"X-Forwarded-Email": "developer@example.com", "Cookie": sys.argv[2]}
+ask = urllib.request.Request(sys.argv[1], headers=given)
 opener = urllib.request.build_opener(Stay, urllib.request.ProxyHandler({}))
 try:
     print(opener.open(ask, timeout=60).status)
@@ -25,9 +27,10 @@ except urllib.error.HTTPError as e:
 """
 
 
-def as_nobody(url: str) -> int:
+def as_nobody(url: str, cookie: str = "a=b") -> int:
     """The status that another user gets."""
-    done = subprocess.run([sys.executable, "-c", AS_NOBODY, url], capture_output=True, text=True, timeout=90)
+    words = [sys.executable, "-c", AS_NOBODY, url, cookie]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=90)
     assert done.returncode == 0, done.stderr
     return int(done.stdout)
 
@@ -55,3 +58,13 @@ def test_another_user_of_the_machine_cannot_sign_in(world: Any, app: Any) -> Non
     assert requests.get(page, timeout=120).status_code == 200
     assert as_nobody(page) == 403
     assert as_nobody(app.url) == 302
+    # A browser sends cookies to every port of 127.0.0.1, those of other users among them (RFC 6265, 8.5).
+    browser = requests.Session()
+    nonce = re.search(r'name="nonce" value="([^"]+)"', browser.get(page, timeout=120).text)[1]  # type: ignore[index]
+    assert browser.post(page, data={"nonce": nonce}, timeout=120).status_code == 200
+    session = "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.cookies)
+    assert (
+        requests.get(app.url, headers={"Cookie": session}, timeout=120, allow_redirects=False).status_code
+        == 200
+    )
+    assert as_nobody(app.url, session) == 302

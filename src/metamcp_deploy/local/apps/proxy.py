@@ -94,6 +94,9 @@ class Proxy:
         """Answers one request."""
         if not names_this_machine(request):
             return web.Response(status=403, text="This app answers for 127.0.0.1 and localhost only.")
+        if not request.raw_path.startswith("/"):
+            # Behind the app's address it would be read as another one: `CONNECT @host:port`.
+            return web.Response(status=400, text="The request names no path.")
         if request.path == sign_in.CALLBACK and (signed_in := self.sign_in.callback(request, self.name)):
             return signed_in
         principal, by_token = self._caller(request)

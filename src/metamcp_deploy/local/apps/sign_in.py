@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import re
 import secrets
 import time
 from urllib.parse import urlencode
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
+from metamcp_deploy.local.callers import same_user
 from metamcp_deploy.local.identity import Identity, Principal
 
 CALLBACK = "/.auth/callback"
 PAGE = "/oidc/v1/authorize"
 SESSION_SECONDS = 12 * 3600
 _CODE_SECONDS = 60.0
+# A path of the app, also for parsers of URLs that leave out tabs and line breaks.
+_PLAIN = re.compile(r"/(?![/\\])[\x21-\x7e]*")
 
 
 class SignIn:
@@ -23,6 +29,7 @@ class SignIn:
     def __init__(self, identity: Identity) -> None:
         self.identity = identity
         self._once: dict[str, tuple[str, float]] = {}
+        self._connections: WeakKeyDictionary[asyncio.Transport, bool] = WeakKeyDictionary()
 
     def url(self, workspace: str, app: str, path: str) -> str:
         """Where a request without a credential is sent; `path` is where it comes back to."""
@@ -52,9 +59,21 @@ class SignIn:
         return response
 
     def session(self, request: web.BaseRequest, app: str) -> Principal | None:
-        """Who the browser is signed in as."""
+        """Who the browser is signed in as.
+
+        It sends its cookies to every port of this machine, so that the programs of other users may know them.
+        """
         token = request.cookies.get(cookie_name(app))
-        return self.identity.of_oauth_token(token, cookie_name(app)) if token else None
+        known = self.identity.of_oauth_token(token, cookie_name(app)) if token else None
+        return known if known and self._same_user(request) else None
+
+    def _same_user(self, request: web.BaseRequest) -> bool:
+        """As `same_user`, asked once for each connection."""
+        if request.transport is None:
+            return False
+        if (known := self._connections.get(request.transport)) is None:
+            known = self._connections[request.transport] = same_user(request)
+        return known
 
 
 def cookie_name(app: str) -> str:
@@ -73,4 +92,4 @@ def _path(state: str) -> str:
         path = base64.urlsafe_b64decode(state).decode()
     except ValueError:
         return "/"
-    return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/"
+    return path if _PLAIN.fullmatch(path) else "/"
