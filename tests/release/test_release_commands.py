@@ -123,7 +123,7 @@ def test_the_list_of_today_is_compared_with_a_release(
     assert found["GHSA-9qr9-h5gf-34mp"]["fixed"] == "15.5.7"
     assert not found["GHSA-p6v2-xcpg-h6xw"]["here"]
     assert run("advisories") == 0
-    assert "GHSA-p6v2-xcpg-h6xw (7.5) of better-auth@1.4.2: " in capsys.readouterr().out
+    assert "GHSA-p6v2-xcpg-h6xw (7.3) of better-auth@1.4.2: " in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("bundle")
