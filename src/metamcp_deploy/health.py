@@ -213,7 +213,7 @@ def _ask(
         status = Status.NOT_LISTENING if refused else Status.UNREACHABLE
         return Check(name, path, status, None, _since(began, clock), reason(e))
     status, detail = _meaning(name, response)
-    code = _launcher(response).get("code", "") if status in (Status.STARTING, Status.FAILED) else ""
+    code = _failed(_launcher(response)).get("code", "") if status in (Status.STARTING, Status.FAILED) else ""
     return Check(name, path, status, response.status_code, _since(began, clock), detail, str(code))
 
 
@@ -252,6 +252,12 @@ def _launcher(response: requests.Response) -> dict[str, Any]:
     return document if isinstance(document, dict) and document.get("step") else {}
 
 
+def _failed(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Step and code of the failure that the launcher's answer is about: while it tries again, those of the last try."""
+    last = document.get("last_failure")
+    return last if document.get("status") == "starting" and isinstance(last, dict) else document
+
+
 def _said(document: Mapping[str, Any]) -> str:
     state, code = document.get("status", "failed"), document.get("code", "")
     cause = "" if code == state else f" ({code})"
@@ -260,9 +266,12 @@ def _said(document: Mapping[str, Any]) -> str:
         document.get("cause"),
         document.get("fix"),
     ]  # the last two for operators only
-    return (
+    said = (
         f"{state} at step {document['step']}{cause}: {' '.join(str(text) for text in more if text)}".rstrip()
     )
+    if (last := _failed(document)) is not document:
+        said += f" The try before failed at step {last.get('step')} ({last.get('code')})."
+    return said
 
 
 def _is_json(response: requests.Response) -> bool:

@@ -9,10 +9,12 @@ import socket
 import subprocess
 import tarfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from metamcp_deploy.config.project import Project
@@ -390,6 +392,42 @@ def test_one_that_waits_says_so(database: Database, migrate: Migrate) -> None:
     assert result["ok"]
     assert result["lines"][0] == "Another instance is migrating; waiting for up to 60s"
     assert result["seconds"] > 1
+
+
+def test_a_killed_migrator_ends_its_statement_and_frees_its_locks(
+    database: Database, migrate: Migrate, program: Path
+) -> None:
+    database.fresh()
+    assert migrate(database)["ok"]
+    slow = program.parent / "drizzle" / "9999_slow.sql"
+    slow.write_text("SELECT pg_sleep(60)")
+    edit_journal(
+        program, lambda entries: entries.append({**entries[-1], "when": 2**42, "tag": "9999_slow", "idx": 99})
+    )
+    busy = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'"
+
+    def killed() -> None:
+        with pytest.raises(ValueError, match="unpack"):  # it gives no result
+            migrate(database)
+
+    victim = threading.Thread(target=killed, daemon=True)
+    victim.start()
+    until(lambda: database.query(busy) == [(1,)])
+    found = [p for p in psutil.Process().children(recursive=True) if str(program) in p.cmdline()]
+    max(found, key=lambda p: p.pid).kill()
+    victim.join(30)
+    until(
+        lambda: database.query(busy) == [(0,)]
+    )  # by itself the server would notice only at the statement's end
+    slow.write_text("SELECT 1")
+    assert migrate(database)["applied"] == ["9999_slow"]
+
+
+def until(true: Callable[[], bool], seconds: float = 15) -> None:
+    ends = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
 
 
 def test_many_first_migrations_at_once(database: Database, migrate: Migrate, program: Path) -> None:

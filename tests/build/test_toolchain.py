@@ -55,6 +55,13 @@ def test_another_version_on_path_is_not_and_a_private_one_is_made_once(tmp_path:
     made = prefix.stat().st_ino
     again = toolchain.ready_pnpm(node.find(), "9.0.0", tools, env)
     assert (again, prefix.stat().st_ino) == (found, made)
+    # A disk that fails changes what a file holds, not its size or date.
+    damaged = prefix / "node_modules" / "pnpm" / "dist" / "pnpm.cjs"
+    whole, times = damaged.read_bytes(), (damaged.stat().st_atime, damaged.stat().st_mtime)
+    damaged.write_bytes(whole[:5000] + b"\xff\xff" + whole[5002:])
+    os.utime(damaged, times)
+    assert toolchain.ready_pnpm(node.find(), "9.0.0", tools, env) == found
+    assert damaged.read_bytes() == whole
 
 
 def test_a_registry_that_cannot_be_reached_leaves_nothing(tmp_path: Path) -> None:

@@ -28,14 +28,14 @@ class Database(FakeWorkspace):
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
         self.lakebase = Lakebase(folder, tls=tls, cluster=Cluster(folder / "postgres", durable=False))
         self.wait(self.lakebase.start())
-        self.wait(self.lakebase.ensure_role(PRINCIPAL))
+        self.wait(self.lakebase.catalog.ensure_role(PRINCIPAL))
         self.fresh()
 
     def fresh(self) -> None:
         """Makes the database anew."""
-        self.wait(self.lakebase.drop_database(DATABASE))
-        self.wait(self.lakebase.create_database(DATABASE))
-        self.wait(self.lakebase.grant(PRINCIPAL, DATABASE))
+        self.wait(self.lakebase.catalog.drop_database(DATABASE))
+        self.wait(self.lakebase.catalog.create_database(DATABASE))
+        self.wait(self.lakebase.catalog.grant(PRINCIPAL, DATABASE))
 
     def wait(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(60)

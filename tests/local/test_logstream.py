@@ -51,6 +51,31 @@ def test_nothing_comes_before_the_search_term(world, app):
         assert connection.recv(timeout=120)
 
 
+def heard(connection, text):
+    """Waits for a frame with this text, whatever else comes."""
+    while text not in str(connection.recv(timeout=60)):
+        pass
+
+
+def test_a_full_disk_below_the_log_stops_neither_app_nor_stream(world):
+    app = world.serve({"talk.py": TALKER, "app.yaml": "command: [python3, talk.py]"})
+    file = world.project.local / "apps" / app.name / "app.log"
+    file.unlink()
+    file.symlink_to("/dev/full")
+    with opened(world, app) as connection:
+        connection.send("")
+        for number in range(12):  # more than the pipe of its output holds
+            answer = requests.get(f"{app.url}/{number}{'x' * 8000}", headers=world.headers, timeout=20)
+            assert answer.text == "ok"
+        heard(connection, "asked for /11x")
+        file.unlink()
+        requests.get(f"{app.url}/after", headers=world.headers, timeout=20)
+        heard(connection, "asked for /after")
+    missing, last = file.read_text().splitlines()
+    assert missing.endswith("[SYSTEM] 12 lines before this one could not be written.")
+    assert last.endswith("asked for /after")
+
+
 def test_history_then_what_comes(world, app):
     with opened(world, app) as connection:
         connection.send("")

@@ -338,6 +338,15 @@ def copied_and_reachable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         assert copy.is_relative_to(binaries.shared_folder())
         assert binaries.reachable(copy / "bin" / "initdb", "nobody")
         assert binaries.install_for("nobody") == copy
+        name = Path("share", "postgresql", "postgres.bki")
+        damaged, whole = copy / name, (install / name).read_bytes()
+        for content in (whole[:100], whole[:100] + b"\xff" + whole[101:], None):
+            damaged.unlink()
+            if content is not None:
+                damaged.write_bytes(content)
+                os.utime(damaged, ns=(0, (install / name).stat().st_mtime_ns))  # as of a disk that fails
+            assert binaries.install_for("nobody") == copy
+            assert damaged.read_bytes() == whole
         with Cluster.throwaway() as cluster:
             assert psutil.Process(postmaster_pid(cluster)).exe() == str(copy / "bin" / "postgres")
     finally:

@@ -90,6 +90,23 @@ def test_a_start_that_failed_for_good_ends_the_waiting(
     assert look(host.url, network, time, wait=120).status is Status.HEALTHY
 
 
+def test_a_start_that_is_tried_again_names_why_the_last_try_failed(
+    host: FakeHost, network: Network, time: FakeClock
+) -> None:
+    again = {**LAUNCHER, "status": "starting", "step": "migrate", "code": "starting", "message": "They run."}
+    last = {"step": "migrate", "code": "migrations_locked"}
+    host.on("GET", health.ALIVE_PATH, Answer(503, {**again, "last_failure": last}))
+    report = look(host.url, network, time, wait=5)
+    assert report.status is Status.STARTING  # which may heal
+    failure = report.failure(Place("dev"))
+    cause = recognise("launcher", code="migrations_locked")
+    assert failure is not None
+    assert cause is not None
+    assert cause.title in failure.message
+    assert failure.hint == cause.hint(place=Place("dev"))
+    assert "The try before failed at step migrate (migrations_locked)." in (failure.detail or "")
+
+
 def test_nothing_listens(network: Network, time: FakeClock) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"

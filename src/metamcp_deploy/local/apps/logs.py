@@ -37,23 +37,31 @@ class Log:
         self.clock = clock
         self.lines: deque[Line] = deque(maxlen=_KEPT_LINES)
         self._readers: set[asyncio.Queue[Line]] = set()
+        self._missing = 0  # lines that the file does not have
         path.parent.mkdir(parents=True, exist_ok=True)
 
     def add(self, source: str, message: str) -> None:
         """Keeps a line and hands it to the open streams."""
         line = Line(source, self.clock(), message)
         self.lines.append(line)
-        if self.path.exists() and self.path.stat().st_size > _FILE_BYTES:
-            self.path.replace(self.path.with_suffix(".old.log"))
-        with self.path.open("a", encoding="utf-8") as out:
-            out.write(
-                f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(line.timestamp))} [{source}] {message}\n"
-            )
+        try:
+            self._write(line)
+        except OSError:  # a full disk: the app must not wait for its output to be read, and streams go on
+            self._missing += 1
         for reader in self._readers:
             with contextlib.suppress(
                 asyncio.QueueFull
             ):  # a stream that is not read loses lines, not the server
                 reader.put_nowait(line)
+
+    def _write(self, line: Line) -> None:
+        if self.path.exists() and self.path.stat().st_size > _FILE_BYTES:
+            self.path.replace(self.path.with_suffix(".old.log"))
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(line.timestamp))
+        missing = f"{at} [SYSTEM] {self._missing} lines before this one could not be written.\n"
+        with self.path.open("a", encoding="utf-8") as out:
+            out.write(f"{missing if self._missing else ''}{at} [{line.source}] {line.message}\n")
+        self._missing = 0
 
     def clear(self) -> None:
         """Forgets everything: the platform keeps a log only while the app's compute lives."""

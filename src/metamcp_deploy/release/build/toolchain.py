@@ -11,13 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from metamcp_deploy import atomic, disk, events, process
+from metamcp_deploy import atomic, disk, events, fingerprint, process
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.release.build.node import Node
 
 _NAMED = re.compile(r"^(?P<name>[a-z]+)@(?P<version>\d+\.\d+\.\d+[0-9A-Za-z.-]*)(?:\+.*)?$")
 # corepack's shims must neither ask nor download: a pnpm on PATH counts only if it is there already.
 _NO_COREPACK = {"COREPACK_ENABLE_NETWORK": "0", "COREPACK_ENABLE_DOWNLOAD_PROMPT": "0"}
+
+_DIGEST = "digest"  # of a private copy, beside it
 
 _FULL = re.compile(r"ENOSPC|EDQUOT|no space left on device|disk quota exceeded", re.IGNORECASE)
 
@@ -83,6 +85,12 @@ def ready_pnpm(node: Node, version: str, tools: Path, env: Mapping[str, str]) ->
         return Pnpm((str(on_path),), version, "on PATH")
     prefix = tools / f"pnpm-{version}"
     words = _installed(node, prefix, version)
+    if words is not None and not _whole(prefix, words, version, env):
+        events.emit(
+            events.Warned(f"{prefix} in the cache is not what was put there; pnpm is installed again.")
+        )
+        shutil.rmtree(prefix, ignore_errors=True)
+        words = None
     if words is None:
         events.emit(events.Progress(f"Installing pnpm {version}"))
         _install(node, prefix, version, env)
@@ -117,6 +125,21 @@ def _installed(node: Node, prefix: Path, version: str) -> tuple[str, ...] | None
     return (str(node.program), str(script))
 
 
+def _whole(prefix: Path, words: tuple[str, ...], version: str, env: Mapping[str, str]) -> bool:
+    """Whether a private copy is what was installed; reading it takes a tenth of a second."""
+    try:
+        return (prefix / _DIGEST).read_text() == _digest(prefix)
+    except FileNotFoundError:  # of an earlier version of this tool, which kept none
+        if _version_of(list(words), env) != version:
+            return False
+        atomic.write(prefix / _DIGEST, _digest(prefix))
+        return True
+
+
+def _digest(prefix: Path) -> str:
+    return fingerprint.of_tree(prefix / "node_modules", skip=("__pycache__",))
+
+
 def _install(node: Node, prefix: Path, version: str, env: Mapping[str, str]) -> None:
     prefix.parent.mkdir(parents=True, exist_ok=True)
     fresh = prefix.with_name(f".{prefix.name}.{os.getpid()}")
@@ -144,6 +167,7 @@ def _install(node: Node, prefix: Path, version: str, env: Mapping[str, str]) -> 
                 f"npm installed pnpm {version}, but it says {stated if words else 'nothing'} to --version.",
                 hint=f"Put pnpm {version} on PATH.",
             )
+        (fresh / _DIGEST).write_text(_digest(fresh))
         # Another build may have been faster; its copy is as good.
         if _installed(node, prefix, version) is None:
             shutil.rmtree(prefix, ignore_errors=True)

@@ -39,6 +39,9 @@ async function lock(client: Client, schema: string): Promise<void> {
 }
 
 async function migrate(client: Client, schema: string, migrations: Migration[]): Promise<string[]> {
+  // Else a statement whose migrator was killed goes on to its end, and its locks keep the next start waiting. A server on a
+  // system that cannot look for that refuses the setting.
+  await client.query("SET client_connection_check_interval = '2s'").catch(() => {});
   await client.query("BEGIN");
   // Everything is named in full; nothing may land in a schema by accident.
   await client.query("SELECT set_config('search_path', '', true), set_config('lock_timeout', $1, true)", [LOCK_WAIT]);
