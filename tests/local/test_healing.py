@@ -14,7 +14,7 @@ from metamcp_deploy import local
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local.lakebase.server import Lakebase
 from metamcp_deploy.postgres import Cluster, postmaster
-from metamcp_deploy.resources import PACKAGE, shipped
+from metamcp_deploy.resources import PACKAGE
 from tests import commands
 
 USER = "developer@example.com"
@@ -135,7 +135,6 @@ def test_the_landing_page_shows_how_it_is_and_no_secret(world):
     assert requests.get(f"{url}/favicon.ico", timeout=120).status_code == 204
 
 
-def test_its_style_is_that_of_the_launchers_pages():
-    style = (PACKAGE / "launcher" / "proxy" / "error-page.mjs").read_text().partition("STYLE = `")[2]
-    of_launcher = [line for line in style.partition("`")[0].splitlines() if not line.startswith("pre{")]
-    assert "\n".join(of_launcher) in (shipped("templates") / "local" / "workspace.html").read_text()
+def test_its_style_is_that_of_the_launchers_pages(world):
+    style = (PACKAGE / "launcher" / "page" / "style.mjs").read_text().split("`")[1]
+    assert style in requests.get(world.running.url, timeout=120).text

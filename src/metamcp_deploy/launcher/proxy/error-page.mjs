@@ -1,4 +1,6 @@
-// The launcher's page for people: self-contained, light and dark, readable without styles.
+// The launcher's page for people: self-contained, light and dark, readable without styles and without a script.
+
+import { hashed, STYLE } from "../page/style.mjs";
 
 const TITLES = {
   starting: "MetaMCP is starting",
@@ -7,19 +9,19 @@ const TITLES = {
   refused: "MetaMCP did not accept this request",
   asks: "Access to MetaMCP",
 };
-const STYLE = `:root{color-scheme:light dark}body{font:1rem/1.5 system-ui,sans-serif;margin:0}
-main{max-width:46rem;margin:auto;padding:2rem 1rem}h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2rem}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.3rem 1.2rem}dt{font-weight:600}dd{margin:0;overflow-wrap:anywhere}
-button{font:inherit;padding:.5em 1em}
-pre{overflow:auto;padding:.8rem;border:1px solid;border-radius:.3rem;font-size:.85rem;white-space:pre-wrap;overflow-wrap:anywhere}`;
+const MORE = '\n<p><a href="/.metamcp-deploy/">Everything that the launcher knows</a></p>';
+
+/** Its security policy: nothing but its own style. */
+export const PAGE_POLICY = `default-src 'none'; style-src ${hashed(STYLE)}; frame-ancestors 'none'; base-uri 'none'`;
 
 /**
  * @param facts {status, step, code, message, last_failure?, request_id, contact?}
  * @param report for operators, as failure-report.mjs gives it, or null
+ * @param steps of the start, as start-steps.mjs shows them; none when it is over
  * @param refresh seconds after which the page reloads; 0 never
  * @param form {action, fields: [name, value] pairs, button} of a question, or undefined
  */
-export function render(facts, { report, refresh, form }) {
+export function render(facts, { report, steps = [], refresh, form }) {
   const title = TITLES[facts.status] ?? TITLES.failed;
   const { step, code } = facts.last_failure ?? {};
   const last = code && `${code}, at the step ${step}`;
@@ -36,7 +38,7 @@ export function render(facts, { report, refresh, form }) {
 <main>
 <h1>${title}</h1>
 <p role="status">${escaped(facts.message)}</p>
-${form ? question(form) : ""}${list(rows)}
+${form ? question(form) : ""}${steps.length ? progress(steps) : ""}${list(rows)}
 ${refresh ? `<p>This page asks again every ${refresh} seconds.</p>\n` : ""}${report ? details(report) : ""}</main>
 </body>
 </html>
@@ -48,10 +50,15 @@ function question({ action, fields, button }) {
   return `<form action="${escaped(action)}">${inputs.join("")}<button>${escaped(button)}</button></form>\n`;
 }
 
+function progress(steps) {
+  const item = ({ step, state, seconds }) => `<li class="${escaped(state)}">${escaped(step)}<span>${seconds.toFixed(1)} s</span></li>`;
+  return `<ol class="steps">\n${steps.map(item).join("\n")}\n</ol>\n`;
+}
+
 function details({ error, cause, fix, environment, log }) {
   const sources = Object.entries(log).filter(([, lines]) => lines.length);
   return [
-    section("For operators", list([["Error", error], ["Likely cause", cause], ["What ends it", fix]])),
+    section("For operators", list([["Error", error], ["Likely cause", cause], ["What ends it", fix]]) + MORE),
     ...sources.map(([name, lines]) => section(`Last lines of ${name}`, block(lines, `Last lines of ${name}`))),
     section("Environment", block(environment, "Environment")),
   ].join("");

@@ -3,7 +3,7 @@
 
 import http from "node:http";
 
-import { render } from "./error-page.mjs";
+import { PAGE_POLICY, render } from "./error-page.mjs";
 
 const AFTER_STARTING_S = 2;
 const AFTER_FAILED_S = 10;
@@ -19,22 +19,23 @@ const GIVEN_UP = "MetaMCP could not be started and does not try again: somebody 
  * @param id of the request
  * @param contact for help, or ""
  * @param report for operators, as failure-report.mjs gives it; null for others
+ * @param steps of a start that goes on, for the page
  */
-export function errorResponse(request, away, { id, contact, report }) {
+export function errorResponse(request, away, { id, contact, report, steps }) {
   const { status, step, code } = away;
   const message = status === "failed" && !report ? (away.heals === false ? GIVEN_UP : HEALING) : away.message;
   const last = away.last && { last_failure: { step: away.last.step, code: away.last.code } };
   const facts = { status, step, code, message, ...last, request_id: id, ...(contact && { contact }) };
   const wait = away.http ? 0 : seconds(away);
   const page = wantsPage(request);
-  const body = page ? render(facts, { report, refresh: away.heals === false ? 0 : wait, form: away.form }) : `${JSON.stringify({ ...facts, ...report })}\n`;
+  const body = page ? render(facts, { report, steps, refresh: away.heals === false ? 0 : wait, form: away.form }) : `${JSON.stringify({ ...facts, ...report })}\n`;
   const headers = {
     "content-type": `${page ? "text/html" : "application/json"}; charset=utf-8`,
     "content-length": String(Buffer.byteLength(body)),
     "cache-control": "no-store",
     vary: "accept",
     "x-request-id": id,
-    ...(page && { "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'" }),
+    ...(page && { "content-security-policy": PAGE_POLICY }),
     ...(wait && { "retry-after": String(wait) }),
     ...(status === "stopping" && { connection: "close" }),
     ...away.headers,

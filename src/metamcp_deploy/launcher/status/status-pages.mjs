@@ -2,6 +2,7 @@
 
 import { workspaceHost } from "../environment.mjs";
 import { redact } from "../log.mjs";
+import { PAGE, PAGE_HEADERS } from "../page/operators-page.mjs";
 import { Managers } from "./managers.mjs";
 import { metrics, TYPE } from "./metrics.mjs";
 import { ownPages } from "./own-pages.mjs";
@@ -20,6 +21,7 @@ export function statusPages(env, isOperator, look) {
   const managers = new Managers({ host: workspaceHost(env), id: env.DATABRICKS_WORKSPACE_ID, app });
   const document = new StatusDocument(look);
   return ownPages(readers(isOperator, managers), {
+    "/": { type: "text/html; charset=utf-8", headers: PAGE_HEADERS, text: () => PAGE },
     "/status": { type: "application/json; charset=utf-8", text: () => document.text },
     "/metrics": { type: TYPE, text: () => redact(metrics(document.facts, look().counters.classes)) },
   });

@@ -6,8 +6,8 @@ from typing import Any
 
 from aiohttp import web
 
-from metamcp_deploy import __version__, resources
-from metamcp_deploy.local.api import overview
+from metamcp_deploy import __version__
+from metamcp_deploy.local.api import overview, pages
 from metamcp_deploy.local.api.apps import AppsApi
 from metamcp_deploy.local.api.requests import Call
 from metamcp_deploy.local.api.routes import Route
@@ -15,18 +15,12 @@ from metamcp_deploy.local.context import Context
 from metamcp_deploy.local.faults.injection import Faults
 from metamcp_deploy.local.options import USER
 
-_TEMPLATE = "local/workspace.html"
 _COMMANDS = (
     ("metamcp-deploy local status", "this page as text; --with-credentials also shows logins"),
     ("metamcp-deploy local up", "starts again what died"),
     ("metamcp-deploy local faults list", "failures on purpose"),
     ("metamcp-deploy local down", "ends the workspace; its state stays"),
 )
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; "
-    "base-uri 'none'; form-action 'none'",
-}
 
 
 class Landing:
@@ -56,8 +50,7 @@ class Landing:
             "faults": [(f["name"], f"{f['what']}, struck {f['struck']} times") for f in shown["faults"]],
             "commands": _COMMANDS,
         }
-        page = resources.render(_TEMPLATE, values).lstrip()
-        return web.Response(text=page, content_type="text/html", headers=_HEADERS)
+        return pages.page("workspace.html", values)
 
     def _no_icon(self, _: Call) -> web.Response:
         return web.Response(status=204)

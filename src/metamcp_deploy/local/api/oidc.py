@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
 
 from metamcp_deploy.local import federation
+from metamcp_deploy.local.api import pages
 from metamcp_deploy.local.api.errors import denied, missing
 from metamcp_deploy.local.api.requests import Call
 from metamcp_deploy.local.api.routes import Route
@@ -16,12 +16,6 @@ from metamcp_deploy.local.apps.sign_in import CALLBACK, PAGE
 from metamcp_deploy.local.callers import same_user
 from metamcp_deploy.local.context import Context
 from metamcp_deploy.local.identity import basic
-
-_HTML = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Sign in</title>
-<body style="font:16px system-ui;display:grid;place-items:center;min-height:90vh">
-<form method="post"><h1>Sign in to {app}</h1><p>This is the embedded workspace on your machine.</p>
-<input type="hidden" name="nonce" value="{nonce}">
-<button style="font:inherit;padding:.6em 1.2em">Continue as {user}</button></form></body></html>"""
 
 
 class Oidc:
@@ -96,9 +90,9 @@ class Oidc:
         app = self._app(call)
         # The nonce keeps other pages in the same browser from signing in on the user's behalf.
         nonce = self.sign_in.remember(f"nonce:{app}")
-        page = _HTML.format(app=html.escape(app), user=html.escape(self.identity.user.name), nonce=nonce)
-        headers = {"Cache-Control": "no-store", "Content-Security-Policy": "frame-ancestors 'none'"}
-        return web.Response(text=page, content_type="text/html", headers=headers)
+        values = {"app": app, "user": self.identity.user.name, "nonce": nonce}
+        # After it the browser is led to the app, whose address a policy of forms would have to name.
+        return pages.page("sign-in.html", values, forms="'self' http://127.0.0.1:*")
 
     async def _signed_in(self, call: Call) -> None:
         app = self._app(call)
