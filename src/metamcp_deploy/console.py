@@ -188,6 +188,14 @@ class Console:
             line = Text(f"{label:<10} ", style="dim")
             self._out.print(line.append(Text(plain(self.clean(text)), style=f"not dim {style}")))
 
+    def headed(self, head: str, mark: str, style: str, rows: Iterable[tuple[str, str]]) -> None:
+        """A headline on stdout with a mark at its end, and below it labelled lines; a label stands once."""
+        self._out.print(Text(plain(self.clean(head)), style=style).append(f" {mark}" if mark else "", "dim"))
+        before = ""
+        for label, text in rows:
+            shown, before = ("" if label == before else label), label
+            self._out.print(Text(f"  {shown:<6} ", style="dim").append(plain(self.clean(text)), "not dim"))
+
     def say(self, text: str, style: str = "") -> None:
         """A line for people, on stderr (nothing with `--log-format json`)."""
         if self.log_format == "text":

@@ -99,14 +99,18 @@ class DeployError(Exception):
         message: one sentence that names the thing, where it is and what was expected.
         hint: the next step, as a command or an edit.
         detail: evidence (last lines of a tool, an API's answer), shown below; never a secret.
+        known: id of the failure in the knowledge base, where it has one.
     """
 
-    def __init__(self, code: Code, message: str, *, hint: str, detail: str | None = None) -> None:
+    def __init__(
+        self, code: Code, message: str, *, hint: str, detail: str | None = None, known: str = ""
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.hint = hint
         self.detail = detail
+        self.known = known
 
     def as_dict(self) -> dict[str, str | None]:
         """The `error` object of `-o json`."""

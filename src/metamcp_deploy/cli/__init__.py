@@ -16,6 +16,7 @@ from metamcp_deploy.cli import (
     config,
     db,
     destroy,
+    doctor,
     faults,
     history,
     local,
@@ -54,7 +55,7 @@ def _root(
 
 PIPELINE, OPERATE, AROUND = "The pipeline", "A deployed app", "Around it"
 STAGES = (pipeline.prepare, pipeline.patch, pipeline.build, pipeline.bundle_deploy, pipeline.app_deploy)
-SEEING = (power.status, operate.health, operate.logs, history.history, operate.token)
+SEEING = (power.status, doctor.doctor, operate.health, operate.logs, history.history, operate.token)
 ACTING = (rollback.rollback, power.start, power.stop, destroy.destroy)
 
 for command in (pipeline.deploy, pipeline.plan, *STAGES, preflight.preflight):

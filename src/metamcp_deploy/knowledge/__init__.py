@@ -2,6 +2,7 @@
 
     title: one line: what is wrong
     rank: 50                          # of those that fit, the lowest counts; an API's error code before a status alone
+    level: error                      # or warning, or note for what is harmless
     error: disk_full                  # the code of `errors.Code`, where the tool reports it as an error of its own
     message: what that error says; {url} and the like are filled in by who reports it
     shows:                            # one sign is enough; all conditions of a sign must fit
@@ -45,6 +46,15 @@ def by_id(where: str, id_: str) -> Entry:
     from metamcp_deploy.knowledge import loading
 
     return next(known for known in loading.folder(where) if known.id == id_)
+
+
+def find(id_: str) -> Entry | None:
+    """The failure of that id, of whichever folder."""
+    from metamcp_deploy.knowledge import loading
+
+    return next(
+        (known for where in loading.folders() for known in loading.folder(where) if known.id == id_), None
+    )
 
 
 def for_launcher() -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -140,6 +140,7 @@ class Entry(_Model):
     where: str
     title: Text
     rank: int = 50
+    level: Literal["error", "warning", "note"] = "error"
     error: Code | None = None
     message: Text | None = None
     shows: tuple[Sign, ...] = Field(min_length=1)
@@ -181,7 +182,8 @@ class Entry(_Model):
         """The expected failure that this is, for a file with `error` and `message`."""
         assert self.error, self.id  # noqa: S101
         message = _fill(self.message or self.title, place.values(values))
-        return DeployError(self.error, message, hint=self.hint(values, place), detail=detail)
+        hint = self.hint(values, place)
+        return DeployError(self.error, message, hint=hint, detail=detail, known=self.id)
 
 
 def _fill(template: str, values: Mapping[str, object]) -> str:

@@ -22,6 +22,7 @@ PLACES = {
     "app": "The app runs, and something fails: its log and its answers",
     "client": "An MCP client or a browser does not get through",
     "database": "The database",
+    "doctor": "What `doctor` sees of the app and its resources",
     "platform": "Databricks Apps and the login",
     "workspace": "Other answers of the workspace's API",
     "preflight": "What a deployment lacks: `preflight`",

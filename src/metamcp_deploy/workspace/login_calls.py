@@ -79,9 +79,8 @@ def bounded(call: Callable[[], Any], check: HostCheck) -> Any:
     if not failed:
         waited = max(seconds, check.waited)
         text = f"{host} did not answer the request for a token within {waited:.0f} s."
-        raise DeployError(
-            Code.WORKSPACE_UNREACHABLE, text, hint=f"Check the network and proxy settings: curl -sI {host}"
-        )
+        hint = f"Check the network and proxy settings: curl -sI {host}"
+        raise DeployError(Code.WORKSPACE_UNREACHABLE, text, hint=hint, known="workspace-unreachable")
     error = failed[0]
     if isinstance(error, DeployError) or not isinstance(error, Exception):
         raise error
@@ -104,4 +103,5 @@ def not_logged_in(host: str | None, source: str, said: str) -> DeployError:
         f"{source} could not log in to {where}.",
         hint=_OF_PIPELINES.get(os.environ.get("DATABRICKS_AUTH_TYPE", ""), otherwise),
         detail=said[:800],
+        known="auth-failed",
     )

@@ -19,9 +19,17 @@ class ApiError(DeployError):
     """An answer that is an error: `status` is HTTP's, `error_code` the API's own (empty when it gave none)."""
 
     def __init__(
-        self, code: Code, message: str, *, hint: str, detail: str | None, status: int, error_code: str
+        self,
+        code: Code,
+        message: str,
+        *,
+        hint: str,
+        detail: str | None,
+        status: int,
+        error_code: str,
+        known: str = "",
     ) -> None:
-        super().__init__(code, message, hint=hint, detail=detail)
+        super().__init__(code, message, hint=hint, detail=detail, known=known)
         self.status = status
         self.error_code = error_code
 
@@ -104,7 +112,9 @@ def _error(
     known: Entry, message: str, hint: str, *, detail: str | None, status: int, error_code: str = ""
 ) -> ApiError:
     assert known.error, known.id  # noqa: S101 -- each file of knowledge/workspace has it
-    return ApiError(known.error, message, hint=hint, detail=detail, status=status, error_code=error_code)
+    return ApiError(
+        known.error, message, hint=hint, detail=detail, status=status, error_code=error_code, known=known.id
+    )
 
 
 def _is_html(response: requests.Response) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from metamcp_deploy.config import database as config
 from metamcp_deploy.target.access_lists import AccessList, spelled
-from metamcp_deploy.target.databases.base import CONNECTING, Database
+from metamcp_deploy.target.databases.base import CONNECTING, Database, Trouble
 from metamcp_deploy.target.rendering import block, granted
 from metamcp_deploy.target.variables import DATABASE_RESOURCE, EnvVar
 
@@ -214,6 +214,21 @@ class Autoscaling(Database):
     def find(self, workspace: Workspace) -> dict[str, Any] | None:
         """The project."""
         return workspace.lakebase.find(self.project)
+
+    def hindrances(self, workspace: Workspace) -> Iterator[Trouble]:
+        """Each of project, branch, database and endpoint, from the outside in: the first that is not there."""
+        labels = {self.project: "Lakebase project", self.branch: "branch", self.database: "database"}
+        for name, label in (*labels.items(), (self.endpoint, "endpoint")):
+            found = workspace.lakebase.find(name)
+            if found is None:
+                said = f"The {label} {name} does not exist"
+                yield Trouble("doctor", "database-gone", said, f"GET /api/2.0/postgres/{name}: not found")
+                return
+        status = (found or {}).get("status") or {}
+        if status.get("disabled"):
+            said = f"The endpoint {self.endpoint} is disabled"
+            evidence = f"GET /api/2.0/postgres/{self.endpoint}: disabled, {status.get('current_state')}"
+            yield Trouble("database", "endpoint-disabled", said, evidence)
 
 
 def _enforced(d: config.Autoscaling) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from metamcp_deploy.workspace import Workspace
 
 CONNECTING = {"permission": "CAN_CONNECT_AND_CREATE"}  # what the app may do with its database
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A failure of the knowledge base (`where`, `id`) that an answer of the workspace shows, in a sentence."""
+
+    where: str
+    id: str
+    said: str
+    evidence: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,3 +135,7 @@ class Database(ABC):
     def find(self, workspace: Workspace) -> dict[str, Any] | None:
         """What the workspace says of the holder; None when there is none."""
         return None
+
+    def hindrances(self, workspace: Workspace) -> Iterator[Trouble]:
+        """What keeps the app from its database, by what the workspace says of it; none for one outside."""
+        return iter(())

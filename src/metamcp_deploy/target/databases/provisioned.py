@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from metamcp_deploy import knowledge
 from metamcp_deploy.config import database as config
 from metamcp_deploy.target.access_lists import AccessList, spelled
-from metamcp_deploy.target.databases.base import CONNECTING, Database
+from metamcp_deploy.target.databases.base import CONNECTING, Database, Trouble
 from metamcp_deploy.target.rendering import block, granted
 from metamcp_deploy.target.variables import EnvVar
 
@@ -121,3 +121,19 @@ class Provisioned(Database):
     def find(self, workspace: Workspace) -> dict[str, Any] | None:
         """The instance."""
         return workspace.instances.find(self.name)
+
+    def hindrances(self, workspace: Workspace) -> Iterator[Trouble]:
+        """An instance that is not there, or not available."""
+        found = self.find(workspace)
+        path = f"GET /api/2.0/database/instances/{self.name}"
+        if found is None:
+            said = f"The database instance {self.name} does not exist"
+            yield Trouble("platform", "instance-unknown", said, f"{path}: not found")
+            return
+        state = str(found.get("state") or "")
+        if state == "STOPPED" or found.get("effective_stopped"):
+            said = f"The database instance {self.name} is stopped"
+            yield Trouble("database", "instance-stopped", said, f"{path}: {state}")
+        elif state != "AVAILABLE":
+            said = f"The database instance {self.name} is {state.lower() or 'in an unknown state'}"
+            yield Trouble("doctor", "instance-changing", said, f"{path}: {state}")

@@ -1,0 +1,82 @@
+"""`doctor`: names what is wrong with a deployment, the cause first, with evidence and a fix to paste. Only reads.
+
+All checks run side by side, each as soon as what it depends on is known to be well. What follows from an error is left
+out: a finding says which checks explain it (`Finding.explained_by`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from metamcp_deploy.config.project import Project
+from metamcp_deploy.doctor import running
+from metamcp_deploy.doctor.check import Check
+from metamcp_deploy.doctor.finding import Finding
+from metamcp_deploy.doctor.report import Report
+from metamcp_deploy.doctor.running import Outcome
+from metamcp_deploy.doctor.subject import Subject
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.target import session
+
+
+def look(
+    load: Callable[[], Project],
+    *,
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    offline: bool = False,
+) -> Report:
+    """Looks once at everything.
+
+    Args:
+        load: gives the project with the target's settings; what it raises is a finding.
+        only: ids of checks; what these need is done, too.
+        skip: ids of checks that are left out.
+        offline: only what needs no network.
+
+    Raises:
+        DeployError: USAGE for an id that is no check's.
+    """
+    from metamcp_deploy.doctor.checks import CHECKS
+
+    _are_checks(CHECKS, (*only, *skip))
+    wanted = set(only) or {check.id for check in CHECKS}
+    for check in reversed(CHECKS):  # what a check needs stands before it
+        if check.id in wanted:
+            wanted.update(check.needs)
+    chosen = [c for c in CHECKS if c.id in wanted and c.id not in skip and not (offline and c.remote)]
+    began = time.monotonic()
+    with session.shared():
+        subject = Subject(load)
+        outcomes = running.run(chosen, subject)
+    return Report(tuple(_explained(outcomes)), subject.place, round(time.monotonic() - began, 3))
+
+
+def _explained(outcomes: Sequence[Outcome]) -> Iterable[Outcome]:
+    """The outcomes without what follows from others, and each failure once: where it was found first."""
+    broken = {outcome.check.id for outcome in outcomes if outcome.broken}
+    seen: set[str] = set()
+    for outcome in outcomes:
+        kept: list[Finding] = []
+        causes: set[str] = set()
+        for finding in outcome.findings:
+            explaining = finding.explained_by & (broken - {outcome.check.id})
+            if finding.id in seen or explaining:
+                causes |= explaining
+                continue
+            kept.append(finding)
+        seen |= {finding.id for finding in kept}
+        left_out = bool(outcome.findings) and not kept
+        why = f"follows from what is wrong with: {', '.join(sorted(causes))}" if causes else "named above"
+        if not kept:
+            broken.discard(outcome.check.id)
+        yield replace(outcome, findings=tuple(kept), skipped=why if left_out else outcome.skipped)
+
+
+def _are_checks(checks: Sequence[Check], named: Iterable[str]) -> None:
+    known = [check.id for check in checks]
+    for name in named:
+        if name not in known:
+            raise DeployError(Code.USAGE, f"{name} is no check.", hint=f"The checks are: {', '.join(known)}.")

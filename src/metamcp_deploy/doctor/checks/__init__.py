@@ -1,0 +1,20 @@
+"""All checks, in the order in which one depends on another."""
+
+from metamcp_deploy.doctor.check import Check
+from metamcp_deploy.doctor.checks import app, database, log, login, resources, serving
+
+CHECKS: tuple[Check, ...] = (
+    Check("configuration", "the configuration", login.configuration, remote=False),
+    Check("login", "the login", login.login, ("configuration",)),
+    Check("workspace", "the workspace", login.workspace, ("login",)),
+    Check("app", "the app", app.app, ("workspace",)),
+    Check("compute", "the app's compute", app.compute, ("app",)),
+    Check("deployment", "the deployment", app.deployment, ("app",)),
+    Check("access", "this login's rights on the app", app.access, ("app",)),
+    Check("resources", "the app's resources", resources.resources, ("app",)),
+    Check("secrets", "the app's secrets", resources.secrets, ("app",)),
+    Check("database", "the database", database.database, ("app",)),
+    Check("launcher", "the launcher", serving.launcher, ("compute", "access")),
+    Check("front-door", "MetaMCP's pages", serving.front_door, ("launcher",)),
+    Check("log", "the app's log", log.log, ("compute", "access"), seconds=6.0),
+)

@@ -1,0 +1,54 @@
+"""Known failures among the lines of the app's log since its last start."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+
+from metamcp_deploy.doctor import log_reading
+from metamcp_deploy.doctor.finding import Finding, Level
+from metamcp_deploy.doctor.subject import Subject
+from metamcp_deploy.errors import DeployError
+from metamcp_deploy.events import LogLine
+
+_ELSEWHERE = frozenset(
+    {
+        *("deployment", "resources", "secrets", "database", "connection", "role", "schema", "migrations"),
+        *("activity", "launcher", "front-door"),
+    }
+)
+RECENT_SECONDS = 900.0
+
+
+def log(subject: Subject) -> Iterator[Finding]:
+    """What an app that is up complains about: a warning each; what came before MetaMCP was up is over."""
+    lines = subject.log()
+    up = [n for n, line in enumerate(lines) if log_reading.UP in line.message]
+    if up:
+        lines = tuple(line for line in lines[up[-1] + 1 :] if _recent(line))
+    for seen in log_reading.known(lines):
+        yield seen.finding(subject.place, Level.WARNING, _ELSEWHERE)
+
+
+def known(subject: Subject, explained_by: frozenset[str] = frozenset()) -> Iterator[Finding]:
+    """The failures that the lines since the last start name, for an app that is not well: errors."""
+    try:
+        lines = subject.log()
+    except DeployError:
+        return
+    for seen in log_reading.known(lines):
+        yield seen.finding(subject.place, None, explained_by)
+
+
+def last_failure(subject: Subject) -> tuple[str, ...]:
+    """The line in which the launcher says why its start failed; empty without one, or without a log."""
+    try:
+        lines: Iterable[LogLine] = subject.log()
+    except DeployError:
+        return ()
+    failed = [line.message for line in lines if "Start failed at step" in line.message]
+    return tuple(f"log: {message}" for message in failed[-1:])
+
+
+def _recent(line: LogLine) -> bool:
+    return line.timestamp is None or time.time() - line.timestamp < RECENT_SECONDS
