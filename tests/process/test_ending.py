@@ -1,5 +1,8 @@
 import os
+import signal
+import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,3 +42,35 @@ def group(pid: int) -> list[str]:
         if int(pgrp) == pid and state != "Z" and pid != os.getpgid(0):
             found.append(name)
     return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="states of processes are read from /proc")
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_one_that_nobody_waits_for_has_ended(whole_group: bool) -> None:
+    """As in a container whose first process waits for nobody: its children stay, dead, until it ends itself."""
+    script = (
+        "setsid sleep 60 & echo $!; exec sleep 60" if whole_group else "sleep 60 & echo $!; exec sleep 60"
+    )
+    parent = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout
+    child = int(parent.stdout.readline())
+    try:
+        began = time.monotonic()
+        if whole_group:
+            until(lambda: os.getpgid(child) == child)
+            process.end_group(child)
+        else:
+            assert process.end(child, signal.SIGTERM, 10)
+        assert time.monotonic() - began < 4
+        os.kill(child, 0)  # its number is still taken
+    finally:
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()
+
+
+def until(reached: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 5
+    while not reached():
+        assert time.monotonic() < ends
+        time.sleep(0.01)

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Collection
+from pathlib import Path
 
 from metamcp_deploy.process import search
 
@@ -51,7 +52,26 @@ def has_ended(pid: int, send: Callable[[int, int], None] = os.kill) -> bool:
         send(pid, 0)
     except (ProcessLookupError, PermissionError):  # or the number is another user's by now
         return True
-    return False
+    return _waits_for_its_parent(pid) and (send is not os.killpg or _group_has_ended(pid))
+
+
+def _waits_for_its_parent(pid: int) -> bool:
+    """Whether a process has ended, and its parent (in many containers, process 1) never asks for its exit code."""
+    return _stat(Path("/proc", str(pid)))[:1] in (["Z"], ["X"])
+
+
+def _group_has_ended(group: int) -> bool:
+    """Whether all members of a group have ended."""
+    found = map(_stat, Path("/proc").glob("[0-9]*"))
+    return not any(state not in "ZX" for state, _, its, *_ in filter(None, found) if its == str(group))
+
+
+def _stat(folder: Path) -> list[str]:
+    """State, parent, group, ... of a process; empty where there is no /proc, or no such process any more."""
+    try:
+        return (folder / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
 
 
 def _signalled(send: Callable[[int, int], None], pid: int, signum: int, seconds: float) -> bool:
