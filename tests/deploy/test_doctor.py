@@ -20,6 +20,7 @@ from metamcp_deploy.doctor.finding import Level
 from metamcp_deploy.doctor.report import Report, schema
 from metamcp_deploy.errors import DeployError
 from metamcp_deploy.local import faults
+from metamcp_deploy.local.faults import presets
 from metamcp_deploy.target import session
 from metamcp_deploy.target.databases import Autoscaling, attached
 from tests import commands
@@ -146,7 +147,7 @@ def test_a_workspace_that_fails(
     project: Project, deployed: Deploy, running: local.Running, fault: str, id_: str
 ) -> None:
     deployed(project)
-    faults.add(running, faults.chosen(fault, {}))
+    faults.add(running, presets.chosen(fault, {}))
     try:
         report = look(project)
     finally:

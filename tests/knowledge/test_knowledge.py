@@ -21,7 +21,7 @@ KNOWN = [known for where in loading.folders() for known in loading.folder(where)
 EACH = pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.id)
 PLACES = [Place(), Place("local"), Place("prod"), Place(app="metamcp", profile="PROD")]
 VALUES = {
-    *("project", "at", "until", "name"),
+    *("project", "at", "until", "name", "server", "role"),
     *(
         "on_target",
         "on_app",

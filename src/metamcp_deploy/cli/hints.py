@@ -14,7 +14,7 @@ from pathlib import Path
 # Commands that take --app; those that need metamcp.yaml; and those of a folder, whatever the target.
 TAKE_APP = frozenset(
     {
-        *("status", "health", "logs", "token", "history", "rollback", "start", "stop", "preflight"),
+        *("status", "health", "logs", "token", "history", "rollback", "start", "stop", "preflight", "doctor"),
         *("secrets list", "secrets rotate", "release list", "release prune"),
     }
 )

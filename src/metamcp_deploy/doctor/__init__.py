@@ -50,7 +50,10 @@ def look(
     began = time.monotonic()
     with session.shared():
         subject = Subject(load)
-        outcomes = running.run(chosen, subject)
+        try:
+            outcomes = running.run(chosen, subject)
+        finally:
+            subject.close()
     return Report(tuple(_explained(outcomes)), subject.place, round(time.monotonic() - began, 3))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -103,6 +103,10 @@ class Finding:
             f"{_PAGE}#{known.id}" if known else "",
             explained_by,
         )
+
+    def as_level(self, level: Level) -> Finding:
+        """The same, as bad as this."""
+        return replace(self, level=level)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: what a check's row has of it."""

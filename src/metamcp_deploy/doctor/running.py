@@ -150,6 +150,6 @@ def _failed(check: Check, failure: BaseException, subject: Subject) -> Finding:
     return Finding.known(
         knowledge.by_id("doctor", "check-failed"),
         subject.place,
-        summary=f"The check of {check.title} ended in an error of metamcp-deploy itself",
+        summary=f"The check of {check.title} ended in an error of this tool",
         evidence=(f"{type(failure).__name__}: {failure}"[:500],),
     )

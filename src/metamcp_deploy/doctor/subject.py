@@ -10,21 +10,28 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from metamcp_deploy import health
 from metamcp_deploy.config.project import Project
+from metamcp_deploy.errors import DeployError
 from metamcp_deploy.events import LogLine
 from metamcp_deploy.knowledge.place import DEFAULT, Place
 from metamcp_deploy.preflight.access import Person
 from metamcp_deploy.preflight.scene import wanted
-from metamcp_deploy.target import databases, session
+from metamcp_deploy.target import databases, locate, session
 from metamcp_deploy.target.databases import Database
 from metamcp_deploy.target.desired import Desired
+from metamcp_deploy.target.site import Site
 
 if TYPE_CHECKING:
+    import psycopg
+
+    from metamcp_deploy.database import facts
+    from metamcp_deploy.database.deployed import Deployed
     from metamcp_deploy.workspace import Workspace
     from metamcp_deploy.workspace.apps import App
 
 T = TypeVar("T")
 
 ANSWER_SECONDS = 4.0  # for one answer of the workspace: a check has five
+DATABASE_SECONDS = 4.0  # to log in, and for each statement
 LOG_LINES = 2000
 
 
@@ -34,16 +41,7 @@ def once(ask: Callable[[Any], T]) -> Callable[[Any], T]:
 
     @functools.wraps(ask)
     def asked(self: Subject) -> T:
-        with self.lock_of(name):
-            if name not in self.facts:
-                try:
-                    self.facts[name] = (ask(self), None)
-                except Exception as e:
-                    self.facts[name] = (None, e)
-        value, failure = self.facts[name]
-        if failure is not None:
-            raise failure
-        return cast(T, value)
+        return cast(T, self.remembered(name, lambda: ask(self)))
 
     return asked
 
@@ -59,17 +57,30 @@ class Subject:
         self._load = load
         self._locks: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
-        self.facts: dict[str, tuple[Any, Exception | None]] = {}
+        self._facts: dict[str, tuple[Any, Exception | None]] = {}
 
     def lock_of(self, fact: str) -> threading.Lock:
         """Held while the fact is asked for."""
         with self._guard:
             return self._locks.setdefault(fact, threading.Lock())
 
+    def remembered(self, fact: str, ask: Callable[[], Any]) -> Any:
+        """What a fact was, asked for by the first thread; a failure is remembered, too."""
+        with self.lock_of(fact):
+            if fact not in self._facts:
+                try:
+                    self._facts[fact] = (ask(), None)
+                except Exception as e:
+                    self._facts[fact] = (None, e)
+            value, failure = self._facts[fact]
+        if failure is not None:
+            raise failure
+        return value
+
     @property
     def place(self) -> Place:
         """For the commands of a fix; the default one while the settings cannot be read."""
-        known = self.facts.get("project")
+        known = self._facts.get("project")
         return Place.of(known[0]) if known and known[1] is None else DEFAULT
 
     @once
@@ -109,6 +120,97 @@ class Subject:
     def database(self) -> Database:
         """The one that is attached to the app."""
         return databases.attached(self.app().resources)
+
+    @once
+    def where(self) -> Site | Workspace:
+        """The target's place; without a configuration and a known root, its workspace."""
+        project = self.project()
+        if not project.bare:
+            return session.site(project, self.workspace())
+        root = locate.root_of(self.app())
+        return Site(project, self.workspace(), root) if root else self.workspace()
+
+    @once
+    def deployed(self) -> Deployed:
+        """The app's side of its database."""
+        from metamcp_deploy.database import deployed
+
+        return deployed.look(self.where(), self.app())
+
+    @once
+    def connection(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """To the app's database, as the caller, read only.
+
+        Raises:
+            DeployError: DATABASE_REFUSED, DATABASE_UNREACHABLE, ...
+        """
+        from metamcp_deploy.database.connection import connect
+
+        seconds = DATABASE_SECONDS
+        return connect(self.where(), self.app(), timeout=seconds, statement_timeout=seconds)
+
+    def _asked(self, fact: Callable[[psycopg.Connection[Any]], T]) -> T | None:
+        """A fact of the database; None where this login does not get in, of which the check `connection` says why."""
+        try:
+            connection = self.connection()
+        except DeployError:
+            return None
+        with self.lock_of("statements"):
+            return fact(connection)
+
+    @once
+    def identity(self) -> facts.Identity | None:
+        """Who is logged in beside the app's role; None where nobody is."""
+        from metamcp_deploy.database import facts
+
+        return self._asked(lambda connection: facts.identity(connection, self.deployed().role))
+
+    @once
+    def tables(self) -> frozenset[str]:
+        """Names of the tables and types that the release's migrations make; empty where it cannot be read."""
+        from metamcp_deploy.database.deployed import objects_of
+
+        return objects_of(self.deployed().migrations or ())
+
+    @once
+    def schema(self) -> facts.Schema | None:
+        """MetaMCP's schema; None where nobody is logged in."""
+        from metamcp_deploy.database import facts
+
+        found = self.deployed()
+        names = self.tables()
+        return self._asked(lambda connection: facts.schema(connection, found.schema, found.role, names))
+
+    @once
+    def migrations(self) -> facts.Migrations | None:
+        """The ledger against the release's journal; None where nobody is logged in."""
+        from metamcp_deploy.database import facts
+
+        schema = self.schema()
+        if schema is None:
+            return None
+        journal = self.deployed().migrations
+        return self._asked(lambda connection: facts.migrations(connection, schema, journal))
+
+    @once
+    def activity(self) -> facts.Activity | None:
+        """What goes on in the database; None where nobody is logged in."""
+        from metamcp_deploy.database import facts
+
+        return self._asked(lambda connection: facts.activity(connection, self.deployed().role))
+
+    @once
+    def database_settings(self) -> facts.Settings | None:
+        """What the server says of itself; None where nobody is logged in."""
+        from metamcp_deploy.database import facts
+
+        return self._asked(lambda connection: facts.settings(connection, self.deployed().role))
+
+    def close(self) -> None:
+        """Ends the connection to the database, where there is one."""
+        opened = self._facts.get("connection")
+        if opened and opened[1] is None:
+            opened[0].close()
 
     @once
     def health(self) -> health.Report:
