@@ -88,7 +88,8 @@ def test_only_a_path_says_where_a_request_goes(world, app):
         place = f"127.0.0.1:{other.getsockname()[1]}"
         targets = [("CONNECT", f"@{place}"), ("CONNECT", f"x@{place}"), ("CONNECT", place), ("OPTIONS", "*")]
         for method, target in [*targets, ("GET", f"http://{place}/"), ("GET", f"x://@{place}/")]:
-            head = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {world.headers['Authorization']}\r\n\r\n"
+            credential = f"Authorization: {world.headers['Authorization']}"
+            head = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\n{credential}\r\n\r\n"
             with socket.create_connection(("127.0.0.1", urlsplit(app.url).port), timeout=120) as s:
                 s.sendall(head.encode())
                 assert b" 400 " in s.recv(4096).splitlines()[0], (method, target)
