@@ -37,6 +37,7 @@ def site(target: Project, deployed: Deploy) -> Site:
     """A target whose files are those of version 0.1.0, with the names and ids of this deployment."""
     facts = deployed(target)
     found = session.site(target)
+    found.workspace.lakebase.change(f"projects/{facts['app']}", {"custom_tags": []})
     app = found.workspace.apps.get(facts["app"])
     record = json.loads(found.workspace.files.read(facts["record"]) or b"")
     names = {
@@ -67,13 +68,15 @@ def site(target: Project, deployed: Deploy) -> Site:
     return found
 
 
-def test_nothing_differs_but_the_signature(
+def test_nothing_differs_but_the_signature_and_the_mark(
     target: Project, site: Site, deployed: Deploy, seen: list[events.Event]
 ) -> None:
     found = full_plan.look(target, deploy.REMOTE).plan
     assert found is not None
-    (change,) = (change for change in found.changes if change.differs)
-    assert (change.kind, "is not signed" in change.reason) == ("deployment", True), found.lines()
+    differing = {change.kind: change.reason for change in found.changes if change.differs}
+    assert set(differing) == {"Lakebase project", "deployment"}, found.lines()
+    assert "is not signed" in differing["deployment"]
+    assert "gets the tag" in differing["Lakebase project"]
     assert {change.owner for change in found.of("app", "Lakebase project", "secret scope")} == {
         "metamcp-deploy"
     }
@@ -81,7 +84,7 @@ def test_nothing_differs_but_the_signature(
     seen.clear()
     after = deployed(target)
     assert after["deployment"] != before.deployment
-    assert {action for action, kind in changed(seen) if kind != "deployment"} == {"kept"}
+    assert {action for action, kind in changed(seen) if kind not in differing} == {"kept"}
     assert deployed(target)["deployment"] == after["deployment"]
 
 

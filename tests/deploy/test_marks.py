@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from metamcp_deploy import local, pipeline
+from metamcp_deploy import events, local, pipeline
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.destroy import deletion, selection
+from metamcp_deploy.local import faults
 from metamcp_deploy.plan import OURS, Action
 from metamcp_deploy.target import ledger, session
 from metamcp_deploy.target.site import Site
@@ -119,6 +120,26 @@ def test_the_mark_proves_what_an_unsigned_ledger_names(made: tuple[Project, Thin
     thing.tag()
     (change,) = selection.look(thing.site, ALL).plan.of(thing.kind)
     assert change.reason.startswith("neither it nor a signed ledger says that this target made it; --named")
+
+
+@pytest.mark.parametrize("kind", ["autoscaling", "provisioned"])
+def test_a_workspace_that_refuses_the_tag_is_deployed_to_without_it(
+    base: Project, project: Project, deployed: Deploy, seen: list[events.Event], kind: str
+) -> None:
+    mine, running = with_settings(project, database={"kind": kind}), local.up(base)
+    path = "postgres/projects" if kind == "autoscaling" else "database/instances"
+    for request in (f"POST /api/2.0/{path}", f"PATCH /api/2.0/{path}/*"):
+        seen.clear()
+        with faults.injected(running, faults.Fault("400", request, calls="1", message="no such tag")):
+            deployed(mine)
+        (told,) = [e.text for e in seen if isinstance(e, events.Warned) and "refused the tag" in e.text]
+        assert "`destroy` goes by the signed ledger" in told
+        assert "no such tag" in told
+    thing = Thing(mine, "Lakebase project" if kind == "autoscaling" else "database instance")
+    assert not thing.tags
+    assert thing.name in {one.name for one in selection.look(thing.site, ALL).deleted}
+    deployed(mine)
+    assert thing.tags == [mark(thing.site)]
 
 
 def test_only_who_owns_it_marks_it_later(

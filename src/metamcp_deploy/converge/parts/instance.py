@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy import events
 from metamcp_deploy.config import database as config
 from metamcp_deploy.converge.part import Context, Kind, Part
-from metamcp_deploy.converge.parts.lakebase import fields
+from metamcp_deploy.converge.parts.lakebase import fields, marking
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import ELSEWHERE, OURS, Action, Change, Difference
 from metamcp_deploy.target import marks
@@ -136,7 +137,7 @@ class InstancePart(Part):
         if owner != OURS and action in (Action.START, Action.CHANGE):
             done = "started" if action is Action.START else "changed"
             action, reason = Action.ADOPT, f"made by somebody else, and {done}"
-        reason = "; ".join(filter(None, (reason, fields.MARKING if self._unmarked else "")))
+        reason = "; ".join(filter(None, (reason, marking.REASON if self._unmarked else "")))
         return (Change(action, _LABEL, name, owner if managed else ELSEWHERE, reason, differences),)
 
     def makes(self) -> Things:
@@ -149,23 +150,30 @@ class InstancePart(Part):
         within = self.context.settings.waits.database
         (change,) = self.changes()
         starting, changes = self._state == "STOPPED", fields.spec(change.differences)
-        if self._unmarked:
-            changes = fields.marked(changes, self.found, self.context.site.root)
-        done = "started" if starting else "changed" if changes else "kept"
+        done = "started" if starting else "changed" if changes or self._unmarked else "kept"
         if self.found is None:
             events.emit(events.Warned(f"The database instance {name} is {_LEGACY}."))
-            spec = fields.marked(self.wanted.spec, None, self.context.site.root)
-            done = "created" if instances.create(name, spec) else "kept"
+            created = marking.marked(self._create, name, self.context.site.root, self.wanted.spec)
+            done = "created" if created else "kept"
             self.claim_created(self.kinds[0], name, done == "created")
         elif starting:
             instances.change(name, {"stopped": False})
         if change.differs:
             events.emit(events.Progress(f"waits for the database instance {name} (minutes)"))
             self._available(within, starting)
-        if changes:
-            instances.change(name, changes)
-            self._available(within)
+        if self._unmarked:
+            marking.marked(self._change, name, self.context.site.root, changes, self.found)
+        elif changes:
+            self._change(changes)
         events.emit(events.Changed(done, _LABEL, name))
+
+    def _create(self, spec: Mapping[str, Any]) -> bool:
+        return self.context.workspace.instances.create(self.wanted.name, spec)
+
+    def _change(self, spec: Mapping[str, Any]) -> None:
+        if spec:
+            self.context.workspace.instances.change(self.wanted.name, spec)
+            self._available(self.context.settings.waits.database)
 
     def _available(self, within: float, starting: bool = False) -> None:
         self.context.workspace.instances.available(name=self.wanted.name, within=within, starting=starting)

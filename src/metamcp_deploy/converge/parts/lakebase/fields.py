@@ -7,11 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from metamcp_deploy.plan import Difference
-from metamcp_deploy.target import marks
 from metamcp_deploy.target.databases.autoscaling import SUSPENSION, suspension
 
 TAGS = "custom_tags"
-MARKING = f"it gets the tag {marks.KEY}, by which `destroy` knows that this target made it"
 # A status may show the policy that is effective, or none: one that was sent is not sent again.
 _NOT_SHOWN = frozenset({"budget_policy_id", "usage_policy_id"})
 
@@ -54,11 +52,6 @@ def spec(differences: Iterable[Difference]) -> dict[str, Any]:
 def status(thing: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """What Lakebase says of a thing; nothing of one that is not there."""
     return (thing or {}).get("status") or {}
-
-
-def marked(spec: Mapping[str, Any], present: Mapping[str, Any] | None, root: str) -> dict[str, Any]:
-    """A spec with the mark of the target with this root, beside its own tags, or those that are present."""
-    return {**spec, TAGS: marks.added(spec.get(TAGS) or (present or {}).get(TAGS), root)}
 
 
 def listed(tags: Mapping[str, str]) -> list[dict[str, str]]:

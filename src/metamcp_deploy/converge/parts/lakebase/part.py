@@ -7,7 +7,7 @@ from typing import Any
 
 from metamcp_deploy import events
 from metamcp_deploy.converge.part import Context, Part
-from metamcp_deploy.converge.parts.lakebase import fields, kinds, refusals
+from metamcp_deploy.converge.parts.lakebase import fields, kinds, marking, refusals
 from metamcp_deploy.errors import DeployError
 from metamcp_deploy.plan import ELSEWHERE, OURS, Action, Change, Difference
 from metamcp_deploy.target import marks
@@ -145,7 +145,7 @@ class LakebasePart(Part):
         return tuple(self._change(what) for what in self.names)
 
     def _change(self, what: str) -> Change:
-        differences, marking = self.differences(what), what == "project" and self._unmarked
+        differences, unmarked = self.differences(what), what == "project" and self._unmarked
         action = Action.KEEP
         if not self.wanted.managed:
             action = Action.CHECK
@@ -153,13 +153,13 @@ class LakebasePart(Part):
             action = Action.CREATE
         elif what == "project" and self._adopts():
             action = Action.ADOPT
-        elif differences or marking:
+        elif differences or unmarked:
             action = Action.CHANGE
         reasons = ["made by somebody else, and added to"] if action is Action.ADOPT else []
         reasons += (
             ["it is disabled, and enabled"] if what == "endpoint" and self._disabled and differences else []
         )
-        reasons += [fields.MARKING] if marking else []
+        reasons += [marking.REASON] if unmarked else []
         return Change(
             action, _LABELS[what], self.names[what], self._owner(what), "; ".join(reasons), differences
         )
@@ -222,7 +222,7 @@ class LakebasePart(Part):
         else:
             specs: dict[str, Mapping[str, Any]] = {
                 "role": wanted.role[1] if wanted.role else {},
-                "project": fields.marked(wanted.project_spec, None, self.context.site.root),
+                "project": wanted.project_spec,
                 "branch": {
                     "source_branch": f"{wanted.project}/branches/production",
                     "no_expiry": True,
@@ -231,7 +231,12 @@ class LakebasePart(Part):
                 "endpoint": {"endpoint_type": "ENDPOINT_TYPE_READ_WRITE", **wanted.endpoint_spec},
             }
             first = {"initial_endpoint_spec": wanted.first_endpoint} if what == "project" else {}
-            made = lakebase.create(name, specs[what], within, **first)
+
+            def create(spec: Mapping[str, Any]) -> bool:
+                return lakebase.create(name, spec, within, **first)
+
+            root = self.context.site.root
+            made = marking.marked(create, name, root, specs[what]) if first else create(specs[what])
         if what == "role" and self.there["database"] is not None:
             self._ask_to_grant()
         return "created" if made else "kept"
@@ -253,16 +258,21 @@ class LakebasePart(Part):
         return branch, f"{branch}/endpoints/primary"
 
     def _changed(self, what: str) -> str:
-        differences, marking = self.differences(what), what == "project" and self._unmarked
-        if not (differences or marking):
+        differences, unmarked = self.differences(what), what == "project" and self._unmarked
+        if not (differences or unmarked):
             return "kept"
         name, spec = self.names[what], fields.spec(differences)
-        if marking:
-            spec = fields.marked(spec, self._status("project"), self.context.site.root)
         events.emit(events.Progress(f"changes the {_LABELS[what]} {name}"))
         within = self.context.settings.waits.database
-        self.context.workspace.lakebase.change(name, spec, within)
-        return "changed"
+
+        def change(spec: Mapping[str, Any]) -> str:
+            if spec:
+                self.context.workspace.lakebase.change(name, spec, within)
+            return "changed" if spec else "kept"
+
+        if unmarked:
+            return marking.marked(change, name, self.context.site.root, spec, self._status("project"))
+        return change(spec)
 
     def _protect(self) -> None:
         """The branch that comes with a project has no spec of its own at its creation."""
