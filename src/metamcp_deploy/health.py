@@ -104,7 +104,8 @@ class Report:
         known = knowledge.by_id("health", self.status.value.replace("_", "-"))
         said, hint = str(known.message), known.hint(place=place)
         if cause := self._cause():
-            said, hint = f"{said}. {cause.title}", cause.hint(place=place)
+            said = f"{said}. {cause.title}"
+            hint = " ".join(filter(None, (cause.by_itself, cause.hint(place=place))))
         shown = "\n".join(map(str, self.checks))
         return DeployError(
             Code.UNHEALTHY,
@@ -160,7 +161,9 @@ def check(
             return report
         given_up = False
         last = report.checks[-1]
-        events.emit(events.Progress(f"waits for a healthy answer ({last.detail or report.status.value})"))
+        # The cause and its fix stand in the report, once; here they would flicker from attempt to attempt.
+        outline = last.detail.partition(": ")[0] if last.code else last.detail
+        events.emit(events.Progress(f"waits for a healthy answer ({outline or report.status.value})"))
         clock.sleep(pause)
         pause = min(pause * 1.5, _PAUSES[1])
 

@@ -53,6 +53,26 @@ def test_two_targets_in_dotenv_that_differ_are_a_conflict(two_targets: Work) -> 
     assert named(two_targets) == "prod"
 
 
+def test_a_target_without_a_file(work: Work) -> None:
+    with pytest.raises(
+        DeployError, match=rf"`dev`: {work.folder}/metamcp.yaml does not exist\. .*local"
+    ) as caught:
+        named(work, "dev")
+    assert caught.value.code is Code.TARGET_UNKNOWN
+    assert "metamcp-deploy init" in caught.value.hint
+
+
+def test_a_file_above_that_is_not_read_is_named(work: Work) -> None:
+    work.yaml(TARGETS)
+    below = work.folder / "below"
+    below.mkdir()
+    with pytest.raises(DeployError, match=rf"-C {work.folder} names its folder") as caught:
+        config.load(below, target="dev", environ={})
+    assert caught.value.code is Code.TARGET_UNKNOWN
+    with pytest.raises(DeployError, match=rf"there is no such file \({work.folder}/metamcp.yaml is not read"):
+        config.check(below, environ={})
+
+
 def test_several_targets_and_nobody_says_which(two_targets: Work) -> None:
     two_targets.yaml(TARGETS.replace("default_target: dev", ""))
     with pytest.raises(DeployError, match="several targets") as caught:

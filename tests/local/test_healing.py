@@ -63,6 +63,16 @@ def test_a_killed_postgres_runs_again(own):
     assert answers(own)
 
 
+def test_a_postgres_that_was_started_again_belongs_to_no_app(own):
+    made = own.serve()
+    data = kill_postgres(own)
+    own.until(lambda: shown(own)["restarts"] == 1 and shown(own)["state"] == "RUNNING")
+    server = postmaster.living(data)
+    own.client.apps.stop(made.name).result()
+    assert postmaster.living(data) == server
+    assert shown(own)["restarts"] == 1
+
+
 def test_up_runs_a_crashed_app_again(own):
     made = own.serve()
     ledger = json.loads((own.project.local / "processes.json").read_text())

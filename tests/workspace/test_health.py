@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from metamcp_deploy import health
+from metamcp_deploy import events, health
 from metamcp_deploy.deployments import telling_lines
 from metamcp_deploy.errors import Code
 from metamcp_deploy.events import LogLine
@@ -69,6 +69,22 @@ def test_the_launchers_words_reach_the_error(host: FakeHost, network: Network, t
     failure = look(host.url, network, time).failure()
     assert failure is not None
     assert "failed at step migrations (no_schema): no" in (failure.detail or "")
+
+
+def test_a_start_that_is_tried_again_names_its_cause_once(
+    host: FakeHost, network: Network, time: FakeClock
+) -> None:
+    more = {"code": "login_refused", "cause": "The role is missing.", "fix": "Attach the database."}
+    host.on("GET", health.ALIVE_PATH, Answer(503, {**LAUNCHER, **more}))
+    seen: list[events.Event] = []
+    with events.listening(seen.append):
+        failure = look(host.url, network, time, wait=5).failure(Place("dev"))
+    assert failure is not None
+    assert "The database refused the credential" in failure.message
+    assert failure.hint.startswith("It is renewed and tried again by itself.")
+    assert {str(e) for e in seen if "waits" in str(e)} == {
+        str(events.Progress("waits for a healthy answer (failed at step migrations (login_refused))"))
+    }
 
 
 def test_a_start_that_failed_for_good_ends_the_waiting(

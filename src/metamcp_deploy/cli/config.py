@@ -51,9 +51,9 @@ def init(
     if folder is not None:
         raise typer.BadParameter("FOLDER goes with --from-predecessor; -C names the folder to write to.")
     written = [str(path) for path in config.init(run.here, force)]
-    steps = "Next: metamcp-deploy deploy -t local"
     run.console.data({"written": written}, "\n".join(written))
-    run.console.say(steps)
+    run.console.say(run.console.completed("Next, on this machine: metamcp-deploy deploy -t local"))
+    run.console.say("In a workspace: take the # from the target dev in metamcp.yaml, and name its workspace.")
 
 
 @app.command()

@@ -49,6 +49,12 @@ def read(folder: Path) -> Node | None:
     return parse(text_of(path), path)
 
 
+def above(folder: Path) -> str:
+    """For a message about a missing file: the one in a folder above, which is not read; empty without one."""
+    found = next((one / FILE for one in folder.parents if (one / FILE).is_file()), None)
+    return f" ({found} is not read from here; -C {found.parent} names its folder)" if found else ""
+
+
 def there(path: Path) -> bool:
     """Whether a file (or folder) is there to be read; a link to nothing and a pipe are errors, not absence.
 

@@ -254,9 +254,11 @@ def _something(folder: Path, environ: Mapping[str, str]) -> None:
     if sources.TARGET_VARIABLE in environment or sources.login_of_pipeline(environment):
         return
     document.read(folder)  # which knows names that are nearly right
+    missing = f"there is no such file{document.above(folder)}."
     raise failure(
-        [Problem(Origin("file", file=folder / FILE), "there is no such file, nor in a folder above it.")],
-        hint="Write one: metamcp-deploy init",
+        [Problem(Origin("file", file=folder / FILE), missing)],
+        hint="Run the command in the project's folder, or name that with -C FOLDER. "
+        "To begin a project: metamcp-deploy init",
     )
 
 

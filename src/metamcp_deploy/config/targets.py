@@ -91,10 +91,18 @@ def _known(named: tuple[str, Origin], known: list[str], folder: Path) -> tuple[s
     if name in known:
         return named
     said = "" if origin.name == "-t" else f" ({origin})"
+    if not document.there(folder / FILE):
+        raise DeployError(
+            Code.TARGET_UNKNOWN,
+            f"There is no target `{name}`{said}: {folder / FILE} does not exist{document.above(folder)}. "
+            f"Without it there is: {', '.join(known)}.",
+            hint="Run the command in the project's folder, or name that with -C FOLDER. "
+            "To begin a project: metamcp-deploy init",
+        )
     raise DeployError(
         Code.TARGET_UNKNOWN,
         f"There is no target `{name}`{said} in {folder / FILE}.{did_you_mean(name, known)}",
-        hint=f"Name one of them with -t: {', '.join(known)}.",
+        hint=f"Name one of them with -t: {', '.join(known)}. Or add `{name}` below `targets` in {FILE}.",
     )
 
 

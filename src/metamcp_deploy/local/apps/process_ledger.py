@@ -83,7 +83,8 @@ class Ledger:
 
     Args:
         path: the file.
-        apart: children of this process that belong to no app (Postgres).
+        apart: children of this process that belong to no app. A PostgreSQL of the workspace never does, whenever it
+            was started.
     """
 
     def __init__(self, path: Path, apart: Iterable[int] = ()) -> None:
@@ -114,7 +115,7 @@ class Ledger:
         claimed = set().union(*self.seen.values())
         apart = self.apart | set(self.roots.values())
         for orphan in {k for k in _keys(psutil.Process().children()) - claimed if alive(k)}:
-            if orphan[0] in apart:
+            if orphan[0] in apart or self._is_database(orphan[0]):
                 continue
             session = _session(orphan[0])
             owner = next((a for a, root in self.roots.items() if session == root), UNKNOWN)
@@ -139,8 +140,19 @@ class Ledger:
             doomed = self.seen.pop(app, set())
             if not self.roots:
                 doomed |= self.seen.pop(UNKNOWN, set())
-            kill(doomed | of_folder(scratch))
+            # Seen between its start and its first line, a PostgreSQL was not yet known as one.
+            kill({k for k in doomed if not self._is_database(k[0])} | of_folder(scratch))
             self._write()
+
+    def _is_database(self, pid: int) -> bool:
+        """Whether it is a PostgreSQL that works outside of the apps' folders."""
+        try:
+            process = psutil.Process(pid)
+            return (
+                process.name() == "postgres" and self.path.parent / "apps" not in Path(process.cwd()).parents
+            )
+        except (psutil.Error, OSError):
+            return False
 
     def _write(self) -> None:
         store.write(self.path, {app: sorted(keys) for app, keys in self.seen.items()})
