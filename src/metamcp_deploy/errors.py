@@ -84,6 +84,9 @@ class Code(StrEnum):
     # the database of an app
     DATABASE_REFUSED = "database_refused"
     DATABASE_UNREACHABLE = "database_unreachable"
+    BACKUP_INVALID = "backup_invalid"
+    SCHEMA_OCCUPIED = "schema_occupied"
+    NO_OWNER = "no_owner"
     LOG_STREAM = "log_stream"
     # embedded workspace
     LOCAL_DOWN = "local_down"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from metamcp_deploy.cli import db_views, planning
+from metamcp_deploy.cli import db_data, db_views, planning
 from metamcp_deploy.cli.options import AppOption, Run, common
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="db",
-    help="Ask the app's database: its state, sessions, migrations; read only.",
+    help="The app's database: state, sessions, migrations; backup, restore, psql.",
     no_args_is_help=True,
 )
 
@@ -128,6 +128,10 @@ def migrate(
     with run.console.following(), opening.opened(run.project) as seen:
         found = pending.plan(seen)
     planning.shown(run, found, detailed_exitcode)
+
+
+for command in (db_data.psql, db_data.backup, db_data.restore, db_data.adopt):
+    app.command()(command)
 
 
 def _read(run: Run, file: Path | None) -> Secret | None:

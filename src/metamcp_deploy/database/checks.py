@@ -126,7 +126,7 @@ def _owners(seen: Opened) -> Iterator[Finding]:
         others = ", ".join(one for one in found.owners if one != found.app)
         names = _listed([one.name for one in found.foreign] or [f"schema {found.name}"])
         statements = "\n".join(ownership.statements(found, found.app))
-        fix = "As that owner, or a role that may act as both, run the statements above; then start the app again."
+        fix = f"metamcp-deploy db adopt {_options(seen)}"
         said = f"Objects of {found.name} belong to {others}, not to the app's role {found.app}: {names}."
         yield Finding("owners", Level.ERROR, said, statements, fix)
     if found.unusable and found.app_uses:

@@ -6,6 +6,7 @@ A program gets the environment it is given and nothing else; `base_environment` 
 finds running programs, `end`, `end_group` and `end_marked` end them.
 """
 
+from metamcp_deploy.process.attached import attached
 from metamcp_deploy.process.ending import end, end_group, end_marked, has_ended, kill
 from metamcp_deploy.process.environment import base_environment, find
 from metamcp_deploy.process.piped import Piped
@@ -16,6 +17,7 @@ from metamcp_deploy.process.starting import detach, start
 __all__ = [
     "Completed",
     "Piped",
+    "attached",
     "base_environment",
     "detach",
     "end",

@@ -30,7 +30,23 @@ def rows(
         raise refused(e) from e
 
 
-def row(connection: psycopg.Connection[Any], statement: LiteralString, values: Any = None) -> dict[str, Any]:
+def execute(connection: psycopg.Connection[Any], statement: str) -> None:
+    """Runs a statement that this tool put together, with its names quoted.
+
+    Raises:
+        DeployError: as `rows`.
+    """
+    import psycopg
+
+    try:
+        connection.execute(statement.encode())
+    except psycopg.Error as e:
+        raise refused(e) from e
+
+
+def row(
+    connection: psycopg.Connection[Any], statement: LiteralString | sql.Composed, values: Any = None
+) -> dict[str, Any]:
     """The one row that a statement gives."""
     return rows(connection, statement, values)[0]
 
