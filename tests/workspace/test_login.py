@@ -164,3 +164,10 @@ def test_a_renewed_login_uses_a_new_token(connect: Connect, host: FakeHost) -> N
     assert workspace.token() == "token-1"
     workspace.renew()
     assert workspace.token() == "token-2"
+
+
+def test_a_profile_that_is_missing_is_named(network: Network, databrickscfg: Path) -> None:
+    with pytest.raises(DeployError, match=f"There is no profile nosuch in {databrickscfg}") as caught:
+        _ = Workspace.connect(with_host(profile="nosuch"), network).me
+    assert caught.value.code is Code.AUTH_FAILED
+    assert f"grep '^\\[' {databrickscfg}" in caught.value.hint

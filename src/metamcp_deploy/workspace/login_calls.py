@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PAUSE_SECONDS = 1.0
+_NO_PROFILE = re.compile(r"resolve: (.+?) has no (\S+) profile configured")  # the SDK's words
 # What to look at when a pipeline's own way to log in fails.
 _POLICY = (
     "DATABRICKS_CLIENT_ID must be of a service principal whose federation policy names the token's issuer, subject and "
@@ -94,6 +97,16 @@ def bounded(call: Callable[[], Any], check: HostCheck) -> Any:
 def not_logged_in(host: str | None, source: str, said: str) -> DeployError:
     """The error for a login that nobody accepts, with what the SDK said of it."""
     where = host or "the workspace"
+    if missing := _NO_PROFILE.search(said):
+        file, name = missing.groups()
+        return DeployError(
+            Code.AUTH_FAILED,
+            f"There is no profile {name} in {file}.",
+            hint=f"See those that are there: grep '^\\[' {shlex.quote(file)}; or make it: "
+            f"databricks auth login --host {host or 'https://<workspace>'} --profile {shlex.quote(name)}",
+            detail=said[:800],
+            known="auth-failed",
+        )
     login = f"databricks auth login --host {host or 'https://<workspace>'}"
     otherwise = (
         f"{login} (in a pipeline: DATABRICKS_AUTH_TYPE=github-oidc, or DATABRICKS_CLIENT_ID and _SECRET)"
