@@ -226,8 +226,10 @@ def _of_target(one: Deployed) -> Iterator[Line]:
     used = (database.get("instance"), database.get("name"))
     note = "" if used == wanted else f"what the app uses counts, not {' and '.join(wanted)}"
     for resource in one.app.resources:
+        # Only the database's may name another thing than `.env` does.
+        told = note if {"database", "postgres"} & set(resource) else ""
         yield Line(
-            f"resource {resource['name']} of {named}", "stays, behind the resources of this tool", note
+            f"resource {resource['name']} of {named}", "stays, behind the resources of this tool", told
         )
 
 
