@@ -36,7 +36,7 @@ def running(base: Project) -> local.Running:
 
 
 def look(project: Project) -> Report:
-    report = doctor.look(lambda: project)
+    report = doctor.look(lambda: project, stretch=6)
     jsonschema.validate(report.as_dict(), schema())
     return report
 
@@ -153,7 +153,6 @@ def test_a_workspace_that_fails(
     finally:
         faults.clear(running)
     assert [finding.id for finding in report.findings] == [id_]
-    assert report.seconds < 10
 
 
 def test_the_command_without_a_folder(

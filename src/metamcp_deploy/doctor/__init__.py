@@ -27,6 +27,7 @@ def look(
     only: Sequence[str] = (),
     skip: Sequence[str] = (),
     offline: bool = False,
+    stretch: float = 1.0,
 ) -> Report:
     """Looks once at everything.
 
@@ -35,6 +36,7 @@ def look(
         only: ids of checks; what these need is done, too.
         skip: ids of checks that are left out.
         offline: only what needs no network.
+        stretch: so many times the usual deadlines, for machines that are busy.
 
     Raises:
         DeployError: USAGE for an id that is no check's.
@@ -49,9 +51,9 @@ def look(
     chosen = [c for c in CHECKS if c.id in wanted and c.id not in skip and not (offline and c.remote)]
     began = time.monotonic()
     with session.shared():
-        subject = Subject(load)
+        subject = Subject(load, stretch)
         try:
-            outcomes = running.run(chosen, subject)
+            outcomes = running.run(chosen, subject, stretch=stretch)
         finally:
             subject.close()
     return Report(tuple(_explained(outcomes)), subject.place, round(time.monotonic() - began, 3))

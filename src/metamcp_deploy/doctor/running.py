@@ -84,6 +84,7 @@ def run(
     subject: Subject,
     *,
     whole: float = WHOLE_SECONDS,
+    stretch: float = 1.0,
     now: Callable[[], float] = time.monotonic,
 ) -> list[Outcome]:
     """All checks, in the order they were given; ends after `whole` seconds at the latest.
@@ -92,6 +93,7 @@ def run(
         checks: in the order of dependence; a check that is needed and not among them counts as well.
         subject: what they look at.
         whole: seconds.
+        stretch: multiplies all deadlines.
         now: the clock.
     """
     began = now()
@@ -99,7 +101,7 @@ def run(
     waiting, running = list(checks), dict[str, _Running]()
     while waiting or running:
         at = now()
-        over = at - began >= whole
+        over = at - began >= whole * stretch
         for check in list(waiting):
             if over:
                 waiting.remove(check)
@@ -111,7 +113,7 @@ def run(
                 waiting.remove(check)
                 running[check.id] = _Running(check, at).start(subject)
         for one in list(running.values()):
-            if one.done.is_set() or over or at - one.began >= one.check.seconds:
+            if one.done.is_set() or over or at - one.began >= one.check.seconds * stretch:
                 del running[one.check.id]
                 outcomes[one.check.id] = one.outcome(subject, at - one.began)
         if running:

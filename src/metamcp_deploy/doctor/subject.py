@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from metamcp_deploy.database import facts
     from metamcp_deploy.database.deployed import Deployed
+    from metamcp_deploy.deployments.launcher_document import Document
     from metamcp_deploy.workspace import Workspace
     from metamcp_deploy.workspace.apps import App
 
@@ -51,10 +52,12 @@ class Subject:
 
     Args:
         load: gives the project with the target's settings; raises what is wrong with them.
+        stretch: multiplies the time that an answer may take.
     """
 
-    def __init__(self, load: Callable[[], Project]) -> None:
+    def __init__(self, load: Callable[[], Project], stretch: float = 1.0) -> None:
         self._load = load
+        self.stretch = stretch
         self._locks: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
         self._facts: dict[str, tuple[Any, Exception | None]] = {}
@@ -88,7 +91,7 @@ class Subject:
         """The target's settings, with waits that are short enough for a check."""
         project = self._load()
         stated = project.settings
-        short = min(ANSWER_SECONDS, stated.waits.answer)
+        short = min(ANSWER_SECONDS * self.stretch, stated.waits.answer)
         waits = stated.waits.model_copy(update={"answer": short, "throttled": short, "outage": short})
         return replace(project, settings=stated.model_copy(update={"waits": waits}))
 
@@ -146,7 +149,7 @@ class Subject:
         """
         from metamcp_deploy.database.connection import connect
 
-        seconds = DATABASE_SECONDS
+        seconds = DATABASE_SECONDS * self.stretch
         return connect(self.where(), self.app(), timeout=seconds, statement_timeout=seconds)
 
     def _asked(self, fact: Callable[[psycopg.Connection[Any]], T]) -> T | None:
@@ -205,6 +208,32 @@ class Subject:
         from metamcp_deploy.database import facts
 
         return self._asked(lambda connection: facts.settings(connection, self.deployed().role))
+
+    @once
+    def failed_servers(self) -> list[str]:
+        """Names of the MCP servers whose state is ERROR; empty where this login may not read the table."""
+        from psycopg import Error, sql
+
+        schema = self.schema()
+        if schema is None or not schema.exists:
+            return []
+        table = sql.Identifier(schema.name, "mcp_servers")
+        statement = sql.SQL("SELECT name FROM {} WHERE error_status::text = 'ERROR' ORDER BY name").format(
+            table
+        )
+        try:
+            return (
+                self._asked(lambda connection: [str(row[0]) for row in connection.execute(statement)]) or []
+            )
+        except Error:
+            return []
+
+    @once
+    def inside(self) -> Document | None:
+        """What the launcher says of itself; None where it does not tell this login, or is of an older release."""
+        from metamcp_deploy.deployments import launcher_status
+
+        return launcher_status.read(self.workspace(), self.app().url, ANSWER_SECONDS * self.stretch).document
 
     def close(self) -> None:
         """Ends the connection to the database, where there is one."""

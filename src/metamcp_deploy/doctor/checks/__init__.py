@@ -1,7 +1,7 @@
 """All checks, in the order in which one depends on another."""
 
 from metamcp_deploy.doctor.check import Check
-from metamcp_deploy.doctor.checks import app, database, log, login, resources, serving
+from metamcp_deploy.doctor.checks import app, database, endpoints, inside, log, login, resources, serving
 
 CHECKS: tuple[Check, ...] = (
     Check("configuration", "the configuration", login.configuration, remote=False),
@@ -20,6 +20,9 @@ CHECKS: tuple[Check, ...] = (
     Check("migrations", "the migrations", database.migrations, ("schema",)),
     Check("activity", "the database's limits and locks", database.activity, ("connection",)),
     Check("launcher", "the launcher", serving.launcher, ("compute", "access")),
+    Check("services", "MetaMCP's services", inside.services, ("launcher",)),
     Check("front-door", "MetaMCP's pages", serving.front_door, ("launcher",)),
+    Check("servers", "the MCP servers", endpoints.servers, ("schema",)),
+    Check("endpoints", "the MCP endpoints", endpoints.endpoints, ("front-door",)),
     Check("log", "the app's log", log.log, ("compute", "access"), seconds=6.0),
 )
