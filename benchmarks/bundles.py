@@ -11,13 +11,14 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import requests
 
 from benchmarks.upstream import environment, tool
+from metamcp_deploy.container.environment import PROXY_HEADER
 from metamcp_deploy.local.apps.deployment import node_folder
 from metamcp_deploy.verify.container import Container
 
@@ -44,6 +45,11 @@ def bundle(project: Path | None, scratch: Path) -> Path:
     return work / "build" / "bundle"
 
 
+def proxied(container: Container) -> dict[str, str]:
+    """What its proxy adds to each request: without it the launcher answers nobody."""
+    return {PROXY_HEADER: container.secret}
+
+
 def node() -> Path:
     """The platform's Node, of the extra `local`."""
     folder = node_folder()
@@ -52,10 +58,11 @@ def node() -> Path:
     return folder / "node"
 
 
-def answering(url: str, within: float = 60) -> None:
+def answering(url: str, within: float = 60, headers: Mapping[str, str] | None = None) -> None:
     """Waits until all URLs answer well."""
     session = requests.Session()
     session.trust_env = False
+    session.headers.update(headers or {})
     ends = time.monotonic() + within
     for path in PATHS:
         while not _well(session, url + path):
@@ -127,7 +134,7 @@ def launched(app: Path, scratch: Path, variables: dict[str, str]) -> float:
     folder = Path(tempfile.mkdtemp(dir=scratch))
     with Container(app, folder, node(), {"BETTER_AUTH_SECRET": SECRET, **variables}) as container:
         began = time.perf_counter()  # it copied the release, and started the process last
-        answering(container.url)
+        answering(container.url, headers=proxied(container))
         seconds = time.perf_counter() - began
         container.stop(10)
     return seconds

@@ -12,9 +12,10 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.bundles import SECRET, Bare, answering, arguments, bundle, node
+from benchmarks.bundles import SECRET, Bare, answering, arguments, bundle, node, proxied
 from metamcp_deploy.verify import throwaway
 from metamcp_deploy.verify.container import Container
 
@@ -68,10 +69,12 @@ def whole(response: bytes) -> bool:
     return len(body) >= int(length)
 
 
-async def rate(url: str, seconds: float) -> float:
+async def rate(url: str, seconds: float, headers: Mapping[str, str] | None = None) -> float:
     """Requests a second."""
     host, _, port = url.removeprefix("http://").partition(":")
-    request = f"GET {ROUTE} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: keep-alive\r\n\r\n".encode()
+    sent = {"Host": f"{host}:{port}", "Connection": "keep-alive", **(headers or {})}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
+    request = f"GET {ROUTE} HTTP/1.1\r\n{lines}\r\n".encode()
     loop, began = asyncio.get_running_loop(), time.monotonic()
     clients = [
         (await loop.create_connection(lambda: Client(request, began + seconds), host, int(port)))[1]
@@ -91,13 +94,15 @@ def main() -> None:
         app = bundle(given.project, scratch) / "app"
         secret = {"BETTER_AUTH_SECRET": SECRET, **variables}
         with Container(app, scratch / "container", node(), secret) as container:
-            answering(container.url)
+            proxy = proxied(container)
+            answering(container.url, headers=proxy)
             bare = Bare(app, scratch, variables)
             with bare.running():
-                for url in (container.url, bare.url):
-                    asyncio.run(rate(url, 1))
+                sides: list[tuple[str, Mapping[str, str]]] = [(container.url, proxy), (bare.url, {})]
+                for url, headers in sides:
+                    asyncio.run(rate(url, 1, headers))
                 rounds = [
-                    [asyncio.run(rate(url, given.seconds)) for url in (container.url, bare.url)]
+                    [asyncio.run(rate(url, given.seconds, headers)) for url, headers in sides]
                     for _ in range(given.rounds)
                 ]
             container.stop(10)

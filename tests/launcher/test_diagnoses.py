@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.launcher.launcher_app import write_diagnoses
+from metamcp_deploy.resources import shipped
+from tests.launcher.launcher_app import LAUNCHER, write_diagnoses
 
 # code, text, a word of the fix
 CASES = [
@@ -45,11 +47,42 @@ CASES = [
     ("unpack_failed", "EMFILE: too many open files", "stop and start"),
     ("workspace_unreachable", "timed out", "egress"),
     ("pghost_missing", "PGHOST not set", "metamcp-deploy deploy"),
-    ("credential_missing", "The workspace answered without a database credential.", None),
+    (
+        "credential_missing",
+        "The workspace answered without a database credential.",
+        "look at the workspace's status",
+    ),
     ("backend_died", "FATAL ERROR: Reached heap limit JavaScript heap out of memory", "app.compute_size"),
     ("backend_memory", "The backend uses 2.8 GB of memory, of a share of 3.0 GB.", "app.compute_size"),
-    ("backend_died", "The backend ended with exit code 3.", None),
+    ("backend_died", "The backend ended with exit code 3.", "Look at its last lines"),
+    ("unheard_of", "Something else.", None),
 ]
+# Every failure of a start or a service that has a code, by the sources that make them.
+CODED = re.compile(r'(?:new Failure|new Refused|badUrl|refusal)\(\s*(?:[\w.]+|"\w+"),\s*"([a-z_]+)"')
+REFUSED = re.compile(r'(?:Refused\(|\[)\s*"([a-z]+_[a-z_]+)",')
+MADE = {  # names that the sources put together
+    *(
+        "disk_full",
+        "unpack_failed",
+        "part_damaged",
+        "workspace_unreachable",
+        "credential_refused",
+        "token_refused",
+    ),
+    *("migrate_died", "migrate_silent", "pghost_missing", "pgdatabase_missing", "pguser_missing"),
+    *("backend_died", "backend_silent", "backend_memory"),
+    *("frontend_died", "frontend_silent", "frontend_memory", "frontend_hung", "service_broke_off"),
+}
+
+
+def codes() -> set[str]:
+    launcher = "\n".join(path.read_text() for path in LAUNCHER.rglob("*.mjs"))
+    migrator = "\n".join(path.read_text() for path in (shipped("overrides") / "apps").rglob("*.ts"))
+    found = {*CODED.findall(launcher), *REFUSED.findall(migrator), *MADE} - {"stopping"}
+    assert len(found) > 35, found
+    return found
+
+
 ASK = """
 import { readFileSync } from "node:fs";
 const { diagnose } = await import(process.argv[1]);
@@ -61,8 +94,9 @@ console.log(JSON.stringify(cases.map(([code, text]) => diagnose({ code, message:
 @pytest.fixture(scope="module")
 def known(node: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     module = write_diagnoses(tmp_path_factory.mktemp("launcher"))
+    asked = [*((case[0], case[1]) for case in CASES), *((code, "") for code in sorted(codes()))]
     argv = [node, "--input-type=module", "-e", ASK, module.as_uri()]
-    done = subprocess.run(argv, input=json.dumps(CASES), capture_output=True, text=True, check=True)
+    done = subprocess.run(argv, input=json.dumps(asked), capture_output=True, text=True, check=True)
     found: list[Any] = json.loads(done.stdout)
     return found
 
@@ -75,3 +109,8 @@ def test_the_cause_is_known(known: list[Any], number: int) -> None:
     else:
         assert fix in found["fix"]
         assert found["cause"]
+
+
+def test_every_code_has_a_cause_and_a_fix(known: list[Any]) -> None:
+    found = dict(zip(sorted(codes()), known[len(CASES) :], strict=True))
+    assert [code for code, entry in found.items() if entry is None] == []

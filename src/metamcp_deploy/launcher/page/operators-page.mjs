@@ -20,7 +20,8 @@ svg .errors{fill:var(--bad)}
 svg path{fill:none;stroke:var(--mark);stroke-width:1.5;vector-effect:non-scaling-stroke}
 svg .slow{stroke:var(--warn)}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{text-align:left;padding:.25rem .6rem .25rem 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
+th,td{text-align:left;padding:.25rem .6rem .25rem 0;border-bottom:1px solid var(--line);vertical-align:top}
+section>div{overflow-x:auto}
 th{font-weight:600;color:var(--soft);font-size:.9rem}
 meter{width:100%;height:1.1rem}
 .log{max-height:26rem;padding:.4rem .8rem}
@@ -45,7 +46,7 @@ export const PAGE = `<!doctype html>
 <h1 id="state" role="status">MetaMCP</h1>
 <p id="summary" class="note">Asking for the status.</p>
 <div id="failure"></div>
-<section><h2>Last hour</h2><div id="plots" class="plots"></div></section>
+<section><h2>Last hour</h2><div id="plots" class="plots"></div><p class="note">A minute each; the present one is at the right.</p></section>
 <section><h2>Services</h2><div id="services"></div></section>
 <section><h2>Start</h2><div id="start"></div></section>
 <section><h2>Memory and credentials</h2><div id="limits"></div></section>

@@ -148,6 +148,10 @@ export function pageScript() {
       const text = `${duration(age)} old, ${left > 0 ? `valid for ${duration(left)}` : "ended"}; renewed ${credential.renewals} times`;
       parts.push(bar("Database credential", age, age + Math.max(0, left), text, 0.8));
     }
+    if (age === null && credential.kind) {
+      const text = credential.last_error ? "none" : "a password that is not renewed";
+      parts.push([element("dt", null, "Database credential"), element("dd", null, text)]);
+    }
     if (token.age_seconds !== null) {
       const text = `${duration(token.age_seconds)} of ${duration(token.life_seconds)}`;
       parts.push(bar("Workspace token", token.age_seconds, token.life_seconds, text, 0.97));
@@ -187,9 +191,9 @@ export function pageScript() {
     document.body.dataset.status = facts.status;
     part("state").textContent = document.title = title[facts.status] ?? facts.status;
     const { pin, id } = facts.release;
-    const release = [pin.ref, id && `release ${id}`].filter(Boolean).join(", ");
-    const where = facts.step ? `${facts.step}: ${facts.message} ` : "";
-    part("summary").textContent = `${where}Running for ${duration(facts.uptime_seconds)}. ${release} Node ${facts.node}.`;
+    const where = facts.step && `${facts.step}: ${facts.message}`;
+    const about = [where, `running for ${duration(facts.uptime_seconds)}`, pin.ref && `MetaMCP ${pin.ref}`, id && `release ${id}`, `Node ${facts.node}`];
+    part("summary").textContent = about.filter(Boolean).join(" · ");
     const { error, cause, fix, failed_step, failed_code, steps, attempts, memory, credential, token } = facts;
     show("failure", { error, cause, fix, failed_step, failed_code }, failureOf);
     show("plots", facts.last_hour, plotsOf);
