@@ -2,6 +2,7 @@ import errno
 import json
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -82,6 +83,21 @@ def test_a_machine_without_room_is_no_bug(capsys: pytest.CaptureFixture[str], er
     err = capsys.readouterr().err
     assert "machine_exhausted" in err
     assert "ulimit -u" in err
+
+
+def test_a_full_disk_that_the_system_does_not_name_is_looked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A write that fails has no file name."""
+    monkeypatch.setenv("METAMCP_CACHE_DIR", str(tmp_path / "cache"))
+    real = shutil.disk_usage
+
+    def usage(path: Path) -> object:
+        return real(path)._replace(free=0) if Path(path) == tmp_path else real(path)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    assert failing(OSError(errno.ENOSPC, "No space left on device")) == 1
+    assert f"The disk that holds {tmp_path / 'cache'} is full" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_report_of_a_bug_is_private_and_holds_no_credentials(

@@ -19,10 +19,26 @@ from databricks.sdk.service.postgres import Project as LakebaseProject
 
 from metamcp_deploy import local
 from metamcp_deploy.errors import Code, DeployError
-from metamcp_deploy.local import lifecycle
+from metamcp_deploy.local import lifecycle, server
 from tests.local.embedded_world import World, client_for, project_in, world_in
 
 RUNAWAY = {p.name: p.read_bytes() for p in (Path(__file__).parent / "apps" / "runaway").iterdir()}
+
+
+def test_a_machine_without_threads_is_the_daemons_reason(tmp_path, monkeypatch):
+    async def serve(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(server, "serve", serve)
+    monkeypatch.setattr(sys, "argv", ["server", "--state", str(tmp_path)])
+    before = os.umask(0o022)
+    try:
+        assert server.main() == 1
+    finally:
+        os.umask(before)
+    reason = lifecycle._why(tmp_path, tmp_path / "server.log")
+    assert reason.code is Code.MACHINE_EXHAUSTED
+    assert "ulimit -u" in reason.hint
 
 
 def alive(pid):

@@ -13,7 +13,9 @@ import psutil
 import psycopg
 import pytest
 
-from metamcp_deploy.postgres import Cluster, binaries, postmaster
+from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.postgres import Cluster, binaries, initdb, postmaster
+from metamcp_deploy.postgres.place import Place
 
 
 def use_a_cluster(home: Path) -> None:
@@ -63,3 +65,17 @@ def test_an_ordinary_user_runs_it_too(tmp_path: Path) -> None:
         assert in_a_child_as("nobody", folder / "pg") == ""
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_uid_without_a_user_is_named(tmp_path: Path) -> None:
+    """As containers have it that choose a uid themselves."""
+    (tmp_path / "initdb").write_text(
+        "#!/bin/sh\necho 'initdb: could not look up effective user ID 54321: user does not exist' >&2\nexit 1\n"
+    )
+    (tmp_path / "initdb").chmod(0o755)
+    (tmp_path / "home").mkdir()
+    with pytest.raises(DeployError) as caught:
+        initdb.initialise(Place(tmp_path / "home", None), tmp_path, durable=False)
+    assert caught.value.code is Code.POSTGRES_FAILED
+    assert f"uid {os.geteuid()}" in caught.value.message
+    assert "/etc/passwd" in caught.value.hint

@@ -123,6 +123,33 @@ def test_a_branch_that_moved_is_prepared_again(prepared: Prepared, upstream: Rep
     assert pinned.schema == "fourth"
 
 
+def test_a_tag_that_moved_is_prepared_again_and_warned_about(
+    prepared: Prepared, upstream: Repository, said: list[events.Event]
+) -> None:
+    before = prepared.run().facts["commit"]
+    upstream.git("tag", "--force", "--annotate", "--message", "moved", "v2.4.22", "main")
+    after = upstream.git("rev-parse", "main")
+
+    assert prepared.run().reason == f"v2.4.22 moved from {before[:7]} to {after[:7]}"
+
+    warned = next(e for e in said if isinstance(e, events.Warned) and "moved" in e.text)
+    assert before in warned.text
+    assert after in warned.text
+    assert f"`upstream.commit: {before}`" in (warned.hint or "")
+
+
+def test_a_release_of_another_commit_than_known_is_warned_about(
+    prepared: Prepared, upstream: Repository, said: list[events.Event]
+) -> None:
+    """On a machine that prepares it for the first time, too."""
+    (upstream.path / "package.json").write_text('{"name": "metamcp"}')
+    commit = upstream.commit("another", tag="v2.4.20")
+    prepared.pinned("v2.4.20").run()
+    warned = next(e for e in said if isinstance(e, events.Warned) and "is known as" in e.text)
+    assert commit in warned.text
+    assert "514584c41565d3507237da0498eb1f8025610fbd" in warned.text  # facts about the upstream
+
+
 def test_a_branch_is_warned_about(prepared: Prepared, said: list[events.Event]) -> None:
     prepared.pinned("main").run()
 

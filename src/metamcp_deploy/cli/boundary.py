@@ -34,8 +34,6 @@ _OF_THE_MACHINE = frozenset(
     }
 )
 
-_NO_THREAD = "can't start new thread"  # Python's words; its RuntimeError has no code
-
 
 def guarded(command: Callable[[], object], argv: Sequence[str]) -> int:
     """Runs a command and returns the exit code; every failure has been shown by then."""
@@ -57,7 +55,7 @@ def guarded(command: Callable[[], object], argv: Sequence[str]) -> int:
     except OSError as e:
         return _system(e)
     except (MemoryError, RuntimeError) as e:
-        return _exhausted(e) if isinstance(e, MemoryError) or _NO_THREAD in str(e) else _bug(argv)
+        return _exhausted(e, argv)
     except Exception:
         return _bug(argv)
     # typer turns a Ctrl-C, as every `Exit`, into a result.
@@ -129,7 +127,9 @@ def _system(error: OSError) -> int:
     """A failure of the machine itself, in words: a full disk, a folder that cannot be written."""
     where = str(error.filename) if error.filename else "this machine"
     if disk.is_full(error):
-        return _expected(disk.full(where))
+        # A write that fails knows no name.
+        known = (options.current.folder, resources.cache_path(), Path(tempfile.gettempdir()))
+        return _expected(disk.full(error.filename or disk.fullest(*known) or where))
     if error.errno in _OF_THE_MACHINE and error.filename:
         return _expected(
             DeployError(
@@ -138,21 +138,14 @@ def _system(error: OSError) -> int:
                 hint=f"Look at what is there, and whose it is: ls -ld {shlex.quote(where)}",
             )
         )
-    if error.errno in (errno.EAGAIN, errno.ENOMEM):
-        return _exhausted(error)
-    return _bug(sys.argv[1:])
+    return _exhausted(error, sys.argv[1:])
 
 
-def _exhausted(error: Exception) -> int:
-    """The machine has no more threads, processes or memory for this user or container."""
-    return _expected(
-        DeployError(
-            Code.MACHINE_EXHAUSTED,
-            f"This machine gives no more threads, processes or memory: {str(error) or type(error).__name__}.",
-            hint="Look at the limits and at what runs: ulimit -u; cat /sys/fs/cgroup/pids.max; ps -eLf | wc -l; "
-            "free -m. Then run the same command again.",
-        )
-    )
+def _exhausted(error: Exception, argv: Sequence[str]) -> int:
+    from metamcp_deploy import process
+
+    known = process.exhausted(error)
+    return _expected(known) if known else _bug(argv)
 
 
 def _bug(argv: Sequence[str]) -> int:

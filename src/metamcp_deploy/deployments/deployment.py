@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy import events
-from metamcp_deploy.deployments import deploy_intent, migrations, pruning, readiness, records, rollout
+from metamcp_deploy.deployments import (
+    deploy_intent,
+    migrations,
+    moved_pin,
+    pruning,
+    readiness,
+    records,
+    rollout,
+)
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.release import checking, releases
 from metamcp_deploy.target import locate, session
@@ -69,7 +77,9 @@ def deploy(
         return kept
     about = check(site, wanted.release, trusted)
     if kind == "deploy" and app.deployed:  # a rollback has reported it
-        migrations.report(site, wanted, about)
+        before = next(iter(records.newest(site, 1)), None)
+        moved_pin.report(before, about)
+        migrations.report(site, before, wanted, about)
     draft = records.draft(site.project, workspace, wanted, about, kind=kind, message=message, more=more)
     health = readiness.check(site.project.settings.app.health_check, about)
     deployment = rollout.begin(workspace, app.name, wanted, deploy_intent.keep(site, app, draft), health)

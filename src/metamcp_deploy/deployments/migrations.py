@@ -8,24 +8,24 @@ from typing import Any
 
 from metamcp_deploy import events
 from metamcp_deploy.deployments import point_in_time, records
-from metamcp_deploy.deployments.records import Wanted
+from metamcp_deploy.deployments.records import Record, Wanted
 from metamcp_deploy.target import databases
 from metamcp_deploy.target.databases import Database
 from metamcp_deploy.target.site import Site
 
 
-def report(site: Site, wanted: Wanted, about: Mapping[str, Any]) -> None:
+def report(site: Site, before: Record | None, wanted: Wanted, about: Mapping[str, Any]) -> None:
     """Compares the release's migrations with those of the deployment before it, on the same database.
 
     New ones: how long `rollback --to-database` reaches the moment before them. Missing ones: the database is ahead.
 
     Args:
         site: of the target.
+        before: record of the newest deployment; None without one.
         wanted: what is deployed.
         about: release.json of its release.
     """
     names = records.journal(about)
-    before = next(iter(records.newest(site, 1)), None)
     if before is None or names is None or before.migrations is None:
         return
     database = databases.attached(wanted.resources)

@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 from aiohttp import web
 
-from metamcp_deploy import __version__
+from metamcp_deploy import __version__, process
 from metamcp_deploy.container.ports import HOST, free
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.local import ports, store
@@ -212,9 +212,12 @@ def main() -> int:
     options = Options(**json.loads(given.options))
     try:
         asyncio.run(serve(folder, options))
-    except DeployError as e:
+    except (DeployError, OSError, MemoryError, RuntimeError) as e:
+        known = e if isinstance(e, DeployError) else process.exhausted(e)
+        if known is None:
+            raise
         _log.exception("cannot start")
-        store.write(folder / "failed.json", e.as_dict())
+        store.write(folder / "failed.json", known.as_dict())
         return 1
     return 0
 

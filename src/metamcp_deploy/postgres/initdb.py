@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -10,6 +11,8 @@ from metamcp_deploy import process
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.postgres import binaries, sockets
 from metamcp_deploy.postgres.place import Place
+
+_NAMELESS = "could not look up effective user ID"  # initdb's words
 
 
 def initialise(place: Place, programs: Path, *, durable: bool) -> None:
@@ -45,6 +48,16 @@ def initialise(place: Place, programs: Path, *, durable: bool) -> None:
             hint=f"Look at the output below and in {place.log}, then run the same command again.",
         )
         fresh.rename(place.data)
+    except DeployError as e:
+        if _NAMELESS not in (e.detail or ""):
+            raise
+        raise DeployError(
+            e.code,
+            f"This system has no user for uid {os.geteuid()}, and PostgreSQL runs only as a user with a name.",
+            hint="Run metamcp-deploy as a user of this system (`getent passwd` lists them); in a container, add the "
+            "uid to /etc/passwd.",
+            detail=e.detail,
+        ) from None
     finally:
         shutil.rmtree(secret_folder, ignore_errors=True)
         shutil.rmtree(fresh, ignore_errors=True)

@@ -9,6 +9,7 @@ finds running programs, `end`, `end_group` and `end_marked` end them.
 from metamcp_deploy.process.attached import attached
 from metamcp_deploy.process.ending import end, end_group, end_marked, has_ended, kill
 from metamcp_deploy.process.environment import base_environment, find
+from metamcp_deploy.process.exhaustion import exhausted
 from metamcp_deploy.process.piped import Piped
 from metamcp_deploy.process.running import Completed, run
 from metamcp_deploy.process.search import marked
@@ -23,6 +24,7 @@ __all__ = [
     "end",
     "end_group",
     "end_marked",
+    "exhausted",
     "find",
     "has_ended",
     "kill",

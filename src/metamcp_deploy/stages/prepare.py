@@ -108,7 +108,11 @@ class _Preparation:
                 raise
             _unasked(e, self._ref, before)
             return None
-        return None if now == before else f"{self._ref} moved from {before[:7]} to {now[:7]}"
+        if now == before:
+            return None
+        if self.pin.kind == "tag":
+            refs.warn_moved(self._ref, before, now)
+        return f"{self._ref} moved from {before[:7]} to {now[:7]}"
 
     def run(self) -> pipeline.Facts:
         """Makes the checkout beside its place and puts it there when it is whole."""
@@ -132,6 +136,8 @@ class _Preparation:
             holes = advisories.of_tree(self.project.upstream, pin.ref, pin.commit)
         except OSError as e:
             raise _file_error(e) from e
+        if other := advisories.known_commit(self.project.upstream, pin.ref, pin.commit):
+            refs.warn_other(pin, other)
         if warned := advisories.warning(holes, pin.ref):
             events.emit(warned)
         found = {"url": self.url, "ref": pin.ref, "kind": pin.kind, "commit": pin.commit, "date": date}

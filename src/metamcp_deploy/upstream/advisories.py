@@ -80,11 +80,20 @@ def holes(package: str | None, ref: str, commit: str) -> list[Hole]:
 
 def of_tree(tree: Path, ref: str, commit: str) -> list[Hole]:
     """The same for a checkout of the pin."""
+    return [*holes(_package(tree), ref, commit), *of_packages(tree)]
+
+
+def known_commit(tree: Path, ref: str, commit: str) -> str | None:
+    """The commit that the release of this name is known as; None where it is this one, or no release."""
+    known = _data()["releases"].get(release_of(ref)) if _package(tree) == _data()["package"] else None
+    return None if known in (None, commit) else str(known)
+
+
+def _package(tree: Path) -> Any:
     try:
-        package = json.loads((tree / "package.json").read_text()).get("name")
+        return json.loads((tree / "package.json").read_text()).get("name")
     except (OSError, ValueError, AttributeError):
-        package = None
-    return [*holes(package, ref, commit), *of_packages(tree)]
+        return None
 
 
 def of_packages(tree: Path) -> list[Hole]:

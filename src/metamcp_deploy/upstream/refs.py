@@ -16,16 +16,6 @@ Kind = Literal["tag", "branch", "commit"]
 _COMMIT = re.compile(r"[0-9a-fA-F]{40}")
 # What `git check-ref-format` refuses, and what the revision syntax would take for something else.
 _FORBIDDEN = re.compile(r"^$|^-|[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|^@$|//|^/|/$|\.$|(^|/)\.|\.lock($|/)")
-_PORT_REASON = (
-    "its backend obeys PORT while its front end looks for it on 12009, so it cannot serve behind another port"
-)
-# Source: facts about the upstream's tags; the commits are what those tags stand for.
-_CANNOT_SERVE = {
-    "v2.0.0": "64325342ade3fb84c4dd61d6a2b1f282a5bbbd81",
-    "v2.0.1": "56ee2474473947c9d5020db0f1112e4c603ade33",
-    "v2.0.2": "8ef2836de3dfd0146b27377fe6ed018ffecf75b1",
-    "v2.0.3": "c6ed7434ae2b97b1399ec5ba1a4ad19e95333ac7",
-}
 
 
 @dataclass(frozen=True)
@@ -135,6 +125,22 @@ def warn(pin: Pin) -> None:
                 f"Set `upstream.commit: {pin.commit}` to stay there, or pin a tag.",
             )
         )
+
+
+def warn_moved(ref: str, before: str, now: str) -> None:
+    """Says that a tag stands for another commit than at the last run."""
+    text = f"The tag {ref} moved from {before} to {now}. Tags are not meant to move."
+    events.emit(events.Warned(text, _until_known(before)))
+
+
+def warn_other(pin: Pin, known: str) -> None:
+    """Says that a tag of MetaMCP stands for another commit than the release of that name."""
+    text = f"{pin.ref} is commit {pin.commit}, while the release of MetaMCP is known as {known}."
+    events.emit(events.Warned(text, _until_known(known)))
+
+
+def _until_known(commit: str) -> str:
+    return f"Find out why before you deploy it; `upstream.commit: {commit}` in metamcp.yaml refuses any other commit."
 
 
 def check_lock(pin: Pin, locked: str | None) -> None:

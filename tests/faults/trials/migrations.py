@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -29,8 +30,10 @@ def run(bench: Bench) -> None:
     fill(bench)
     longer(bench, clone)
     bench.tool("build", METAMCP_REF="sample-v2")
+    only = os.environ.get("TRIALS_ONLY")
     for name, victims in VICTIMS.items():
-        attempt(bench, name, victims)
+        if only in (None, name):
+            attempt(bench, name, victims)
     bench.reset()
 
 
@@ -96,9 +99,7 @@ def both(bench: Bench) -> list[int]:
 
 def postmaster(bench: Bench) -> list[int]:
     """The server's own process: the one whose parent is no postgres."""
-    lines = [p.read_text() for p in Path("/").glob("var/tmp/metamcp*/**/postmaster.pid")]
-    lines += [p.read_text() for p in bench.work.rglob("postmaster.pid")]
-    return [int(text.split("\n")[0]) for text in lines]
+    return [int(p.read_text().split("\n")[0]) for p in bench.work.rglob("postmaster.pid")]
 
 
 VICTIMS: dict[str, Callable[[Bench], list[int]]] = {
@@ -135,7 +136,8 @@ def attempt(bench: Bench, name: str, victims: Callable[[Bench], list[int]]) -> N
     pids = victims(bench)
     say(f"killing {pids}; backends: {backends(bench)}")
     for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     killed = time.monotonic()
     if name != "PostgreSQL":
         gone = until(120, lambda: not [b for b in backends(bench) if "UPDATE" in str(b[2])], 0.5)
