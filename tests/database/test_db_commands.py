@@ -90,6 +90,18 @@ def test_check_without_the_app_s_role_or_schema(autoscaling: World, on_call: Run
     assert "may not create it" in done.stdout
 
 
+def test_each_kind(provisioned: World, external: World, on_call: Run) -> None:
+    """`--app` and a profile are enough also for a database that only a secret names."""
+    for app, role in (("instanced", provisioned.role), ("outside", "postgres")):
+        found = document(on_call("status", "-o", "json", app=app))
+        assert found["app_role"] == role
+        checks = document(on_call("check", "-o", "json", app=app))["checks"]
+        assert {one["id"]: one["level"] for one in checks}["schema"] == "note"  # type: ignore[attr-defined]
+        assert "is not there yet" in on_call("status", app=app).stdout
+    assert "postgres logs in to postgres at 127.0.0.1:" in on_call("credential", app="outside").stdout
+    assert "there is no token to get" in on_call("credential", "--as-app", app="outside").stderr
+
+
 def test_sessions_and_what_they_hold(world: World, on_call: Run) -> None:
     with world.superuser() as made:
         made.execute("BEGIN")

@@ -15,6 +15,7 @@ from metamcp_deploy import events, local, pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.database import credentials, opening
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.secrets import keys
 from metamcp_deploy.target import session
@@ -85,6 +86,10 @@ def test_it_gets_a_role_and_owns_the_database_that_is_made(
     assert "METAMCP_DATABASE_CLIENT_SECRET" in env["METAMCP_SECRET_ENV"].split(",")
     with as_the_launcher(env) as connected:
         connected.execute("CREATE SCHEMA metamcp_app")
+    way = credentials.as_app(wanting, None)
+    assert (way.role, {step.outcome for step in way.steps}) == (robot["client_id"], {"ok"}), way
+    with opening.opened(wanting, as_app=True) as mine:
+        assert (mine.identity.role, mine.identity.may_become) == (robot["client_id"], True)
     seen.clear()
     assert deployed(wanting) == facts
     assert {action for action, _ in changed(seen)} == {"kept"}

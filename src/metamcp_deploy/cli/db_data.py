@@ -84,7 +84,7 @@ def adopt(run: Run, app: AppOption = None, plan: Plan = False, auto_approve: Aut
     from metamcp_deploy.database import adoption, opening
 
     run.app = app
-    with run.console.following(), opening.opened(run.project, read_only=False) as seen:
+    with run.console.following(), opening.opened(run.project, read_only=False, as_app=True) as seen:
         found = adoption.look(seen)
         if found is None:
             text = f"Nothing to adopt: {seen.schema.name} and all in it are the app's."

@@ -168,9 +168,8 @@ def _readable(seen: Opened) -> None:
 
 def _dumped(seen: Opened, tool: Path, target: Path) -> dict[str, list[str]]:
     """Dumps the schema as of one moment; gives the tables' content of just that moment."""
-    place, app = seen.place, seen.app
-    workspace = servers.workspace_of(place)
-    server, login = servers.find(place, app)  # a credential of its own: that of the connection may have ended
+    workspace = servers.workspace_of(seen.place)
+    server, login = seen.fresh()
     made = seen.connection
     asking.execute(made, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     snapshot = asking.row(made, "SELECT pg_export_snapshot() AS id")["id"]

@@ -53,8 +53,27 @@ def connect(
         DeployError: DATABASE_REFUSED, DATABASE_UNREACHABLE with the cause of the knowledge base; those of
             `server.find`.
     """
-    until = time.monotonic() + timeout
-    found, login = servers.find(place, app)
+    return logged_in(
+        lambda: servers.find(place, app),
+        place,
+        app,
+        until=time.monotonic() + timeout,
+        read_only=read_only,
+        statement_timeout=statement_timeout,
+    )
+
+
+def logged_in(
+    fresh: Callable[[], tuple[Server, Login]],
+    place: Site | Workspace,
+    app: App,
+    *,
+    until: float,
+    read_only: bool,
+    statement_timeout: float,
+) -> psycopg.Connection[tuple[Any, ...]]:
+    """As `connect`, with the address and the login that `fresh` gives; `until` on the monotonic clock."""
+    found, login = fresh()
     return open_(
         found,
         login,
@@ -117,6 +136,7 @@ def parameters(found: Server, login: Login, workspace: Workspace, until: float) 
         "sslmode": found.sslmode,
         "sslrootcert": str(workspace.network.trust.combined()) if found.sslmode.startswith("verify") else "",
         "application_name": APPLICATION,
+        "client_encoding": "UTF8",  # a database in SQL_ASCII would give bytes
         "connect_timeout": left,
         "gssencmode": "disable",
         "options": "",

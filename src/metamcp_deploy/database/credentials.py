@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
-from metamcp_deploy.database import connection, deployed, external, facts
+from metamcp_deploy.database import connection, deployed, facts, principal
 from metamcp_deploy.database import server as servers
 from metamcp_deploy.database.opening import SECONDS, app_of
 from metamcp_deploy.errors import Code, DeployError
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from metamcp_deploy.database.server import Login, Server
     from metamcp_deploy.workspace import Workspace
     from metamcp_deploy.workspace.apps import App
-
-_SECRET = "METAMCP_DATABASE_CLIENT_SECRET"  # noqa: S105 -- the name of a variable
 
 
 @dataclass(frozen=True)
@@ -112,13 +110,13 @@ def _walk(way: AsApp, steps: Iterator[Step], place: Site | Workspace, app: App, 
     with _timed(next(steps)) as said:
         if not database.identity:
             raise _needless(app)
-        secret = given or _stored(place, app)
+        secret = given or principal.secret(place, app)
         said(f"of {way.role}, {'as given' if given else 'from the scope'}")
     with _timed(next(steps)) as said:
-        principal = _workspace_as(place, way.role, secret)
-        said(f"the workspace knows {principal.me}")
+        logged_in = principal.workspace(place, way.role, secret)
+        said(f"the workspace knows {logged_in.me}")
     with _timed(next(steps)) as said:
-        credential = servers.mint(principal, database)
+        credential = servers.mint(logged_in, database)
         ends = f", until {credential.ends:%H:%M:%S %Z}" if credential.ends else ""
         said(f"{len(credential.password.reveal())} characters{ends}")
     with _timed(next(steps)) as said:
@@ -149,38 +147,9 @@ def _timed(step: Step) -> Iterator[Callable[[str], None]]:
         step.seconds = round(time.monotonic() - began, 3)
 
 
-def _stored(place: Site | Workspace, app: App) -> Secret:
-    """The client secret in the scope, where the app's database login has one of its own."""
-    if isinstance(place, Site) and (named := external.environment(place, app).get(_SECRET)):
-        return external.secret(place, app, str(named.get("value_from")))
-    raise DeployError(
-        Code.PERMISSION_DENIED,
-        f"The platform gives the client secret of {app.principal}, the principal of the app {app.name}, to the app "
-        "alone.",
-        hint="What the launcher met is in the app's log (metamcp-deploy logs). With a secret that an administrator "
-        "made for that principal: metamcp-deploy db credential --as-app --client-secret-file FILE",
-    )
-
-
 def _needless(app: App) -> DeployError:
     return DeployError(
         Code.USAGE,
         f"The app {app.name} logs in with the password in its database's URL: there is no token to get.",
         hint="metamcp-deploy db credential",
-    )
-
-
-def _workspace_as(place: Site | Workspace, client_id: str, secret: Secret) -> Workspace:
-    from metamcp_deploy.config.model import Settings
-    from metamcp_deploy.workspace import Workspace
-
-    workspace = servers.workspace_of(place)
-    settings = place.project.settings if isinstance(place, Site) else Settings(target="")
-    return Workspace.connect(
-        settings,
-        workspace.network,
-        host=workspace.host,
-        client_id=client_id,
-        client_secret=secret,
-        clock=workspace.clock,
     )

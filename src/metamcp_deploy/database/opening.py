@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,8 +11,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy.config.project import Project
-from metamcp_deploy.database import connection, deployed, facts
+from metamcp_deploy.database import connection, deployed, facts, principal
+from metamcp_deploy.database import server as servers
 from metamcp_deploy.database.deployed import Deployed
+from metamcp_deploy.database.server import Login, Server
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.target import locate, session
 from metamcp_deploy.target.site import Site
@@ -27,12 +30,21 @@ SECONDS = 45.0  # for a database that wakes up, and a credential that is not kno
 
 @dataclass(frozen=True)
 class Opened:
-    """An app, what it says of its database, and a connection of the caller; facts are asked for once."""
+    """An app, what it says of its database, and a connection; facts are asked for once.
+
+    Attributes:
+        place: of the target, or its workspace alone.
+        app: as the workspace describes it.
+        deployed: the app's side.
+        connection: of the caller, or of the app's database principal.
+        fresh: gives the address and a fresh login as the connection's: a credential may have ended.
+    """
 
     place: Site | Workspace
     app: App
     deployed: Deployed
     connection: psycopg.Connection[Any]
+    fresh: Callable[[], tuple[Server, Login]]
 
     @cached_property
     def identity(self) -> facts.Identity:
@@ -84,24 +96,37 @@ def app_of(project: Project) -> tuple[Site | Workspace, App]:
 
 @contextmanager
 def opened(
-    project: Project, *, seconds: float = SECONDS, read_only: bool = True, statement_timeout: float = 10.0
+    project: Project,
+    *,
+    seconds: float = SECONDS,
+    read_only: bool = True,
+    statement_timeout: float = 10.0,
+    as_app: bool = False,
 ) -> Iterator[Opened]:
     """The target's app with its database open for the time of a block.
+
+    Args:
+        project: with the target's settings.
+        seconds: until the database answers.
+        read_only: refuse writes.
+        statement_timeout: seconds.
+        as_app: log in as the app's database principal where the caller can (`database.principal`): what is made then
+            is the app's.
 
     Raises:
         DeployError: as `connection.connect`.
     """
+    until = time.monotonic() + seconds
     place, app = app_of(project)
+
+    def fresh() -> tuple[Server, Login]:
+        instead = principal.login(place, app, deployed.role_of(place, app)) if as_app else None
+        return instead or servers.find(place, app)
+
     with ThreadPoolExecutor(2, thread_name_prefix="database") as pool:
         says = pool.submit(deployed.look, place, app)
-        connecting = pool.submit(
-            connection.connect,
-            place,
-            app,
-            timeout=seconds,
-            read_only=read_only,
-            statement_timeout=statement_timeout,
+        made = connection.logged_in(
+            fresh, place, app, until=until, read_only=read_only, statement_timeout=statement_timeout
         )
-        made = connecting.result()
     with made:
-        yield Opened(place, app, says.result(), made)
+        yield Opened(place, app, says.result(), made, fresh)

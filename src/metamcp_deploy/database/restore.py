@@ -67,7 +67,7 @@ def plan(project: Project, path: Path, passphrase: Secret | None) -> Plan:
     Raises:
         DeployError: as `restore`.
     """
-    with _read(path, passphrase) as found, opening.opened(project) as seen:
+    with _read(path, passphrase) as found, opening.opened(project, as_app=True) as seen:
         chosen = _allowed(seen, found)
         changes = (
             [Change(Action.CREATE, "role", chosen.name)] if "CREATE ROLE" in "".join(chosen.before) else []
@@ -91,7 +91,7 @@ def restore(project: Project, path: Path, passphrase: Secret | None) -> Restored
     began = time.monotonic()
     with (
         _read(path, passphrase) as found,
-        opening.opened(project, read_only=False, statement_timeout=_STATEMENT_SECONDS) as seen,
+        opening.opened(project, read_only=False, statement_timeout=_STATEMENT_SECONDS, as_app=True) as seen,
     ):
         with _alone(seen, found.schema):
             chosen = _allowed(seen, found)
@@ -239,7 +239,7 @@ def _filled(seen: Opened, found: Opening, chosen: owner.Owner) -> None:
 
 
 def _loaded(seen: Opened, found: Opening, chosen: owner.Owner, tool: Path) -> None:
-    server, login = servers.find(seen.place, seen.app)
+    server, login = seen.fresh()
     trusted = servers.workspace_of(seen.place).network.trust.combined()
     with forwarder.opened(server, login, trusted) as door:
         kept = door.folder / "contents"

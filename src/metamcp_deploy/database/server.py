@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -73,12 +73,7 @@ def of_app(place: Site | Workspace, app: App) -> Database:
     found = databases.attached(app.resources)
     if isinstance(place, Site) and not place.project.bare and isinstance(found, Autoscaling):
         named = databases.of(place.project.settings).endpoint_name
-        return Autoscaling(
-            project=found.project,
-            branch=found.branch,
-            endpoint=f"{found.branch}/endpoints/{named}",
-            database=found.database,
-        )
+        return replace(found, endpoint=f"{found.branch}/endpoints/{named}")
     return found
 
 
@@ -100,9 +95,8 @@ def find(place: Site | Workspace, app: App) -> tuple[Server, Login]:
         address = pool.submit(address_of, workspace, database, commands_of(place))
         user = pool.submit(lambda: workspace.me)
         credential = pool.submit(mint, workspace, database)
-        server = (
-            address.result()
-        )  # what it says of a database that is gone counts before a refused credential
+        # First: what it says of a database that is gone counts before a refused credential.
+        server = address.result()
         made = credential.result()
         return server, Login(user.result(), made.password, made.ends)
 
