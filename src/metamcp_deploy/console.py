@@ -27,6 +27,7 @@ from rich.text import Text
 
 from metamcp_deploy import events
 from metamcp_deploy.errors import DeployError
+from metamcp_deploy.redaction import Redactor
 
 _OUTPUT_LINES = 6
 _ACTION_STYLE = {"created": "green", "changed": "yellow", "sent": "green", "deleted": "red", "kept": "dim"}
@@ -48,7 +49,7 @@ class Console:
         self.streams = False  # with `-o json` an error is one line, as everything before it
         self._err = RichConsole(stderr=True, no_color=not color or None, highlight=False, soft_wrap=True)
         self._out = RichConsole(no_color=not color or None, highlight=False, soft_wrap=True)
-        self._hidden: list[str] = []
+        self.redactor = Redactor()
         self._live: Live | None = None
         self._stage = ""
         self._progress: events.Progress | None = None
@@ -58,13 +59,11 @@ class Console:
 
     def hide(self, values: Iterable[str]) -> None:
         """Replaces these texts by stars wherever another program's output or an error repeats them."""
-        self._hidden += [v for v in values if len(v) >= 4]
+        self.redactor.know(values)
 
     def clean(self, text: str) -> str:
-        """The text with what is hidden as stars."""
-        for value in self._hidden:
-            text = text.replace(value, "********")
-        return text
+        """The text with what is hidden, and what looks like a secret, as stars."""
+        return self.redactor.text(text)
 
     # -- progress -----------------------------------------------------------------------------------------------
 

@@ -143,10 +143,8 @@ class Run:
         return {**error.as_dict(), "hint": self.console.completed(error.hint)}
 
     def cleaned(self, text: str) -> str:
-        """A text that other programs or libraries made, without the secrets that this run knows."""
-        from metamcp_deploy.config.problems import masked
-
-        return masked(self.console.clean(text))
+        """A text that other programs or libraries made, without what is secret."""
+        return self.console.clean(text)
 
     def with_flags(self, use_cache: bool = True, **dotted: str | None) -> Run:
         """Adds what other options say (`upstream__url` is `upstream.url`; None says nothing)."""

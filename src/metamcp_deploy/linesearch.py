@@ -1,0 +1,97 @@
+"""Searches lines by RE2: many at once, in time that grows with their length alone, whatever the expression.
+
+One search over a block of lines costs as much as one over a line; only where it hits, lines are looked at one by one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import Any
+
+BLOCK = 256 * 1024  # characters that are searched at once
+
+
+class PatternError(ValueError):
+    """RE2 does not take an expression; the text says why."""
+
+
+class Pattern:
+    """An expression in RE2's syntax.
+
+    Args:
+        text: the expression; `^` and `$` stand for the ends of a line.
+        ignore_case: whether letters fit in both cases.
+
+    Raises:
+        PatternError: RE2 cannot say it.
+    """
+
+    def __init__(self, text: str, *, ignore_case: bool = False) -> None:
+        import re2  # not needed by most commands
+
+        options = re2.Options()
+        options.log_errors = False
+        options.never_capture = True
+        options.case_sensitive = not ignore_case
+        try:
+            self._re: Any = re2.compile(encoded(f"(?m:{text})"), options)
+        except re2.error as e:
+            why = e.args[0] if e.args else "no regular expression"
+            raise PatternError(why.decode(errors="replace") if isinstance(why, bytes) else str(why)) from e
+
+    def found(self, text: str) -> bool:
+        """Whether a text holds it."""
+        return self._re.search(encoded(text)) is not None
+
+    def hits(self, lines: Sequence[str]) -> Iterator[int]:
+        """Numbers of the lines that hold it, in order."""
+        first = 0
+        for block in blocks(lines):
+            for n in self._hits(block):
+                yield first + n
+            first += len(block)
+
+    def _hits(self, lines: Sequence[str]) -> Iterator[int]:
+        block = "\n".join(lines)
+        data, search = encoded(block), self._re.search
+        hit = search(data)
+        if hit is None:
+            return
+        plain = len(data) == len(block)
+        starts = [0, *accumulate((len(line) if plain else len(encoded(line))) + 1 for line in lines)]
+        while hit is not None:
+            n = bisect_right(starts, hit.start()) - 1
+            if n >= len(lines):
+                return
+            # A hit over the end of a line is none; and behind it the same line may hold a real one.
+            if hit.end() < starts[n + 1] or self.found(lines[n]):
+                yield n
+            if n + 1 >= len(lines):
+                return
+            hit = search(data, starts[n + 1])
+
+
+def blocks(lines: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The lines in blocks of about `BLOCK` characters."""
+    begin = size = 0
+    for n, line in enumerate(lines):
+        size += len(line)
+        if size >= BLOCK:
+            yield lines[begin : n + 1]
+            begin, size = n + 1, 0
+    if begin < len(lines):
+        yield lines[begin:] if begin else lines
+
+
+def encoded(text: str) -> bytes:
+    """UTF-8; what is no character becomes a question mark."""
+    return text.encode("utf-8", "replace")
+
+
+def escaped(text: str) -> str:
+    """An expression that fits this text alone."""
+    import re2
+
+    return str(re2.escape(text))
