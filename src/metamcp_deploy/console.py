@@ -169,6 +169,7 @@ class Console:
 
     def raw(self, text: str) -> None:
         """A line or a block on stdout as it is, for pipes."""
+        text = _HALF.sub("\ufffd", text)  # no encoding has them
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
         sys.stdout.flush()
 
@@ -252,6 +253,7 @@ _CONTROL = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
     "|[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 )
+_HALF = re.compile("[\ud800-\udfff]")
 _IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -263,7 +265,7 @@ def as_json(value: Any, indent: int | None = 2) -> str:
 
 def plain(line: str) -> str:
     """A line without escape sequences: another program's output must not steer the terminal."""
-    return _CONTROL.sub("", line)
+    return _HALF.sub("\ufffd", _CONTROL.sub("", line))
 
 
 def _snake(name: str) -> str:

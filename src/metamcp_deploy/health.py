@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from metamcp_deploy import events, knowledge
+from metamcp_deploy import events, knowledge, resources
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.knowledge.place import DEFAULT, Place
 from metamcp_deploy.workspace.causes import reason
@@ -249,7 +249,7 @@ def _meaning(name: str, response: requests.Response) -> tuple[Status, str]:
 def _launcher(response: requests.Response) -> dict[str, Any]:
     """The launcher's own answer (`{status, step, code, message, request_id}`); empty when it is not one."""
     try:
-        document = response.json()
+        document = resources.parsed_json(response.content)
     except ValueError:
         return {}
     return document if isinstance(document, dict) and document.get("step") else {}
@@ -279,7 +279,7 @@ def _said(document: Mapping[str, Any]) -> str:
 
 def _is_json(response: requests.Response) -> bool:
     try:
-        response.json()
+        resources.parsed_json(response.content)
     except ValueError:
         return False
     return True

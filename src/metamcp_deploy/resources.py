@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from functools import cache
@@ -97,6 +98,18 @@ def render(name: str, values: dict[str, Any], user_templates: Path | None = None
             f"Template {where} cannot be rendered: {e.message or type(e).__name__}.",
             hint=f"Correct {name} in your templates folder, or remove it to use the package's own.",
         ) from e
+
+
+def parsed_json(text: str | bytes) -> Any:
+    """The document in a JSON text that others wrote.
+
+    Raises:
+        ValueError: it is no JSON, or nested deeper than Python reads.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
 
 
 def parsed_yaml(text: str | bytes) -> Any:

@@ -174,6 +174,7 @@ def without(files: Files, name: str) -> Files:
         (lambda f: described(f, release="0" * 16), Code.ARTIFACT_INVALID, "but its content is"),
         (lambda f: without(f, "artifact.json"), Code.ARTIFACT_INVALID, "no readable artifact.json"),
         (lambda f: {**f, "artifact.json": b"[]"}, Code.ARTIFACT_INVALID, "no readable artifact.json"),
+        (lambda f: {**f, "artifact.json": b"[" * 9**5}, Code.ARTIFACT_INVALID, "no readable artifact.json"),
         (lambda f: {**f, "artifact.json": b'{"format": 1}'}, Code.ARTIFACT_INVALID, "does not say"),
         (lambda f: without(f, "app/release.json"), Code.ARTIFACT_INVALID, "no readable app/release.json"),
         (lambda f: described(f, format="x"), Code.ARTIFACT_INVALID, "format 'x'"),

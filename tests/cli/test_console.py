@@ -4,6 +4,7 @@ import pytest
 
 from metamcp_deploy import events
 from metamcp_deploy.console import Console, duration
+from metamcp_deploy.errors import Code, DeployError
 
 
 def test_events_are_lines_on_stderr_and_data_is_alone_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,3 +54,16 @@ def test_hidden_values_are_stars_in_other_programs_output(capsys: pytest.Capture
 )
 def test_durations_read_well(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_half_characters_of_others_are_shown_as_unknown_ones(
+    capsysbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    """JSON can name one half of a pair (RFC 8259, 8.2), which no encoding of a terminal has."""
+    for console in (Console(), Console(output="json")):
+        console.data({"by": "a\ud800"}, "a\ud800")
+        console.error(DeployError(Code.NOT_FOUND, "a\udfff", hint="h"))
+        console.event(events.Warned("a\udfff", ""))
+    seen = capsysbinary.readouterr()
+    assert b"a\xef\xbf\xbd" in seen.out
+    assert b"a\xef\xbf\xbd" in seen.err

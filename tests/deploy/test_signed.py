@@ -97,6 +97,24 @@ def test_a_forged_record_or_intent_says_nothing_about_what_runs(project: Project
     """Neither "nothing to do" for what does not run, nor a signature for what she wrote, nor her file before ours."""
     site = session.site(project)
     first = deployed(project)
+    good = json.loads(site.workspace.files.read(first["record"]) or b"")
+    place = f"{site.root}/deployments/99990101T000000.000Z-1.json"
+    wrong = {
+        "upstream": "x",
+        "configuration": "x",
+        "message": 5,
+        "pipeline": [1],
+        "of": 5,
+        "at": "../x",
+        "env": 5,
+    }
+    for content in (
+        *(json.dumps({**good, name: value}).encode() for name, value in wrong.items()),
+        b"[" * 100_000,
+    ):
+        site.workspace.files.write(place, content)
+        assert [entry.deployment for entry in history.look(site)] == [first["deployment"]], content[:300]
+    site.workspace.files.delete(place)
     wanted = with_app(project, env={"SIGN": "closed"})
     content = site.workspace.files.read(first["record"]) or b""
     hers = f"{site.root}/deployments/99990101T000000.000Z-{first['deployment']}.json"
@@ -118,6 +136,10 @@ def test_a_forged_record_or_intent_says_nothing_about_what_runs(project: Project
     draft = json.loads(site.workspace.files.read(intent) or b"")["record"]
     altered(site, intent, record={**draft, "env": [*draft["env"], {"name": "HERS", "value": "1"}]})
     app = site.workspace.apps.get(project.settings.app.name)
+    for moment in ("../../../Users/other", 5):  # it is part of the path at which the record would be written
+        altered(site, intent, record={**draft, "at": moment})
+        assert deploy_intent.unrecorded(site, app) is None
+    altered(site, intent, record={**draft, "env": [*draft["env"], {"name": "HERS", "value": "1"}]})
     unrecorded = deploy_intent.unrecorded(site, app)
     assert unrecorded is not None
     assert not unrecorded.signed

@@ -68,7 +68,9 @@ def _details(entry: Entry) -> Iterator[str]:
     if entry.pin:
         yield f"MetaMCP {entry.pin}"
     if made_of := entry.configuration:
-        yield f"configuration {str(made_of['commit'])[:10]}" + (" +changes" if made_of.get("dirty") else "")
+        yield f"configuration {str(made_of.get('commit'))[:10]}" + (
+            " +changes" if made_of.get("dirty") else ""
+        )
     if entry.message:
         yield f"“{' '.join(entry.message.split())}”"
     if entry.pipeline:

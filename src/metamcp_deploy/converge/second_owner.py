@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from metamcp_deploy import resources
 from metamcp_deploy.converge.part import Context
 from metamcp_deploy.errors import Code, DeployError
 
@@ -71,7 +71,7 @@ def elsewhere(context: Context, app: App) -> None:
 def _managed(content: bytes, things: Iterable[tuple[str, str]]) -> list[str]:
     """Which of the things a state names, in words; all of them where it cannot be read."""
     try:
-        texts = _texts(json.loads(content))
+        texts = _texts(resources.parsed_json(content))
     except ValueError:
         texts = {name for _, name in things}
     return [f"the {kind} {name}" for kind, name in things if name in texts]

@@ -6,12 +6,12 @@ call, with the newest deployment of that moment: the next one from the same sour
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
+from metamcp_deploy import resources
 from metamcp_deploy.deployments import records
 from metamcp_deploy.target import signing
 from metamcp_deploy.target.site import Site
@@ -74,9 +74,9 @@ def unrecorded(site: Site, app: App) -> records.Record | None:
     """
     content = site.workspace.files.read(path_of(site.root))
     try:
-        kept: Any = json.loads(content or b"")
+        kept: Any = resources.parsed_json(content or b"")
         draft, since = dict(kept["record"]), DeployIntent(float(kept["since"]), str(kept.get("after") or ""))
-        path = draft["source_code_path"]
+        path = records.checked(draft)["source_code_path"]
     except (ValueError, KeyError, TypeError):
         return None
     newest = app.pending or app.active

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from metamcp_deploy import events
+from metamcp_deploy import events, resources
 from metamcp_deploy.deployments import records, rollback_target
 from metamcp_deploy.deployments.records import Record
 from metamcp_deploy.errors import DeployError
@@ -170,7 +169,7 @@ def pins(site: Site, stored: Sequence[Stored]) -> dict[str, str]:
     found = {}
     for path, content in site.workspace.files.contents(paths).items():
         try:
-            found[paths[path]] = str(json.loads(content or b"")["upstream"]["ref"])
+            found[paths[path]] = str(resources.parsed_json(content or b"")["upstream"]["ref"])
         except (ValueError, KeyError, TypeError):
             continue
     return found

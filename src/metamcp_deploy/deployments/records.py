@@ -5,15 +5,15 @@ The platform forgets a deployment's environment, so that a rollback needs it fro
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from metamcp_deploy import __version__, events
+from metamcp_deploy import __version__, events, resources
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.deployments import provenance
 from metamcp_deploy.target import signing
@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from metamcp_deploy.workspace import Workspace
 
 _AGREE_SECONDS = 2.0
+_MOMENT = re.compile(r"[0-9T:.Z+-]+")
+_TYPES: Mapping[str, type] = {
+    **dict.fromkeys(("deployment", "at", "kind", "by", "of", "outcome", "release", "source_code_path"), str),
+    **dict.fromkeys(("message", "pipeline", "error"), str),
+    **dict.fromkeys(("upstream", "configuration", "restored", "secrets"), dict),
+    **dict.fromkeys(("env", "resources", "migrations"), list),
+}
 LOOKED_AT = 50  # of the newest records, where not all are needed
 
 
@@ -272,14 +279,27 @@ def _names(site: Site) -> list[str]:
     return sorted((name for name in entries if name.endswith(".json")), reverse=True)
 
 
+def checked(raw: Any) -> dict[str, Any]:
+    """A record, or a draft of one, that others may have written: each field that is read has its type.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is none. `at` is part of a path.
+    """
+    if wrong := [n for n, kind in _TYPES.items() if not isinstance(raw.get(n), kind | None)]:
+        raise TypeError(f"{wrong[0]} is no {_TYPES[wrong[0]].__name__}")
+    if not _MOMENT.fullmatch(raw["at"]):
+        raise ValueError("at is no moment")
+    return {**raw, "deployment": raw["deployment"]}
+
+
 def _read(site: Site, names: Iterable[str]) -> list[Record]:
     found = []
     files = site.workspace.files
     for path, content in files.contents([f"{site.root}/deployments/{name}" for name in names]).items():
         try:
-            raw = json.loads(content or b"")
-            kept = {**raw, "deployment": raw["deployment"], "at": raw["at"]}
+            raw = resources.parsed_json(content or b"")
+            kept = checked(raw)
             found.append(Record(path, kept, signing.verified(site, path, kept)))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             events.emit(events.Warned(f"{path} is not a record of a deployment: it is left out."))
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import stat
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metamcp_deploy import __version__, fingerprint
+from metamcp_deploy import __version__, fingerprint, resources
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.release import archive, identity
 
@@ -130,7 +129,7 @@ def _release(source: Path, files: Mapping[str, bytes], about: dict[str, Any]) ->
 
 def _document(source: Path, content: bytes, name: str) -> dict[str, Any]:
     try:
-        found = json.loads(content)
+        found = resources.parsed_json(content)
     except ValueError as e:
         raise invalid(source, f"has no readable {name}") from e
     if not isinstance(found, dict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -151,7 +150,7 @@ def _parsed(read: _Read, name: str, where: str) -> dict[str, Any] | None:
     if (content := read(name)) is None:
         return None
     try:
-        document = json.loads(content)
+        document = resources.parsed_json(content)
     except ValueError as e:
         raise _invalid(where, name, f"is no JSON ({e})") from e
     if not isinstance(document, dict):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metamcp_deploy import fingerprint, pipeline
+from metamcp_deploy import fingerprint, pipeline, resources
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.errors import Code, DeployError
 
@@ -70,7 +70,7 @@ def is_complete(workspace: Workspace, root: str, release_id: str) -> bool:
     path = path_of(root, release_id)
     marker = workspace.files.read(f"{path}/{COMPLETE}")
     try:
-        wanted: dict[str, int] = json.loads(marker or b"")["files"]
+        wanted = dict(resources.parsed_json(marker or b"")["files"])
     except (ValueError, KeyError, TypeError):
         return False
     return not missing(wanted, workspace.files.sizes(path))
@@ -84,7 +84,7 @@ def about(workspace: Workspace, root: str, release_id: str) -> dict[str, Any]:
     """
     path = f"{path_of(root, release_id)}/release.json"
     try:
-        found: dict[str, Any] = json.loads(workspace.files.read(path) or b"")
+        found: dict[str, Any] = resources.parsed_json(workspace.files.read(path) or b"")
         same = found["id"] == release_id
     except (ValueError, KeyError, TypeError):
         same = False

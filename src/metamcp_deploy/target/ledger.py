@@ -6,13 +6,13 @@ killed, or that lost an answer, `converge.ownership` decides whether an existing
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from metamcp_deploy import resources
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import OURS
 from metamcp_deploy.target import signing
@@ -137,7 +137,7 @@ def read(site: Site) -> Ledger:
     if content is None:
         return Ledger()
     try:
-        document = json.loads(content)
+        document = resources.parsed_json(content)
         found = _ledger(document)
         return found if signing.verified(site, path, document) else _unproven(found)
     except (ValueError, KeyError, TypeError, AttributeError) as e:

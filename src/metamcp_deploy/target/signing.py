@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from metamcp_deploy import events
+from metamcp_deploy import events, resources
 from metamcp_deploy.config.secret import SIGNING_KEY
 from metamcp_deploy.target.variables import AUTH_RESOURCE
 
@@ -104,7 +104,7 @@ def again(site: Site, paths: list[str]) -> Callable[[], None]:
 
 def _object(content: bytes | None) -> dict[str, Any] | None:
     try:
-        found = json.loads(content or b"")
+        found = resources.parsed_json(content or b"")
     except ValueError:
         return None
     return found if isinstance(found, dict) else None

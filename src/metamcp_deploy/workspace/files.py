@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from metamcp_deploy import resources
 from metamcp_deploy.workspace import sdk_import, services
 from metamcp_deploy.workspace.clock import Clock
 from metamcp_deploy.workspace.services import created, optional
@@ -190,7 +190,7 @@ class Files:
 
 def _parses(content: bytes) -> bool:
     try:
-        json.loads(content)
+        resources.parsed_json(content)
     except ValueError:
         return False
     return True

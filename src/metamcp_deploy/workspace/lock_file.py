@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from metamcp_deploy import resources
+
 # By whoever wrote it, the lock is renewed every so many seconds. The official tool's has no such field: never renewed.
 RENEWED_EVERY = "RenewedEverySeconds"
 
@@ -37,7 +39,7 @@ class LockHolder:
     def read(cls, content: bytes, renewed: float | None = None) -> LockHolder:
         """From the file's content; whatever it is, somebody wrote it."""
         try:
-            found: Any = json.loads(content)
+            found: Any = resources.parsed_json(content)
         except ValueError:
             found = None
         if not isinstance(found, dict):
@@ -90,5 +92,5 @@ def _seconds(text: str) -> float | None:
     try:
         # Go writes nanoseconds, which Python takes as far as it knows them.
         return datetime.fromisoformat(text).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from metamcp_deploy import resources
 from metamcp_deploy.workspace.files import Files
 from metamcp_deploy.workspace.lock_file import LockHolder
 
@@ -30,7 +31,7 @@ def taker(files: Files, root: str, lost: str) -> LockHolder | None:
 
 def _takings(files: Files, root: str) -> list[dict[str, Any]]:
     try:
-        found: Any = json.loads(files.read(f"{root}/state/{NAME}") or b"")["takings"]
+        found: Any = resources.parsed_json(files.read(f"{root}/state/{NAME}") or b"")["takings"]
     except (ValueError, KeyError, TypeError):
         return []
     return [t for t in found if isinstance(t, dict)] if isinstance(found, list) else []

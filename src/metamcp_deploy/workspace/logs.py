@@ -7,7 +7,6 @@ of the history is not marked, so a pause marks it.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from metamcp_deploy import events
+from metamcp_deploy import events, resources
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.events import LogLine
 from metamcp_deploy.workspace.apps import NO_PROCESS
@@ -220,7 +219,7 @@ def parse(frame: str | bytes) -> LogLine | None:
     if text in ("\0", ""):
         return None
     try:
-        document = json.loads(text)
+        document = resources.parsed_json(text)
     except ValueError:
         document = None
     if not isinstance(document, dict) or "message" not in document:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import urllib.parse
 from typing import TYPE_CHECKING, Any
 
 import requests
 
-from metamcp_deploy import knowledge
+from metamcp_deploy import knowledge, resources
 from metamcp_deploy.errors import Code, DeployError
 
 if TYPE_CHECKING:
@@ -125,8 +124,8 @@ def _is_html(response: requests.Response) -> bool:
 def _said(response: requests.Response) -> tuple[str, str]:
     """The API's error code and message; SCIM and OAuth spell them differently."""
     try:
-        document = response.json()
-    except (ValueError, json.JSONDecodeError):
+        document = resources.parsed_json(response.content)
+    except ValueError:
         return "", "an HTML page, not a workspace's API" if _is_html(response) else response.text.strip()[
             :300
         ]

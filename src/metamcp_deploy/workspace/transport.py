@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import requests
 
-from metamcp_deploy import events
+from metamcp_deploy import events, resources
 from metamcp_deploy.config.model import Waits
 from metamcp_deploy.workspace import causes, refusals
 from metamcp_deploy.workspace.clock import Clock
@@ -274,7 +274,7 @@ def _anything(writes: bool, sure: bool) -> None:
 
 def _document(response: requests.Response) -> Any:
     try:
-        return response.json()
+        return resources.parsed_json(response.content)
     except ValueError:
         return None
 
