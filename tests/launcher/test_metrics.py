@@ -155,6 +155,7 @@ def test_labels_are_escaped(node: Path) -> None:
         "credential": {"age_seconds": None, "expires_in_seconds": None, "renewals": 0, "failures": 0},
         "token": {"age_seconds": None, "life_seconds": None},
         "memory": {"used_bytes": 1, "limit_bytes": 2, "scarce": True},
+        "database_pool": {"total": 3, "idle": 1, "waiting": 7, "most": 10},
         "status": "failed",
         "started": "2026-01-01T00:00:00Z",
         "attempts": 1,
@@ -163,4 +164,10 @@ def test_labels_are_escaped(node: Path) -> None:
     found = parsed(said(node, code, metrics="status/metrics.mjs"))
     assert found['metamcp_sessions_open{route="",endpoint="a\\"\\\\\\nb"}'] == 1
     assert found["metamcp_launcher_start_time_seconds{}"] == 1767225600
-    assert not [name for name in found if "credential_age" in name or "connections" in name]
+    assert not [name for name in found if "credential_age" in name]
+    connections = {
+        state: found[f'metamcp_database_connections{{state="{state}"}}']
+        for state in ("busy", "idle", "waiting")
+    }
+    assert connections == {"busy": 2, "idle": 1, "waiting": 7}
+    assert found["metamcp_database_connections_most{}"] == 10

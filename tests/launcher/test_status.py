@@ -26,6 +26,9 @@ Launch = Callable[..., App]
 STATUS = "/.metamcp-deploy/status"
 OPERATOR = {"X-Forwarded-Email": "OnCall@example.com"}
 OUTSIDER = {"X-Forwarded-Email": "someone@example.com"}
+POOL = """
+globalThis[Symbol.for("metamcp-deploy.pool-counts")] = () => ({ total: 3, idle: 1, waiting: 7, most: 10 });
+"""
 TOKEN = "token-of-a-manager-marked-61f2"
 LIST = "/api/2.0/permissions/apps/tiny"
 ME = "/api/2.0/preview/scim/v2/Me"
@@ -99,7 +102,13 @@ def test_processes_are_counted_by_the_program_that_was_started(launch: Launch) -
 
 
 def test_a_service_that_dies_is_remembered(launch: Launch) -> None:
-    app = launch().up()
+    app = launch(backend=POOL + programs.BACKEND).up()
+    assert app.until(lambda: status(app)["database_pool"]) == {
+        "total": 3,
+        "idle": 1,
+        "waiting": 7,
+        "most": 10,
+    }
     app.get("/api/die")
     seen = app.until(lambda: (s := status(app))["services"]["backend"]["deaths"] and s)
     if seen["status"] != "up":

@@ -140,9 +140,13 @@ export function pageScript() {
     return [element("dt", null, name), element("dd", null, element("meter", attributes), ` ${text}`)];
   }
 
-  function limitsOf({ memory, credential, token }) {
+  function limitsOf({ memory, credential, token, database_pool: pool }) {
     const { limit_bytes: limit, used_bytes: used, scarce } = memory;
     const parts = [bar("Memory", used, limit, `${bytes(used)} of ${bytes(limit)}${scarce ? ", scarce" : ""}`, 0.7)];
+    if (pool) {
+      const text = `${pool.total - pool.idle} of ${pool.most} busy, ${pool.idle} idle${pool.waiting ? `, ${pool.waiting} requests wait for one` : ""}`;
+      parts.push(bar("Database connections", pool.total - pool.idle, pool.most, text, 0.9));
+    }
     const { age_seconds: age, expires_in_seconds: left } = credential;
     if (age !== null) {
       const text = `${duration(age)} old, ${left > 0 ? `valid for ${duration(left)}` : "ended"}; renewed ${credential.renewals} times`;
@@ -194,12 +198,12 @@ export function pageScript() {
     const where = facts.step && `${facts.step}: ${facts.message}`;
     const about = [where, `running for ${duration(facts.uptime_seconds)}`, pin.ref && `MetaMCP ${pin.ref}`, id && `release ${id}`, `Node ${facts.node}`];
     part("summary").textContent = about.filter(Boolean).join(" · ");
-    const { error, cause, fix, failed_step, failed_code, steps, attempts, memory, credential, token } = facts;
+    const { error, cause, fix, failed_step, failed_code, steps, attempts, memory, credential, token, database_pool } = facts;
     show("failure", { error, cause, fix, failed_step, failed_code }, failureOf);
     show("plots", facts.last_hour, plotsOf);
     show("services", facts.services, servicesOf);
     show("start", { steps, attempts }, startOf);
-    show("limits", { memory, credential, token }, limitsOf);
+    show("limits", { memory, credential, token, database_pool }, limitsOf);
     show("sessions", facts.sessions, sessionsOf);
     show("processes", facts.processes, processesOf);
     show("requests", facts.requests, requestsOf);

@@ -1,6 +1,6 @@
 // Runs in a service before its own code (node --import). It waits until the launcher lets the service start, gets its
 // secrets from the launcher, keeps them in process.env while the service starts, and removes them before the first client
-// can reach it. It reports when the service listens and which child processes it starts, enforces the end of those that
+// can reach it. It reports when the service listens, which child processes it starts and how many database connections it has, enforces the end of those that
 // the service terminates, ends MCP sessions when the launcher asks, sends requests for the app's own URL to the loopback, and
 // ends the service after the launcher.
 //
@@ -16,6 +16,7 @@ import { enforceTermination } from "./termination.mjs";
 import { Family } from "../processes.mjs";
 import { guardServers } from "./guard.mjs";
 import { fetchOverLoopback } from "./loopback-fetch.mjs";
+import { reportPool } from "./pool-counts.mjs";
 import { takeSessionEnds } from "./session-ends.mjs";
 
 const ANSWER_MS = 20_000;
@@ -42,6 +43,7 @@ if (marked && process.send && process.channel) {
   if (APP_URL && METAMCP_INNER_PORT) fetchOverLoopback(APP_URL, METAMCP_INNER_PORT, startSecret);
   names.forEach((name, index) => (process.env[name] = values[index]));
   process.chdir(path.dirname(process.argv[1])); // which may not have existed before
+  reportPool((counts) => process.connected && process.send(counts, () => {}));
   process.channel.unref(); // a service without further work may end
 }
 

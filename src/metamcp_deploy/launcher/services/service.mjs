@@ -34,6 +34,8 @@ export class Service {
   #exit = { code: null, signal: null }; // of the last process
   /** Its starts and ends, which outlast it where another service takes its place. */
   lives = new Lives();
+  /** Its connections to the database {total, idle, waiting, most}; null where it does not tell. */
+  pool = null;
   /** The programs that it has started: pid → {command, package}, as the preload describes them. */
   programs = new Map();
 
@@ -89,6 +91,7 @@ export class Service {
       if (again) this.lives.restarts += 1;
       const failure = await this.#life(again);
       this.lives.since = null;
+      this.pool = null;
       this.ended();
       if (this.#stopping) return;
       const now = performance.now();
@@ -188,6 +191,7 @@ export class Service {
     const start = () => this.hold.then(() => START_SECRET, never);
     serve(child, { ...others, start, ...(secret && { secret: whileStarting(secret) }) }, (message) => {
       if (message.event === "spawned") this.#spawned(message);
+      if (message.event === "pool") this.pool = poolOf(message);
       if (message.event === "forgotten") child.emit("forgotten");
       if (message.event === "listening" && message.port === this.port) child.emit("listening");
     });
@@ -237,6 +241,10 @@ export class Service {
       complain(`${this.name} did not confirm that its environment is without secrets`);
     }
   }
+}
+
+function poolOf({ total, idle, waiting, most }) {
+  return { total: Number(total), idle: Number(idle), waiting: Number(waiting), most: Number(most) };
 }
 
 function never() {

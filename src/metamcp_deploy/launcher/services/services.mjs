@@ -47,6 +47,11 @@ export class Services {
     return Object.fromEntries(NAMES.map(shown));
   }
 
+  /** The backend's connections to the database, as service.mjs has them. */
+  get pool() {
+    return this.#current.backend?.pool ?? null;
+  }
+
   /** The services that have a process. */
   running() {
     return Object.values(this.#current).filter(({ pid }) => pid);

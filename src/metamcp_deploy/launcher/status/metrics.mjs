@@ -35,7 +35,8 @@ export function metrics(facts, classes) {
     family("metamcp_memory_used_bytes", "gauge", "Memory of all processes of the app.", [[{}, memory.used_bytes]]),
     family("metamcp_memory_limit_bytes", "gauge", "Memory of the container.", [[{}, memory.limit_bytes]]),
     family("metamcp_memory_scarce", "gauge", "Whether memory is scarce.", [[{}, memory.scarce ? 1 : 0]]),
-    family("metamcp_database_connections", "gauge", "Connections of the backend's pool.", pool ? poolCounts(pool) : []),
+    family("metamcp_database_connections", "gauge", "Connections of the backend to the database, and requests that wait for one.", pool ? poolCounts(pool) : []),
+    family("metamcp_database_connections_most", "gauge", "How many it may have.", pool ? [[{}, pool.most]] : []),
   ].join("");
 }
 

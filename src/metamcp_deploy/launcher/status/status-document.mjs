@@ -16,7 +16,7 @@ export class StatusDocument {
 
   /**
    * @param look function that returns what is known now: {state, steps, release, environment, services, access, sessions,
-   *   memory (the MemoryWatch), counters, pool}
+   *   memory (the MemoryWatch), counters}
    */
   constructor(look) {
     this.look = look;
@@ -24,7 +24,7 @@ export class StatusDocument {
 
   /** The document as an object; texts are not masked yet. */
   get facts() {
-    const { state, steps, release, environment, services, access, sessions, memory, counters, pool } = this.look();
+    const { state, steps, release, environment, services, access, sessions, memory, counters } = this.look();
     const use = this.#memoryUse(memory, services);
     const { status, step, code, message } = state;
     return {
@@ -44,7 +44,7 @@ export class StatusDocument {
       memory: use.memory,
       sessions: sessions.status,
       processes: use.processes,
-      ...(pool && { database_pool: pool }),
+      database_pool: services.pool,
       requests: counters.totals,
       last_hour: counters.lastHour,
       log: logLines(),

@@ -7,6 +7,8 @@ import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { ConnectionOptions } from "node:tls";
 
+import "./pool-counts";
+
 const ANSWER_MS = 20_000;
 
 type Answer = { id?: string; value?: string; error?: string } | null;
