@@ -45,6 +45,15 @@ def named(project: Project) -> list[str]:
     return [finding.id for finding in look(project).findings if finding.level is not Level.NOTE]
 
 
+def on_call(project: Project, home: Path) -> None:
+    """Gives the home a profile `oncall` for the embedded workspace."""
+    about = json.loads((project.local / "workspace.json").read_text())
+    profile = (
+        f"host = {about['url']}\nclient_id = {about['client_id']}\nclient_secret = {about['client_secret']}\n"
+    )
+    (home / ".databrickscfg").write_text(f"[oncall]\n{profile}")
+
+
 def test_a_healthy_app_has_no_finding(project: Project, deployed: Deploy) -> None:
     deployed(project)
     report = look(project)
@@ -159,11 +168,7 @@ def test_the_command_without_a_folder(
     project: Project, deployed: Deploy, isolated: Path, folder: Path
 ) -> None:
     deployed(project)
-    about = json.loads((project.local / "workspace.json").read_text())
-    profile = (
-        f"host = {about['url']}\nclient_id = {about['client_id']}\nclient_secret = {about['client_secret']}\n"
-    )
-    (isolated / ".databrickscfg").write_text(f"[oncall]\n{profile}")
+    on_call(project, isolated)
     options = ["--app", project.settings.app.name, "-p", "oncall"]
     well = commands.run("doctor", *options, folder=folder)
     assert (well.returncode, "found nothing" in well.stdout) == (0, True), well.stderr
@@ -178,3 +183,19 @@ def test_the_command_without_a_folder(
     assert commands.run("doctor", *options, "--only", "nonsense", folder=folder).returncode == 2
     offline = commands.run("doctor", "--offline", *options, folder=folder)
     assert (offline.returncode, "1 checks" in offline.stdout) == (0, True)
+
+
+def test_a_repair_is_run_after_asking_and_the_app_is_well(
+    project: Project, deployed: Deploy, isolated: Path, folder: Path
+) -> None:
+    deployed(project)
+    start_stop.stop(session.site(project))
+    on_call(project, isolated)
+    options = ["--app", project.settings.app.name, "-p", "oncall"]
+    refused = commands.run("doctor", *options, "--fix", folder=folder)
+    assert (refused.returncode, "--auto-approve" in refused.stderr) == (2, True)
+    done = commands.run("doctor", *options, "--fix", "--auto-approve", folder=folder)
+    assert (done.returncode, "found nothing" in done.stdout) == (0, True), done.stderr
+    assert f"metamcp-deploy start --app {project.settings.app.name} -p oncall" in done.stderr
+    again = commands.run("doctor", *options, "--fix", "--auto-approve", folder=folder)
+    assert (again.returncode, "Nothing here has a repair" in again.stderr) == (0, True)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import difflib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from metamcp_deploy.cli.options import AppOption, Run, common
+from metamcp_deploy.cli.options import AppOption, AutoApprove, Run, common
+from metamcp_deploy.errors import Code, DeployError
 
 if TYPE_CHECKING:
     from metamcp_deploy.doctor.finding import Finding
@@ -16,6 +22,8 @@ if TYPE_CHECKING:
 
 _MARKS = {"error": "✗", "warning": "!", "note": "·"}
 _STYLES = {"error": "bold red", "warning": "bold yellow", "note": "dim"}
+_EXPLAIN, _SCHEMA = "explain", "schema"
+_WORDS = f"[{_EXPLAIN} ID | {_SCHEMA}]"
 
 
 class FailOn(StrEnum):
@@ -27,6 +35,14 @@ class FailOn(StrEnum):
     never = "never"
 
 
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar=_WORDS,
+        help="Print the page of one known failure, or the JSON schema of `-o json`.",
+        show_default=False,
+    ),
+]
 Only = Annotated[
     list[str] | None,
     typer.Option("--only", metavar="CHECK", help="Only this check and what it needs; repeatable."),
@@ -39,26 +55,139 @@ Skip = Annotated[
 @common
 def doctor(
     run: Run,
+    words: Words = None,
     app: AppOption = None,
     only: Only = None,
     skip: Skip = None,
     offline: Annotated[bool, typer.Option("--offline", help="Only what needs no network.")] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Run the repairs, after asking; none drops or overwrites anything.")
+    ] = False,
+    auto_approve: AutoApprove = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on looking, and show what changes.")] = False,
+    every: Annotated[
+        float, typer.Option("--every", min=1, help="Seconds between two looks of --watch.")
+    ] = 10,
     fail_on: Annotated[
         FailOn, typer.Option("--fail-on", help="The mildest level for which the exit code is 1.")
     ] = FailOn.error,
 ) -> None:
-    """Name what is wrong, the cause first, with evidence and a fix to paste. Changes nothing."""
+    """Name what is wrong, the cause first, with evidence and a fix to paste. Changes nothing without --fix."""
     from metamcp_deploy import doctor as stage
 
     run.app = app
-    with run.console.following():
-        report = stage.look(lambda: run.project, only=only or (), skip=skip or (), offline=offline)
-    if run.output == "json":
-        run.console.data(report.as_dict())
-    else:
-        _show(run, report)
+    if words:
+        _printed(run, words)
+        return
+
+    def look() -> Report:
+        with run.console.following():
+            return stage.look(lambda: run.project, only=only or (), skip=skip or (), offline=offline)
+
+    if watch:
+        _watch(run, look, every)
+        return
+    report = look()
+    if fix and _repaired(run, report, auto_approve):
+        report = look()
+    _show(run, report)
     if _fails(report, fail_on):
         raise typer.Exit(1)
+
+
+def _printed(run: Run, words: list[str]) -> None:
+    """What `explain ID` and `schema` print.
+
+    Raises:
+        DeployError: USAGE.
+    """
+    from metamcp_deploy import knowledge
+    from metamcp_deploy.doctor.report import schema
+    from metamcp_deploy.knowledge import page
+    from metamcp_deploy.knowledge.place import Place
+
+    match words:
+        case ["schema"]:
+            run.console.data(schema())
+        case ["explain", id_]:
+            known = knowledge.find(id_)
+            if known is None:
+                near = difflib.get_close_matches(id_, knowledge.ids(), 3)
+                hint = f"Near it: {', '.join(near)}. " if near else ""
+                raise DeployError(
+                    Code.USAGE,
+                    f"No known failure is called {id_}.",
+                    hint=f"{hint}All of them: docs/diagnoses.md",
+                )
+            run.console.data(known.model_dump(mode="json"), page.explained(known, Place(target="TARGET")))
+        case _:
+            raise DeployError(
+                Code.USAGE,
+                f"`{' '.join(words)}` is nothing that doctor prints.",
+                hint="metamcp-deploy doctor explain ID, or metamcp-deploy doctor schema",
+            )
+
+
+def _repaired(run: Run, report: Report, auto_approve: bool) -> bool:
+    """Runs the repairs that somebody wants; whether one was run."""
+    from metamcp_deploy.doctor import repair
+
+    done = False
+    for one in repair.of(report):
+        ends = ", ".join(finding.id for finding in one.ends)
+        run.console.say(f"{one.ends[0].summary}. A repair of {ends}: {one.command}")
+        if not auto_approve:
+            if not sys.stdin.isatty():
+                raise DeployError(
+                    Code.USAGE,
+                    "Repairs without a terminal need your word.",
+                    hint="Say it with --auto-approve, or run the command yourself.",
+                    detail=one.command,
+                )
+            if not typer.confirm("Run it?", err=True):
+                continue
+        _run(run, one.words)
+        done = True
+    if not done:
+        run.console.say("Nothing here has a repair that could be run.", "dim")
+    return done
+
+
+def _run(run: Run, words: list[str]) -> None:
+    """Another command of this tool, in the same folder, with all that this one has to log in; it may fail."""
+    from metamcp_deploy import process
+
+    folder = [] if run.project.bare else ["-C", str(run.folder)]
+    command = [sys.executable, "-m", "metamcp_deploy", *words, *folder]
+    with run.console.following():
+        ended = process.run(command, cwd=run.here, env=os.environ, source=words[0], check=False)
+    if ended.returncode:
+        run.console.say(
+            f"{words[0]} failed with exit code {ended.returncode}; its words are above.", "yellow"
+        )
+
+
+def _watch(run: Run, look: Callable[[], Report], every: float) -> None:
+    """Looks until Ctrl-C; shows the report whenever its findings change."""
+    run.streams = run.console.streams = True
+    before: list[tuple[str, str]] | None = None
+    while True:
+        report = look()
+        now = [(finding.id, finding.level.value) for finding in report.findings]
+        if now != before:
+            if run.output != "json":
+                run.console.say(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC", "bold")
+                _changes(run, before, now)
+            _show(run, report)
+        before = now
+        time.sleep(every)
+
+
+def _changes(run: Run, before: list[tuple[str, str]] | None, now: list[tuple[str, str]]) -> None:
+    old, new = {id_ for id_, _ in before or ()}, {id_ for id_, _ in now}
+    for words, ids in (("new", new - old if before is not None else set()), ("over", old - new)):
+        if ids:
+            run.console.say(f"{words}: {', '.join(sorted(ids))}")
 
 
 def _fails(report: Report, fail_on: FailOn) -> bool:
@@ -68,13 +197,20 @@ def _fails(report: Report, fail_on: FailOn) -> bool:
 
 
 def _show(run: Run, report: Report) -> None:
+    if run.output == "json":
+        if run.streams:
+            from metamcp_deploy.console import as_json
+
+            run.console.raw(as_json(report.as_dict(), None))
+        else:
+            run.console.data(report.as_dict())
+        return
     for finding in report.findings:
         mark = f"{_MARKS[finding.level]} {finding.summary}"
         run.console.headed(mark, f"[{finding.id}]", _STYLES[finding.level], list(_details(finding)))
     skipped = [outcome for outcome in report.outcomes if outcome.skipped]
     well = sum(not outcome.skipped and not outcome.findings for outcome in report.outcomes)
-    reasons = dict.fromkeys(outcome.skipped for outcome in skipped)
-    for why in reasons:
+    for why in dict.fromkeys(outcome.skipped for outcome in skipped):
         titles = [outcome.check.title for outcome in skipped if outcome.skipped == why]
         run.console.headed(f"– skipped: {', '.join(titles)}: {why}", "", "dim", [])
     counts = [f"{well} checks found nothing"] + ([f"{len(skipped)} skipped"] if skipped else [])

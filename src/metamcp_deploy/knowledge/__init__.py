@@ -14,7 +14,8 @@
       - do: a sentence
         run: metamcp-deploy logs {on_app}  # to paste; {on_target} where the command needs metamcp.yaml
         ask: who can do it
-        safe: true                    # may be done without asking
+        safe: true                    # only reads: may be done without asking
+        repair: true                  # `doctor --fix` runs it after asking: it drops, revokes and overwrites nothing
     by_itself: what is tried without anybody
     need: {step, needs, detected}     # of `preflight`
     sources: [where the facts are from]
@@ -55,6 +56,13 @@ def find(id_: str) -> Entry | None:
     return next(
         (known for where in loading.folders() for known in loading.folder(where) if known.id == id_), None
     )
+
+
+def ids() -> list[str]:
+    """Of all failures."""
+    from metamcp_deploy.knowledge import loading
+
+    return [known.id for where in loading.folders() for known in loading.folder(where)]
 
 
 def for_launcher() -> list[dict[str, Any]]:

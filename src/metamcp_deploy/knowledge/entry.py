@@ -98,17 +98,24 @@ class Sign(_Model):
 
 
 class Step(_Model):
-    """One step of a fix: a sentence, a command to paste, a person to ask; `safe` ones need nobody's consent."""
+    """One step of a fix: a sentence, a command to paste, a person to ask.
+
+    `safe` commands only read, and need nobody's consent. A `repair` is what `doctor --fix` runs after asking: it ends
+    the failure, and drops, revokes and overwrites nothing.
+    """
 
     do: Text | None = None
     run: Text | None = None
     ask: Text | None = None
     safe: bool = False
+    repair: bool = False
 
     @model_validator(mode="after")
     def _says_something(self) -> Step:
         if not (self.do or self.run):
             raise ValueError("a step needs `do` or `run`")
+        if self.repair and (self.safe or not self.run):
+            raise ValueError("a repair is a command, and more than reading")
         return self
 
 

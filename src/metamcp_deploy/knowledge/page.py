@@ -11,7 +11,8 @@ from metamcp_deploy.knowledge.place import Place
 _HEAD = """# Known failures
 
 Generated from `src/metamcp_deploy/knowledge/` by `python -m metamcp_deploy.knowledge`; CONTRIBUTING.md says how to add
-one. A program may take the steps that are marked *safe* without asking. `TARGET` stands for the target's name, other
+one. A program may take the steps that are marked *safe* without asking; `doctor --fix` takes those marked *repair*
+after asking. `TARGET` stands for the target's name, other
 words in capitals for what they name. Commands of the group "A deployed app" also take `--app NAME -p PROFILE` in place
 of `-t TARGET`, where there is no metamcp.yaml.
 """
@@ -52,6 +53,27 @@ def markdown() -> str:
     return "\n".join(parts)
 
 
+def explained(known: Entry, place: Place) -> str:
+    """One failure on a page of its own, for a terminal."""
+    lines = [f"{known.id} ({known.level})", f"{known.title}.", "", "Shows"]
+    lines += [f"  {_shown(sign).replace('`', '')}" for sign in known.shows]
+    lines += ["", "Cause", f"  {known.cause}", "", "Fix"]
+    for step in known.steps(place=place):
+        do = f"  {step.do}" if step.do else ""
+        lines += [
+            line
+            for line in (do + (f" (by {step.ask})" if step.ask else ""), f"    {step.run or ''}")
+            if line.strip()
+        ]
+    if known.by_itself:
+        lines += ["", "By itself", f"  {known.by_itself}"]
+    if known.provoke:
+        fault = known.provoke.fault
+        lines += ["", "To see it in the embedded workspace"]
+        lines.append(f"  metamcp-deploy local faults add {fault}" if fault else f"  {known.provoke.act}")
+    return "\n".join([*lines, "", "Sources", *(f"  {source}" for source in known.sources)])
+
+
 def _section(known: Entry) -> Iterator[str]:
     yield f"### {known.id}\n"
     yield f"{known.title}.\n"
@@ -68,6 +90,7 @@ def _section(known: Entry) -> Iterator[str]:
             + (f"{do.rstrip('.')}: {run}" if do and run else do or run)
             + whom
             + " *safe*" * step.safe
+            + " *repair*" * step.repair
         )
     if known.provoke:
         fault = known.provoke.fault
