@@ -37,7 +37,7 @@ _FOREIGN = (
 # it once each.
 _SHARING = frozenset(
     {
-        *("acceptance", "live", "packaging"),
+        *("acceptance", "database", "live", "packaging"),
         *("test_artifact", "test_source_maps", "test_migrate", "test_failure_seen", "test_branches"),
         *(
             "test_reproducible",

@@ -291,6 +291,26 @@ def test_objects_of_somebody_else_are_named_before_anything_is_done(
     assert migrate(database)["applied"] == [newest["tag"]]
 
 
+def test_what_a_role_owns_that_the_app_is_a_member_of_is_the_app_s(
+    database: Database, migrate: Migrate, program: Path
+) -> None:
+    """As `db restore` and `db adopt` leave it where nobody may act as the app's role."""
+    database.fresh()
+    assert migrate(database)["ok"]
+    newest = journal(program)[-1]
+    database.query(f"DELETE FROM {LEDGER} WHERE created_at = {newest['when']}")
+    database.query("DO $$ BEGIN CREATE ROLE common; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+    database.query(f'GRANT common TO "{PRINCIPAL}"')
+    database.query("ALTER SCHEMA metamcp_app OWNER TO common")
+    tables = database.query("SELECT tablename FROM pg_tables WHERE schemaname = 'metamcp_app'")
+    for (table,) in tables:
+        database.query(f'ALTER TABLE metamcp_app."{table}" OWNER TO common')
+    (program.parent / "drizzle" / f"{newest['tag']}.sql").write_text(
+        "ALTER TABLE metamcp_app.endpoints ADD x int;"
+    )
+    assert migrate(database)["applied"] == [newest["tag"]]
+
+
 def test_what_another_deployment_keeps_in_public_is_told_and_can_be_taken_over(
     database: Database, migrate: Migrate
 ) -> None:

@@ -7,9 +7,11 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 import requests
 
+from metamcp_deploy.database import connection
 from metamcp_deploy.target import session
 from tests import commands
 from tests.database.conftest import MIGRATIONS, SCHEMA, World
@@ -113,6 +115,25 @@ def test_sessions_and_what_they_hold(world: World, on_call: Run) -> None:
     assert mine["locks"] == [{"mode": "ShareLock", "on": "servers", "granted": True}]
     assert "holds ShareLock on servers" in text
     assert "marked" not in text + json.dumps(found)
+
+
+def test_ending_a_session(world: World, on_call: Run) -> None:
+    """Of one's own role; of another's PostgreSQL wants pg_signal_backend, as of whoever may not."""
+    with world.superuser("developer@example.com") as made:
+        pid = made.info.backend_pid
+        made.execute("RESET ROLE")
+        refused = on_call("sessions", "--end", str(pid), "--auto-approve")
+        assert (refused.returncode, "42501" in refused.stderr) == (1, True), "it is the superuser's"
+        asked = on_call("sessions", "--end", str(pid))
+        assert "needs your word" in " ".join(asked.stderr.split())
+        with connection.connect(world.site, world.app, timeout=20) as mine:
+            other = mine.info.backend_pid
+            ended = on_call("sessions", "--end", str(other), "--auto-approve", "-o", "json")
+            assert document(ended) == {"ended": [other]}
+            with pytest.raises(psycopg.OperationalError):
+                mine.execute("SELECT 1")
+    gone = on_call("sessions", "--end", "1", "--auto-approve")
+    assert "has no session 1" in gone.stderr
 
 
 def test_a_credential_is_not_shown_unless_asked_for(world: World, on_call: Run) -> None:

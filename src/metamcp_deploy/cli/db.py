@@ -58,14 +58,33 @@ def check(run: Run, app: AppOption = None) -> None:
 
 @app.command()
 @common
-def sessions(run: Run, app: AppOption = None) -> None:
+def sessions(
+    run: Run,
+    app: AppOption = None,
+    end: Annotated[
+        list[int] | None, typer.Option("--end", metavar="PID", help="End this session of the database.")
+    ] = None,
+    auto_approve: Annotated[
+        bool, typer.Option("--auto-approve", help="Do not ask before a session is ended.")
+    ] = False,
+) -> None:
     """Show the database's sessions: whose, since when, what they hold and whom they wait for."""
-    from metamcp_deploy.database import facts, opening
+    from metamcp_deploy.database import facts, opening, sessions
 
     run.app = app
     with run.console.following(), opening.opened(run.project) as seen:
         held = facts.held(seen.connection, seen.deployed.schema)
         activity = seen.activity
+        if end:
+            found = sessions.named(activity, end)
+            if not auto_approve:
+                run.console.say("\n".join(map(sessions.described, found)))
+                again = " ".join(f"--end {pid}" for pid in end)
+                db_data.approved(run, "End that?", f"metamcp-deploy db sessions {again} --auto-approve")
+            sessions.end(seen.connection, found)
+            done = [one.pid for one in found]
+            run.console.data({"ended": done}, f"Ended: {', '.join(map(str, done))}.")
+            return
     if run.output == "json":
         run.console.data(db_views.sessions_as_dict(activity, held))
     else:

@@ -163,7 +163,7 @@ def approved(run: Run, question: str, again: str) -> None:
     if not sys.stdin.isatty():
         raise DeployError(
             Code.USAGE,
-            "Writing to the database without a terminal needs your word.",
-            hint=f"{again} (the same with --plan shows what is done)",
+            "Changing something in the database without a terminal needs your word.",
+            hint=again,
         )
     typer.confirm(question, abort=True, err=True)

@@ -16,6 +16,7 @@ _LONGEST = 200  # characters of a statement
 _SESSIONS = """
 SELECT a.pid, a.usename::text AS role, a.application_name AS application, coalesce(a.state, '') AS state,
   host(a.client_addr) AS client, a.query AS statement,
+  extract(epoch FROM a.backend_start)::float AS started,
   extract(epoch FROM clock_timestamp() - a.backend_start)::float AS age,
   extract(epoch FROM clock_timestamp() - a.xact_start)::float AS transaction_age,
   extract(epoch FROM clock_timestamp() - a.state_change)::float AS state_age,
@@ -57,6 +58,7 @@ class Session:
         state: active, idle, idle in transaction, ...; empty where this login may not see it.
         client: address, where the server knows it.
         statement: the last one, without its literals; empty where this login may not see it.
+        started: when it logged in, in seconds since the epoch: with `pid` it is one session and no other.
         age: seconds since the login.
         transaction_age: seconds since its transaction began; None outside of one.
         state_age: seconds in this state.
@@ -70,6 +72,7 @@ class Session:
     state: str
     client: str | None
     statement: str
+    started: float
     age: float
     transaction_age: float | None
     state_age: float | None
