@@ -73,7 +73,7 @@ def _of_death(death: Death) -> Entry:
     """What is known of such an end, by its last lines and how it was ended."""
     log = "\n".join((death.message, *death.lines))
     known = knowledge.recognise("launcher", code=death.code or None, log=log)
-    return known or knowledge.by_id("doctor", "service-died")
+    return known or knowledge.by_id("launcher", "service-died")
 
 
 def _tokens(subject: Subject, found: Document) -> Iterator[Finding]:
