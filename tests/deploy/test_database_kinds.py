@@ -13,6 +13,7 @@ from metamcp_deploy import events, local, pipeline
 from metamcp_deploy.config.model import Settings
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
+from metamcp_deploy.database import opening
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.target import session
 from tests.deploy.tiny_app import changed
@@ -90,6 +91,8 @@ def test_a_password_kept_in_a_secret(project: Project, deployed: Deploy, kind: s
     )
     with psycopg.connect(**given) as opened:  # type: ignore[arg-type]
         opened.execute("CREATE SCHEMA metamcp_app")
+    with opening.opened(kept, as_app=True) as mine:
+        assert mine.identity.role == env["PGUSER"]
     deployed(kept)
     with psycopg.connect(**given):  # type: ignore[arg-type]
         pass

@@ -14,7 +14,7 @@ from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.database import connection, deployed, facts, principal
 from metamcp_deploy.database import server as servers
 from metamcp_deploy.database.opening import SECONDS, app_of
-from metamcp_deploy.errors import Code, DeployError
+from metamcp_deploy.errors import DeployError
 from metamcp_deploy.target.site import Site
 
 if TYPE_CHECKING:
@@ -98,37 +98,55 @@ def as_app(project: Project, client_secret: Secret | None) -> AsApp:
     names = ("client secret", "token", "credential", "login", "schema")
     way.steps = [Step(name) for name in names]
     try:
-        _walk(way, iter(way.steps), place, app, client_secret)
+        _walk(way, place, app, client_secret)
     except DeployError as e:
         way.failure = e
     return way
 
 
-def _walk(way: AsApp, steps: Iterator[Step], place: Site | Workspace, app: App, given: Secret | None) -> None:
-    workspace = servers.workspace_of(place)
+def _walk(way: AsApp, place: Site | Workspace, app: App, given: Secret | None) -> None:
+    secret, token, credential, login, schema = way.steps
+    if kept := _password(place, app):
+        for step in (secret, token, credential):
+            step.said = "the app logs in with a password that is kept in a secret"
+        found, who = kept
+    else:
+        found, who = _minted(way, place, app, given, (secret, token, credential))
+    with _timed(login) as said:
+        workspace, commands = servers.workspace_of(place), servers.commands_of(place)
+        made = connection.open_(found, who, workspace, until=time.monotonic() + SECONDS, place=commands)
+        said(f"{found.database} at {found.host}:{found.port}")
+    with made, _timed(schema) as said:
+        name = deployed.look(place, app).schema
+        there = facts.schema(made, name, way.role)
+        said(f"{name} " + (f"belongs to {there.owner}" if there.exists else "is not there yet"))
+
+
+def _password(place: Site | Workspace, app: App) -> tuple[Server, Login] | None:
+    """The app's login where it needs no credential."""
     database = servers.of_app(place, app)
-    with _timed(next(steps)) as said:
-        if not database.identity:
-            raise _needless(app)
+    if database.identity and principal.password(place, app) is None:
+        return None
+    return principal.login(place, app, deployed.role_of(place, app))
+
+
+def _minted(
+    way: AsApp, place: Site | Workspace, app: App, given: Secret | None, steps: tuple[Step, Step, Step]
+) -> tuple[Server, Login]:
+    """The three steps to a credential."""
+    database = servers.of_app(place, app)
+    with _timed(steps[0]) as said:
         secret = given or principal.secret(place, app)
         said(f"of {way.role}, {'as given' if given else 'from the scope'}")
-    with _timed(next(steps)) as said:
+    with _timed(steps[1]) as said:
         logged_in = principal.workspace(place, way.role, secret)
         said(f"the workspace knows {logged_in.me}")
-    with _timed(next(steps)) as said:
-        credential = servers.mint(logged_in, database)
-        ends = f", until {credential.ends:%H:%M:%S %Z}" if credential.ends else ""
-        said(f"{len(credential.password.reveal())} characters{ends}")
-    with _timed(next(steps)) as said:
-        found = servers.address_of(workspace, database, servers.commands_of(place))
-        login = servers.Login(way.role, credential.password, credential.ends)
-        until = time.monotonic() + SECONDS
-        made = connection.open_(found, login, workspace, until=until, place=servers.commands_of(place))
-        said(f"{found.database} at {found.host}:{found.port}")
-    with made, _timed(next(steps)) as said:
-        name = deployed.look(place, app).schema
-        schema = facts.schema(made, name, way.role)
-        said(f"{name} " + (f"belongs to {schema.owner}" if schema.exists else "is not there yet"))
+    with _timed(steps[2]) as said:
+        made = servers.mint(logged_in, database)
+        ends = f", until {made.ends:%H:%M:%S %Z}" if made.ends else ""
+        said(f"{len(made.password.reveal())} characters{ends}")
+    address = servers.address_of(servers.workspace_of(place), database, servers.commands_of(place))
+    return address, servers.Login(way.role, made.password, made.ends)
 
 
 @contextmanager
@@ -145,11 +163,3 @@ def _timed(step: Step) -> Iterator[Callable[[str], None]]:
         raise
     finally:
         step.seconds = round(time.monotonic() - began, 3)
-
-
-def _needless(app: App) -> DeployError:
-    return DeployError(
-        Code.USAGE,
-        f"The app {app.name} logs in with the password in its database's URL: there is no token to get.",
-        hint="metamcp-deploy db credential",
-    )

@@ -1,4 +1,4 @@
-"""The service principal that an app's database login is, where the caller may act as it: `database.principal`."""
+"""The app's own login to its database, where the caller may have its secret: a principal, or a password."""
 
 from __future__ import annotations
 
@@ -16,20 +16,36 @@ if TYPE_CHECKING:
     from metamcp_deploy.workspace.apps import App
 
 _SECRET = "METAMCP_DATABASE_CLIENT_SECRET"  # noqa: S105 -- the name of a variable
+_PASSWORD = "PGPASSWORD"  # noqa: S105
 
 
 def login(place: Site | Workspace, app: App, role: str) -> tuple[Server, Login] | None:
-    """The address and a fresh login as the app's database principal; None where the caller cannot have its secret."""
+    """The address and a login as the app's role; None where the caller cannot have its secret."""
+    database = servers.of_app(place, app)
+    if not database.identity:
+        return servers.find(place, app)  # the URL is the app's
     try:
-        found = secret(place, app)
+        stored = password(place, app)
+        found = stored or secret(place, app)
     except DeployError as e:
         if e.code is not Code.PERMISSION_DENIED:
             raise
         return None
-    database = servers.of_app(place, app)
-    made = servers.mint(workspace(place, role, found), database)
     address = servers.address_of(servers.workspace_of(place), database, servers.commands_of(place))
+    if stored:
+        return address, Login(role, stored, minted=False)
+    made = servers.mint(workspace(place, role, found), database)
     return address, Login(role, made.password, made.ends)
+
+
+def password(place: Site | Workspace, app: App) -> Secret | None:
+    """The app's password, where one is kept in a secret in place of credentials; None where there is none.
+
+    Raises:
+        DeployError: PERMISSION_DENIED where the caller may not read it.
+    """
+    named = external.environment(place, app).get(_PASSWORD) if isinstance(place, Site) else None
+    return external.secret(place, app, str(named.get("value_from"))) if named else None
 
 
 def secret(place: Site | Workspace, app: App) -> Secret:
