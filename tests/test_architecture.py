@@ -25,7 +25,7 @@ LEVELS = [
     {"release"},
     {"deployments"},
     {"converge", "database"},
-    {"stages", "rollback", "destroy", "secrets", "preflight", "predecessor"},
+    {"stages", "rollback", "destroy", "secrets", "preflight", "predecessor", "status"},
     {"doctor"},
     {"cli", "console"},
 ]

@@ -185,8 +185,48 @@ class Console:
     def rows(self, rows: Iterable[tuple[str, str, str]]) -> None:
         """Lines of a label and a text on stdout; a style colours the text on a terminal."""
         for label, text, style in rows:
-            line = Text(f"{label:<10} ", style="dim")
-            self._out.print(line.append(Text(plain(self.clean(text)), style=f"not dim {style}")))
+            self._out.print(self._row(label, text, style))
+
+    def line(self, document: Any) -> None:
+        """A document on a line of its own on stdout, for a stream of them."""
+        self.raw(as_json(document, None))
+
+    @contextmanager
+    def refreshing(self) -> Iterator[Callable[[str, Sequence[tuple[str, str, str]], Sequence[bool]], None]]:
+        """Gives what shows rows as `rows` does, again and again, under a headline, and marks those that changed.
+
+        On a terminal the rows take the place of those before; elsewhere only changed ones follow, each with the time.
+        """
+        shown: list[bool] = []
+
+        def print_(head: str, rows: Sequence[tuple[str, str, str]], changed: Sequence[bool]) -> None:
+            if not shown:
+                self.rows(rows)
+                shown.append(True)
+                return
+            self.rows(
+                (label, f"{text}  ({head.partition(',')[0]})", style)
+                for (label, text, style), new in zip(rows, changed, strict=True)
+                if new
+            )
+
+        if not self._out.is_terminal or self._out.is_dumb_terminal:
+            yield print_
+            return
+        with Live(console=self._out, auto_refresh=False) as live:
+
+            def replace(head: str, rows: Sequence[tuple[str, str, str]], changed: Sequence[bool]) -> None:
+                lines = [
+                    self._row(*row, mark="→ " if new else "  ")
+                    for row, new in zip(rows, changed, strict=True)
+                ]
+                live.update(Group(Text(head, style="dim"), *lines), refresh=True)
+
+            yield replace
+
+    def _row(self, label: str, text: str, style: str, mark: str = "") -> Text:
+        line = Text(mark, style="bold yellow" if mark.strip() else "").append(f"{label:<10} ", "dim")
+        return line.append(Text(plain(self.clean(text)), style=f"not dim {style}"))
 
     def headed(self, head: str, mark: str, style: str, rows: Iterable[tuple[str, str]]) -> None:
         """A headline on stdout with a mark at its end, and below it labelled lines; a label stands once."""

@@ -26,6 +26,7 @@ _VOLATILE = (
     (r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?( ?UTC|Z|\+00:00)?", "{time}"),
     (r"\b[0-9a-f]{40}\b", "{commit}"),
     (r"\b(?=[0-9]*[a-f])(?=[a-f]*[0-9])([0-9a-f]{32}|[0-9a-f]{12})\b", "{deployment}"),
+    (r"\b[\d.]+ MB, PostgreSQL [\d.]+", "{size}, PostgreSQL {version}"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:{port}"),
     (r"\b\d+(\.\d+)? (ms|s)\b", "{duration}"),
 )

@@ -13,14 +13,16 @@ from pathlib import Path
 import pytest
 import requests
 
-from metamcp_deploy import pipeline
-from metamcp_deploy.cli import hints
+from metamcp_deploy import local, pipeline, status
+from metamcp_deploy.cli import hints, watching
+from metamcp_deploy.cli.options import Run
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
-from metamcp_deploy.deployments import access, records, start_stop, status
+from metamcp_deploy.deployments import access, records, start_stop
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.health import Status
 from metamcp_deploy.knowledge.place import Place
+from metamcp_deploy.local import faults
 from metamcp_deploy.target import session
 from tests import commands
 from tests.deploy.tiny_app import with_app
@@ -57,11 +59,110 @@ def test_one_look(project: Project, deployed: Deploy) -> None:
     assert found.running is not None
     assert (found.running.deployment, found.running.message) == (facts["deployment"], "for the demo")
     document = found.as_dict()
+    assert (document["identity"], document["schema_version"]) == ("developer@example.com", 1)
+    assert "tells no status" in document["unknown"]["inside"]
+    assert (document["data"]["kind"], document["data"]["migrations"]["applied"]) == ("autoscaling", 0)
     assert (document["compute"], document["state"], document["lock"]) == ("ACTIVE", "RUNNING", None)
     assert document["database"].startswith(f"projects/{facts['app']}/")
     assert document["health"]["status"] == "healthy"
     with session.locked(site):
         assert "developer@example.com" in (status.look(site).lock or "")
+
+
+def asked_of_the_workspace(project: Project) -> list[str]:
+    """Paths of the user's requests so far."""
+    rows = map(json.loads, (project.local / "requests.jsonl").read_text().splitlines())
+    return [row["path"] for row in rows if row["by"] == "user"]
+
+
+INSIDE = {
+    "format": 1,
+    "status": "up",
+    "started": "2026-11-21T10:00:00.000Z",
+    "uptime_seconds": 7200.0,
+    "services": {
+        "backend": {"up": True, "since": "2026-11-21T11:00:00.000Z", "restarts": 2},
+        "frontend": {"up": True, "since": "2026-11-21T10:00:00.000Z", "restarts": 0},
+    },
+    "credential": {"kind": "autoscaling", "age_seconds": 600, "expires_in_seconds": 3000, "renewals": 3},
+    "sessions": {"open": 4},
+    "processes": {
+        "count": 6,
+        "memory_bytes": 200_000_000,
+        "by_server": [{"command": "npx", "package": "@x/files", "servers": 3, "count": 6}],
+    },
+}
+
+
+def test_one_screen_in_ten_requests(project: Project, deployed: Deploy, on_call: CLIENT) -> None:
+    deployed(with_app(project, env={"INSIDE": json.dumps(INSIDE)}), message="for the demo")
+    assert access.healthy(project, 10).status is Status.HEALTHY
+    before = len(asked_of_the_workspace(project))
+    seen = on_call("status")
+    asked = asked_of_the_workspace(project)[before:]
+    assert seen.returncode == 0, seen.stderr
+    assert len(asked) <= 10, asked
+    rows = {line[:11].strip(): line[11:].strip() for line in seen.stdout.splitlines()}
+    assert rows["backend"] == "! up 60 min, 2 restarts"
+    assert rows["frontend"] == "✓ up 2.0 h, 0 restarts"
+    assert rows["credential"] == "✓ 10 min old, ends in 50 min"
+    assert rows["MCP"].startswith("4 sessions, 6 processes of MCP servers, 200.0 MB; @x/files × 3")
+    assert rows["migrations"] == "✓ 0 applied, 0 pending, 0 unknown"
+    assert rows["identity"] == "developer@example.com"
+    assert " UTC by developer@example.com" in rows["running"]
+    document = json.loads(on_call("status", "-o", "json").stdout)
+    assert document["inside"]["services"]["backend"]["uptime_seconds"] == 3600
+    assert (document["unknown"], document["inside"]["sessions"]["open"]) == ({}, 4)
+
+
+def test_what_does_not_answer_is_unknown(
+    project: Project, deployed: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed(with_app(project, env={"INSIDE": "never"}))
+    assert access.healthy(project, 10).status is Status.HEALTHY
+    site = session.site(project)
+    monkeypatch.setattr(status, "SECONDS", 1.0)
+    running = local.reached(project)
+    with faults.injected(running, faults.Fault("stall", "POST /api/2.0/postgres/credentials", seconds=2)):
+        found = status.look(site)
+    assert found.healthy
+    assert found.unknown["data"] == "the database: no answer within 1 s"
+    assert found.unknown["inside"] == "the launcher does not answer"
+    start_stop.stop(site)
+    assert status.look(site).unknown["inside"] == "the compute is STOPPED"
+
+
+def test_all_that_this_tool_deployed(
+    project: Project, deployed: Deploy, on_call: CLIENT, folder: Path
+) -> None:
+    deployed(project)
+    assert access.healthy(project, 10).status is Status.HEALTHY
+    workspace, name = session.site(project).workspace, project.settings.app.name
+    workspace.apps.create(f"{name}-other", {"description": "somebody else's"})
+    before = len(asked_of_the_workspace(project))
+    seen = commands.run("status", "--all", "-p", "oncall", "-o", "json", folder=folder)
+    asked = asked_of_the_workspace(project)[before:]
+    apps = {one["app"]: one for one in json.loads(seen.stdout)["apps"]}
+    assert (apps[name]["health"], apps[name]["by"]) == ("healthy", "developer@example.com")
+    assert f"{name}-other" not in apps
+    assert asked.count("/api/2.0/apps") == 1
+    assert len(asked) <= 10, asked
+    shown = commands.run("status", "--all", "-p", "oncall", folder=folder).stdout
+    assert any(line.split()[:3] == ["✓", name, "healthy"] for line in shown.splitlines()), shown
+    workspace.apps.delete(f"{name}-other")
+
+
+def test_watching_shows_what_changed(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    looks = (
+        [("state", "RUNNING", ""), ("backend", "up 5 s", "")],
+        [("state", "CRASHED", ""), ("backend", "up 9 s", "")],
+    )
+    following = iter(looks)
+    watching.watch(Run(), lambda: ({}, next(following)), every=0, times=2)
+    first, *more = capsys.readouterr().out.splitlines()[1:]
+    assert (first.split(), len(more)) == (["backend", "up", "5", "s"], 1)
+    assert more[0].split()[:2] == ["state", "CRASHED"]
+    assert more[0].endswith(" UTC)")
 
 
 def test_an_app_that_is_not_well(project: Project, deployed: Deploy) -> None:

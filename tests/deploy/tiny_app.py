@@ -38,6 +38,9 @@ http.createServer((request, response) => {
   if (request.url === "/metamcp/health") return json(response, 200, { status: "ok" });
   if (request.url === "/metamcp" && mode === "nodatabase") return json(response, 500, { error: "no database" });
   if (request.url === "/metamcp" && mode !== "missing") return json(response, 200, { endpoints: [] });
+  if (request.url === "/.metamcp-deploy/status" && process.env.INSIDE === "never") return;
+  if (request.url === "/.metamcp-deploy/status" && process.env.INSIDE)
+    return json(response, 200, JSON.parse(process.env.INSIDE));
   if (request.url === "/env") return json(response, 200, process.env);
   if (request.url === "/pid") return json(response, 200, { pid: process.pid });
   json(response, 404, {});

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from metamcp_deploy.cli.options import AppOption, Run, common
+from metamcp_deploy.cli.views.times import minute
 
 if TYPE_CHECKING:
     from metamcp_deploy.deployments.history import Entry
@@ -56,7 +57,7 @@ def shown(entries: Sequence[Entry]) -> str:
 def _row(entry: Entry) -> list[str]:
     outcome = entry.outcome.lower().replace("_", " ")
     marker = "*" if entry.runs else " "
-    return [marker, entry.deployment[:12], moment(entry.at)[:16], entry.kind, outcome, entry.release or "-"]
+    return [marker, entry.deployment[:12], minute(entry.at), entry.kind, outcome, entry.release or "-"]
 
 
 def _details(entry: Entry) -> Iterator[str]:
@@ -91,8 +92,3 @@ def _wrapped(details: Iterator[str]) -> list[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
-
-
-def moment(at: str) -> str:
-    """A time for people, to the second (UTC)."""
-    return at[:19].replace("T", " ").removesuffix("Z")

@@ -1,40 +1,81 @@
-"""`status`, `start` and `stop` of a deployed app."""
+"""`status`, `open`, `start`, `stop` and `restart` of a deployed app."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from metamcp_deploy.cli.history import moment
 from metamcp_deploy.cli.options import AppOption, Run, Wait, common
 from metamcp_deploy.stages.bundle_deploy import ForceLock
 
 if TYPE_CHECKING:
-    from metamcp_deploy.deployments.history import Entry
-    from metamcp_deploy.deployments.status import Status
-    from metamcp_deploy.errors import DeployError
+    from metamcp_deploy.cli.views.status import Row
+    from metamcp_deploy.status import Status
     from metamcp_deploy.workspace.apps import App
+
+Every = Annotated[float, typer.Option("--every", min=1, metavar="SECONDS", help="With --watch: how often.")]
 
 
 @common
-def status(run: Run, app: AppOption = None) -> None:
+def status(
+    run: Run,
+    app: AppOption = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Every app of the workspace that this tool deployed.")
+    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on, and mark what changes.")] = False,
+    every: Every = 5,
+) -> None:
     """Show in one look how the app is; exit code 0 only when it is healthy."""
-    from metamcp_deploy.deployments import status as stage
+    from metamcp_deploy.cli import watching
+
+    run.app = app
+    if all_ and app:
+        raise typer.BadParameter("--all is about every app: leave --app out; -p names the workspace.")
+    look = _look_at_all if all_ else _look
+    if watch:
+        watching.watch(run, lambda: look(run)[1:], every)
+        return
+    with run.console.following():
+        healthy, document, rows = look(run)
+    if run.output == "json":
+        run.console.data(document)
+    else:
+        run.console.rows(rows)
+    if not healthy:
+        raise typer.Exit(1)
+
+
+def _look(run: Run) -> tuple[bool, dict[str, Any], list[Row]]:
+    """Whether the app is healthy, and the look at it as a document and as rows."""
+    from metamcp_deploy import status as stage
+    from metamcp_deploy.cli.views import status as views
     from metamcp_deploy.knowledge.place import Place
     from metamcp_deploy.target import locate
 
-    run.app = app
-    with run.console.following():
-        found = stage.look(locate.site(run.project))
+    found: Status = stage.look(locate.site(run.project))
     failure = found.health.failure(Place.of(run.project))
-    if run.output == "json":
-        run.console.data(found.as_dict() | ({"error": run.shown(failure)} if failure else {}))
-    else:
-        hint = run.console.completed(failure.hint) if failure else ""
-        run.console.rows(_rows(found, failure, hint))
-    if failure:
-        raise typer.Exit(1)
+    document = found.as_dict() | ({"error": run.shown(failure)} if failure else {})
+    hint = run.console.completed(failure.hint) if failure else ""
+    return found.healthy, document, views.rows(found, failure, hint)
+
+
+def _look_at_all(run: Run) -> tuple[bool, dict[str, Any], list[Row]]:
+    """As `_look`, of every app; healthy when all are."""
+    from metamcp_deploy.cli.views import status as views
+    from metamcp_deploy.status import SCHEMA_VERSION, apps
+    from metamcp_deploy.target import session
+
+    workspace = session.connect(run.project)
+    found = apps.look(workspace)
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "host": workspace.host,
+        "apps": [one.as_dict() for one in found],
+    }
+    none = [("", f"No app in {workspace.host} was deployed by metamcp-deploy.", "dim")]
+    return all(one.healthy for one in found), document, views.listed(found) if found else none
 
 
 @common
@@ -72,51 +113,3 @@ def stop(run: Run, app: AppOption = None, force_lock: ForceLock = False) -> None
 
 def _document(app: App) -> dict[str, Any]:
     return {"app": app.name, "url": app.url, "compute": app.compute, "state": app.state}
-
-
-def _rows(found: Status, failure: DeployError | None, hint: str) -> list[tuple[str, str, str]]:
-    """Label, text and style of each line."""
-    good, bad = "green", "bold red"
-    styles = {
-        "compute": good if found.app.compute == "ACTIVE" else "yellow",
-        "state": good if found.app.state == "RUNNING" else bad if found.app.state == "CRASHED" else "yellow",
-        "lock": "yellow" if found.lock else "",
-        "health": good if found.healthy else bad,
-    }
-    rows = {
-        "app": f"{found.app.name}  {found.app.url}",
-        "target": found.target or "",
-        "workspace": f"{found.host}  {found.root}",
-        "compute": found.app.compute,
-        "state": found.app.state,
-        "running": _deployment(found.running),
-        "under way": _deployment(found.pending) if found.pending else "",
-        "release": _release(found.running),
-        "database": _database(found),
-        "lock": found.lock or "free",
-        "health": found.health.status.value,
-    }
-    lines = [(label, text, styles.get(label, "")) for label, text in rows.items() if text]
-    if failure:
-        seen = [("", line, "dim") for line in (failure.detail or "").splitlines()]
-        lines += [("", failure.message, bad), *seen, ("Next", hint, "bold")]
-    return lines
-
-
-def _deployment(entry: Entry | None) -> str:
-    if entry is None:
-        return "nothing"
-    words = [entry.deployment, entry.kind, f"of {moment(entry.at)} by {entry.by}"]
-    return "  ".join([*words, f"“{entry.message}”"] if entry.message else words)
-
-
-def _release(entry: Entry | None) -> str:
-    if entry is None or entry.release is None:
-        return ""
-    return entry.release + (f"  MetaMCP {entry.pin}" if entry.pin else "")
-
-
-def _database(found: Status) -> str:
-    restored = found.running.restored if found.running else None
-    name = found.database or "external"
-    return name + (f"  (data as of {restored['at']}, by a rollback)" if restored else "")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from metamcp_deploy.cli import planning
-from metamcp_deploy.cli.history import aligned, moment
+from metamcp_deploy.cli.history import aligned
 from metamcp_deploy.cli.options import AppOption, Plan, Run, common
+from metamcp_deploy.cli.views.times import moment
 from metamcp_deploy.stages.bundle_deploy import ForceLock
 
 if TYPE_CHECKING:

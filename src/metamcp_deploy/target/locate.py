@@ -35,7 +35,7 @@ def site(project: Project) -> Site:
             "tell where its releases and records are.",
             hint="Run the command in the folder of its metamcp.yaml, with -t TARGET instead of --app.",
         )
-    return Site(project, workspace, root)
+    return Site(project, workspace, root, app)
 
 
 def root_of(app: App) -> str | None:

@@ -115,7 +115,7 @@ def _scope(site: Site) -> str | None:
     settings = site.project.settings
     if not site.project.bare:
         return settings.secret_scope
-    app = site.workspace.apps.find(settings.app.name)
+    app = site.app or site.workspace.apps.find(settings.app.name)
     return scope_of(app) if app else None
 
 

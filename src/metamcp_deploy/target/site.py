@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from metamcp_deploy.config.model import Settings
@@ -10,6 +10,7 @@ from metamcp_deploy.config.project import Project
 
 if TYPE_CHECKING:
     from metamcp_deploy.workspace import Workspace
+    from metamcp_deploy.workspace.apps import App
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,13 @@ class Site:
         project: with the target's settings.
         workspace: logged in.
         root: folder of releases, records and state.
+        app: as the workspace described it when its place was looked up by it; None where the settings name the place.
     """
 
     project: Project
     workspace: Workspace
     root: str
+    app: App | None = field(default=None, compare=False)
 
 
 def root(settings: Settings, user: str) -> str:

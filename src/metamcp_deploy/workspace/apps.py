@@ -181,6 +181,11 @@ class Apps:
         """Names of the apps that this login may see."""
         return [str(app.name) for app in self._service.list(page_size=_PAGE)]
 
+    def all(self) -> list[App]:
+        """The apps that this login may see."""
+        pages = self._transport.answers(lambda: list(self._service.list(page_size=_PAGE)))
+        return [App(raw) for page in pages for raw in page.get("apps") or []]
+
     def create(self, name: str, fields: Mapping[str, Any]) -> App:
         """Creates an app without compute: it gets its URL and principal, and costs nothing yet."""
         wanted = content("apps", "App", {"name": name, **fields})
