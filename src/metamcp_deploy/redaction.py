@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from typing import Any
 from urllib.parse import quote
 
 from metamcp_deploy.linesearch import Pattern, blocks, escaped
@@ -98,6 +99,21 @@ class Redactor:
         masked = "\n".join(own.lines(text.split("\n")))
         self.masked += own.masked
         return masked
+
+    def value(self, value: Any, name: str = "") -> Any:
+        """A value of JSON with all texts in it masked; the name of a field counts as before `=` in a text."""
+        match value:
+            case str():
+                if not name:
+                    return self.text(value)
+                start = f"{name}="
+                masked = self.text(start + value)
+                return masked.removeprefix(start) if masked.startswith(start) else self.text(value)
+            case Mapping():
+                return {self.text(str(key)): self.value(one, str(key)) for key, one in value.items()}
+            case list() | tuple():
+                return [self.value(one, name) for one in value]
+        return value
 
     def lines(self, lines: Sequence[str]) -> Sequence[str]:
         """The next lines of one stream, masked; a private key may go on over several lines and calls."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,8 +18,11 @@ from metamcp_deploy.cli.options import AppOption, AutoApprove, Run, common
 from metamcp_deploy.errors import Code, DeployError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from metamcp_deploy.doctor.finding import Finding
     from metamcp_deploy.doctor.report import Report
+    from metamcp_deploy.doctor.subject import Subject
 
 _MARKS = {"error": "✗", "warning": "!", "note": "·"}
 _STYLES = {"error": "bold red", "warning": "bold yellow", "note": "dim"}
@@ -68,6 +72,12 @@ def doctor(
     every: Annotated[
         float, typer.Option("--every", min=1, help="Seconds between two looks of --watch.")
     ] = 10,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            "--bundle", metavar="OUT.zip", help="Collect what a ticket needs, masked, into this file."
+        ),
+    ] = None,
     fail_on: Annotated[
         FailOn, typer.Option("--fail-on", help="The mildest level for which the exit code is 1.")
     ] = FailOn.error,
@@ -87,7 +97,10 @@ def doctor(
     if watch:
         _watch(run, look, every)
         return
-    report = look()
+    if bundle:
+        report = _bundled(run, bundle, stage.examined(lambda: run.project, only=only or (), skip=skip or ()))
+    else:
+        report = look()
     if fix and _repaired(run, report, auto_approve):
         report = look()
     _show(run, report)
@@ -126,6 +139,21 @@ def _printed(run: Run, words: list[str]) -> None:
                 f"`{' '.join(words)}` is nothing that doctor prints.",
                 hint="metamcp-deploy doctor explain ID, or metamcp-deploy doctor schema",
             )
+
+
+def _bundled(run: Run, path: Path, examined: AbstractContextManager[tuple[Report, Subject]]) -> Report:
+    """Writes the bundle; the report is shown as without it."""
+    from metamcp_deploy.doctor import bundle
+
+    with run.console.following(), examined as (report, subject):
+        manifest = bundle.write(run.here / path, report, subject, run.console.redactor)
+    missing = [one["file"] for one in manifest["files"] if one["status"] == "missing"]
+    parts = len(manifest["files"]) - len(missing)
+    run.console.say(
+        f"{path}: {parts} files, {manifest['masked']} values masked"
+        + (f"; without {', '.join(missing)}" if missing else "")
+    )
+    return report
 
 
 def _repaired(run: Run, report: Report, auto_approve: bool) -> bool:
@@ -198,12 +226,10 @@ def _fails(report: Report, fail_on: FailOn) -> bool:
 
 def _show(run: Run, report: Report) -> None:
     if run.output == "json":
-        if run.streams:
-            from metamcp_deploy.console import as_json
+        from metamcp_deploy.console import as_json
 
-            run.console.raw(as_json(report.as_dict(), None))
-        else:
-            run.console.data(report.as_dict())
+        document = run.console.redactor.value(report.as_dict())
+        run.console.raw(as_json(document, None if run.streams else 2))
         return
     for finding in report.findings:
         mark = f"{_MARKS[finding.level]} {finding.summary}"

@@ -7,7 +7,8 @@ out: a finding says which checks explain it (`Finding.explained_by`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
 from metamcp_deploy.config.project import Project
@@ -29,7 +30,21 @@ def look(
     offline: bool = False,
     stretch: float = 1.0,
 ) -> Report:
-    """Looks once at everything.
+    """Looks once at everything; arguments and errors as of `examined`."""
+    with examined(load, only=only, skip=skip, offline=offline, stretch=stretch) as (report, _):
+        return report
+
+
+@contextmanager
+def examined(
+    load: Callable[[], Project],
+    *,
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    offline: bool = False,
+    stretch: float = 1.0,
+) -> Iterator[tuple[Report, Subject]]:
+    """Looks once at everything, and gives what is known of the target beside the report.
 
     Args:
         load: gives the project with the target's settings; what it raises is a finding.
@@ -50,13 +65,10 @@ def look(
             wanted.update(check.needs)
     chosen = [c for c in CHECKS if c.id in wanted and c.id not in skip and not (offline and c.remote)]
     began = time.monotonic()
-    with session.shared():
-        subject = Subject(load, stretch)
-        try:
-            outcomes = running.run(chosen, subject, stretch=stretch)
-        finally:
-            subject.close()
-    return Report(tuple(_explained(outcomes)), subject.place, round(time.monotonic() - began, 3))
+    with session.shared(), closing(Subject(load, stretch)) as subject:
+        outcomes = running.run(chosen, subject, stretch=stretch)
+        seconds = round(time.monotonic() - began, 3)
+        yield Report(tuple(_explained(outcomes)), subject.place, seconds), subject
 
 
 def _explained(outcomes: Sequence[Outcome]) -> Iterable[Outcome]:
