@@ -55,6 +55,8 @@ def test_nothing_that_only_next_may_say_comes_from_outside(launch: Callable[...,
         "x-matched-path": "/",
         "x-now-route-matches": "1",
         "next-resume": "1",
+        "Content-Security-Policy": "script-src 'nonce-x'",  # Next puts its nonce into the page
+        "content-security-policy-report-only": "script-src 'nonce-x'",
     }
     outer = {"rsc": "1", "next-router-state-tree": "%5B%5D", "x-nextjs-data": "1"}
     seen = ask(app.port, "GET", "/en?_rsc=1", headers=inner | outer).json()["headers"]

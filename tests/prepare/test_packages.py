@@ -56,6 +56,41 @@ def test_versions_of_next(tmp_path: Path, version: str, there: list[str], gone: 
     )
 
 
+# v2.4.22's Next, as the GitHub Advisory Database and the CVE records have it: what was published in 2026.
+OF_2026 = {
+    "GHSA-9g9p-9gw9-jx7f": (5.9, "15.5.10"),
+    "GHSA-ggv3-7p47-pfv8": (6.3, "15.5.13"),
+    "GHSA-3x4c-7xq6-9pq8": (6.9, "16.1.7"),
+    "GHSA-q4gf-8mx6-v5v3": (7.5, "15.5.15"),
+    "GHSA-267c-6grr-h53f": (7.5, "15.5.16"),
+    "GHSA-36qx-fr4f-26g5": (7.5, "15.5.16"),
+    "GHSA-mg66-mrh9-m8jx": (7.5, "15.5.16"),
+    "GHSA-gx5p-jg67-6x7h": (6.1, "15.5.16"),
+    "GHSA-h64f-5h5j-jqjh": (5.9, "15.5.16"),
+    "GHSA-wfc6-r584-vfw7": (5.4, "15.5.16"),
+    "GHSA-ffhc-5mcf-pf4q": (4.7, "15.5.16"),
+    "GHSA-vfv6-92ff-j949": (3.7, "15.5.16"),
+    "GHSA-3g8h-86w9-wvmq": (3.7, "15.5.16"),
+    "GHSA-m99w-x7hq-7vfj": (8.2, "15.5.21"),
+    "GHSA-955p-x3mx-jcvp": (6.3, "15.5.21"),
+    "GHSA-p9j2-gv94-2wf4": (8.3, "15.5.21"),
+    "GHSA-4c39-4ccg-62r3": (6.3, "15.5.21"),
+    "GHSA-4633-3j49-mh5q": (6.3, "15.5.21"),
+    "GHSA-68g3-v927-f742": (6.0, "15.5.21"),
+    "GHSA-89xv-2m56-2m9x": (8.3, "15.5.21"),
+    "GHSA-p293-qw3h-jr36": (9.0, "15.5.24"),
+    "GHSA-p3m5-59mp-jv5r": (8.2, "15.5.28"),
+}
+
+
+def test_what_is_known_of_the_pins_next(tmp_path: Path) -> None:
+    found = {hole.id: hole for hole in advisories.of_packages(tree(tmp_path, next="15.4.8"))}
+    assert {name: (found[name].severity, found[name].fixed) for name in OF_2026 if name in found} == OF_2026
+    assert [hole.id for hole in found.values() if (hole.severity or 0) >= 7 and not hole.here] == []
+    later = advisories.of_packages(tree(tmp_path, next="16.4.1"))
+    assert not OF_2026.keys() & {hole.id for hole in later}
+
+
 @pytest.mark.parametrize(
     ("package", "version", "scores"),
     [

@@ -10,8 +10,9 @@ const INNER_PARAMETER = /^nxt[PI]/i;
 const RETURN = /^callbackurl$/i;
 const OWN_PATH = /^\/(?![/\\])[^\0-\x1f]*$/;
 
-/** Headers that Next sends to itself. From a client, older versions believe them: some skip the middleware. */
-export const INNER_HEADERS = /^(x-middleware-.*|x-matched-path|x-now-route-matches|x-nextjs-(postponed|prerender)|next-resume|x-next-(resume-state-length|revalidated-tags|revalidate-tag-token))$/;
+/** Headers that Next sends to itself. From a client, older versions believe them: some skip the middleware; a policy's nonce
+ * gets into the page. */
+export const INNER_HEADERS = /^(content-security-policy(-report-only)?|x-middleware-.*|x-matched-path|x-now-route-matches|x-nextjs-(postponed|prerender)|next-resume|x-next-(resume-state-length|revalidated-tags|revalidate-tag-token))$/;
 
 /**
  * Why the front end does not get a request; null when it does.
