@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from metamcp_deploy.database.opening import Opened
 
-SILENCE = 300.0  # seconds without a byte, after which a program is ended
 _STATEMENT_SECONDS = 600.0  # reading every row of a large table
 
 
@@ -199,7 +198,6 @@ def run(tool: Path, words: list[str], door: forwarder.Door, after: str) -> str:
     done = process.run(
         [tool, *words],
         env={**binaries.ENVIRONMENT, **door.environment},
-        silence=SILENCE,
         hint=f"Look at the words of {tool.name} below. {after}",
     )
     return done.stdout

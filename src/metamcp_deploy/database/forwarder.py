@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import socket
 import ssl
 import struct
 import tempfile
@@ -143,6 +144,7 @@ class _Forwarder:
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         server = self._server
         reader, writer = await asyncio.open_connection(server.host, server.port, limit=_BLOCK)
+        _keep_alive(writer.get_extra_info("socket"))
         if self._context is None:
             return reader, writer
         writer.write(_SSL_REQUEST)
@@ -153,6 +155,14 @@ class _Forwarder:
             writer.close()
             raise ssl.SSLError("the server offers no TLS")
         return reader, writer
+
+
+def _keep_alive(connection: socket.socket) -> None:
+    """Notices a server that vanished: a dump is silent for as long as its largest table takes."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, seconds in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), seconds)
 
 
 async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
