@@ -12,7 +12,7 @@ import pytest
 import typer.main
 
 from metamcp_deploy.cli import app
-from metamcp_deploy.knowledge import by_id, for_launcher, loading, page, recognise
+from metamcp_deploy.knowledge import by_id, for_launcher, loading, page, recognise, runbook
 from metamcp_deploy.knowledge.entry import Entry
 from metamcp_deploy.knowledge.place import Place
 from metamcp_deploy.local.faults.presets import PRESETS
@@ -98,6 +98,11 @@ def test_every_folder_is_on_the_page() -> None:
 def test_the_page_is_up_to_date() -> None:
     stale = "docs/diagnoses.md is stale: python -m metamcp_deploy.knowledge > docs/diagnoses.md"
     assert PAGE.read_text() == page.markdown(), stale
+
+
+def test_the_runbook_is_up_to_date() -> None:
+    stale = "docs/runbook.md is stale: python -m metamcp_deploy.knowledge runbook > docs/runbook.md"
+    assert PAGE.with_name("runbook.md").read_text() == runbook.markdown(), stale
 
 
 def test_the_launcher_gets_what_it_can_match() -> None:

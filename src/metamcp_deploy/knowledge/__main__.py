@@ -1,7 +1,10 @@
-"""`python -m metamcp_deploy.knowledge > docs/diagnoses.md`: the page for people, on standard output."""
+"""The pages for people, on standard output: `python -m metamcp_deploy.knowledge [runbook]`.
+
+> docs/diagnoses.md without a word, > docs/runbook.md with `runbook`.
+"""
 
 import sys
 
-from metamcp_deploy.knowledge.page import markdown
+from metamcp_deploy.knowledge import page, runbook
 
-sys.stdout.write(markdown())
+sys.stdout.write(runbook.markdown() if sys.argv[1:] == ["runbook"] else page.markdown())
