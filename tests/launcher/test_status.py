@@ -299,3 +299,35 @@ def test_the_reader_knows_every_field(launch: Launch) -> None:
     assert document.credential.kind == "autoscaling"
     assert document.log[0].source == "launcher"
     assert document.steps[0].step == "release"
+
+
+def test_who_manages_the_app_restarts_a_service(launch: Launch, workspace: FakeWorkspace) -> None:
+    import requests
+
+    app = launch().up()
+    listed = {"access_control_list": [entry("CAN_MANAGE", user_name="mia@example.com")]}
+    workspace.answers[LIST], workspace.answers[ME] = (200, listed), (200, MANAGER)
+
+    def post(name: str, **headers: str) -> requests.Response:
+        sent = app.proxy | {"X-Forwarded-Email": "mia@example.com"} | headers
+        return requests.post(f"{app.url}/.metamcp-deploy/restart/{name}", headers=sent, timeout=60)
+
+    before = status(app)["services"]["backend"]
+    by_cookie = post("backend", **OPERATOR, Origin="https://elsewhere.example.com")
+    assert (by_cookie.status_code, by_cookie.json()["code"]) == (401, "credentials_missing")
+    assert app.get("/.metamcp-deploy/restart/backend", headers=OPERATOR).status_code == 405
+    assert status(app)["services"]["backend"]["pid"] == before["pid"]
+    done = post("backend", **{"X-Metamcp-Deploy-Token": TOKEN})
+    assert (done.status_code, done.json()) == (202, {"service": "backend", "restarting": True})
+
+    def again() -> Any:
+        one = status(app)["services"]["backend"]
+        return one["up"] and one["pid"] != before["pid"] and one
+
+    seen = app.until(again)
+    assert (seen["restarts"], seen["deaths"]) == (1, []), "what was asked for is no death"
+    assert status(app)["services"]["frontend"]["restarts"] == 0
+    assert "Ending the backend, as mia@example.com asked" in app.log
+    workspace.answers[LIST] = (200, {"access_control_list": [entry("CAN_USE", user_name="mia@example.com")]})
+    refused = post("frontend", **{"X-Metamcp-Deploy-Token": f"{TOKEN}-2"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "not_a_manager")

@@ -56,12 +56,13 @@ def _root(
 PIPELINE, OPERATE, AROUND = "The pipeline", "A deployed app", "Around it"
 STAGES = (pipeline.prepare, pipeline.patch, pipeline.build, pipeline.bundle_deploy, pipeline.app_deploy)
 SEEING = (power.status, doctor.doctor, operate.health, operate.logs, history.history, operate.token)
-ACTING = (rollback.rollback, power.start, power.stop, destroy.destroy)
+ACTING = (rollback.rollback, power.start, power.stop, power.restart, destroy.destroy)
 
 for command in (pipeline.deploy, pipeline.plan, *STAGES, preflight.preflight):
     app.command(rich_help_panel=PIPELINE)(command)
 for command in (*SEEING, *ACTING):
     app.command(rich_help_panel=OPERATE)(command)
+app.command("open", rich_help_panel=OPERATE)(power.open_)
 for command in (pipeline.demo, config.init):
     app.command(rich_help_panel=AROUND)(command)
 app.add_typer(db.app, rich_help_panel=OPERATE)

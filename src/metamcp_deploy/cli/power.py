@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from metamcp_deploy.stages.bundle_deploy import ForceLock
 
 if TYPE_CHECKING:
     from metamcp_deploy.cli.views.status import Row
+    from metamcp_deploy.health import Report
     from metamcp_deploy.status import Status
     from metamcp_deploy.workspace.apps import App
 
@@ -82,7 +84,6 @@ def _look_at_all(run: Run) -> tuple[bool, dict[str, Any], list[Row]]:
 def start(run: Run, app: AppOption = None, force_lock: ForceLock = False, wait: Wait = 120) -> None:
     """Start the app, also one that crashed, with its last deployment; exit code 0 only when it is healthy."""
     from metamcp_deploy.deployments import access, start_stop
-    from metamcp_deploy.knowledge.place import Place
     from metamcp_deploy.target import locate, session
 
     run.app = app
@@ -90,11 +91,53 @@ def start(run: Run, app: AppOption = None, force_lock: ForceLock = False, wait: 
         site = locate.site(run.project)
         started = start_stop.start(site, force_lock)
         report = access.check(site.workspace, started, wait)
+    _report(run, started, report)
+
+
+class ServiceName(StrEnum):
+    """The services of MetaMCP."""
+
+    backend = "backend"
+    frontend = "frontend"
+
+
+@common
+def restart(
+    run: Run,
+    service: Annotated[
+        ServiceName | None,
+        typer.Argument(metavar="[SERVICE]", help="backend or frontend: only this one, by the app's launcher."),
+    ] = None,
+    app: AppOption = None,
+    force_lock: ForceLock = False,
+    wait: Wait = 120,
+) -> None:
+    """Stop and start the app, or end one service, which its launcher starts again; then as `start`."""
+    from metamcp_deploy.deployments import access, service_restart, start_stop
+    from metamcp_deploy.target import locate, session
+
+    run.app = app
+    with run.console.following(), session.shared():
+        if service:
+            workspace = session.connect(run.project)
+            restarted = workspace.apps.get(run.project.settings.app.name)
+            service_restart.restart(workspace, restarted, service.value, max(wait, 1.0))
+        else:
+            site = locate.site(run.project)
+            workspace, restarted = site.workspace, start_stop.restart(site, force_lock)
+        report = access.check(workspace, restarted, wait)
+    _report(run, restarted, report)
+
+
+def _report(run: Run, app: App, report: Report) -> None:
+    """What came of a start."""
+    from metamcp_deploy.knowledge.place import Place
+
     failure = report.failure(Place.of(run.project))
     if failure and run.output != "json":
         raise failure
     more = {"health": report.as_dict()} | ({"error": run.shown(failure)} if failure else {})
-    run.console.data(_document(started) | more, f"{started.name}  {report.status.value}  {started.url}")
+    run.console.data(_document(app) | more, f"{app.name}  {report.status.value}  {app.url}")
     if failure:
         raise typer.Exit(1)
 
@@ -109,6 +152,30 @@ def stop(run: Run, app: AppOption = None, force_lock: ForceLock = False) -> None
     with run.console.following(), session.shared():
         stopped = start_stop.stop(locate.site(run.project), force_lock)
     run.console.data(_document(stopped), f"{stopped.name}  {stopped.compute}  {stopped.url}")
+
+
+@common
+def open_(
+    run: Run,
+    app: AppOption = None,
+    operators: Annotated[
+        bool, typer.Option("--operators", help="The launcher's page for operators, not MetaMCP's.")
+    ] = False,
+) -> None:
+    """Open the app's page in a browser, and print its URL; without a browser only print it."""
+    from metamcp_deploy.cli import browser
+    from metamcp_deploy.target import session
+
+    run.app = app
+    with run.console.following():
+        found = session.connect(run.project).apps.get(run.project.settings.app.name)
+    if not found.url:
+        raise DeployError(
+            Code.NOT_DEPLOYED, f"The app {found.name} has no URL yet.", hint="metamcp-deploy deploy"
+        )
+    url = found.url + ("/.metamcp-deploy/" if operators else "")
+    opened = browser.shows(url)
+    run.console.data({"app": found.name, "url": url, "opened": opened}, url)
 
 
 def _document(app: App) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Starting and stopping a deployed app, waited for."""
+"""Starting, stopping and restarting a deployed app, waited for."""
 
 from __future__ import annotations
 
@@ -77,6 +77,17 @@ def stop(site: Site, force_lock: bool = False) -> App:
         stopped = _stopped(site)
     events.emit(events.Changed("stopped", "app", name))
     return stopped
+
+
+def restart(site: Site, force_lock: bool = False) -> App:
+    """Stops the app's compute and starts it with the last deployment; one that is stopped is only started.
+
+    Raises:
+        DeployError: as `stop` and `start`.
+    """
+    with session.locked(site, force_lock):
+        stop(site)
+        return start(site)
 
 
 def _stopped(site: Site) -> App:

@@ -76,7 +76,8 @@ export class Service {
     if (this.#child) sendMessage(this.#child, message);
   }
 
-  /** Ends the running process; `run` starts another. `why` is what its state and the log say: {code, message}. */
+  /** Ends the running process; `run` starts another. `why` is what its state and the log say: {code, message, asked}.
+   * With `asked` somebody wanted it: that is no death, and nothing is waited for. */
   async restart(why = null) {
     if (this.#ending) return;
     this.#ending = why;
@@ -94,6 +95,11 @@ export class Service {
       this.pool = null;
       this.ended();
       if (this.#stopping) return;
+      if (this.#ending?.asked) {
+        this.state = { phase: "starting", code: this.#ending.code, message: this.#ending.message };
+        await this.family.end(GRACE_MS);
+        continue;
+      }
       const now = performance.now();
       if (now - began > CALM_MS) this.#deaths = [];
       this.#deaths.push(now);

@@ -2,7 +2,7 @@
 
 import { Lives } from "./lives.mjs";
 
-const NAMES = ["backend", "frontend"];
+export const NAMES = ["backend", "frontend"];
 
 export class Services {
   #current = {}; // by name
@@ -55,6 +55,14 @@ export class Services {
   /** The services that have a process. */
   running() {
     return Object.values(this.#current).filter(({ pid }) => pid);
+  }
+
+  /** Ends the process of a service because somebody asked for it; it starts again at once. False where it has none. */
+  restart(name) {
+    const service = this.#current[name];
+    if (!service?.pid) return false;
+    service.restart({ code: "restarting", message: "It starts again, as somebody asked.", asked: true });
+    return true;
   }
 
   /** Sends a message to a service's process, if it has one. */

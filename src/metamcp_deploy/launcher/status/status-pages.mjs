@@ -1,8 +1,10 @@
-// Puts the parts of the status together: who may read it, and what the three addresses answer.
+// Puts the parts of the status together: who may read it and act, and what the addresses answer.
 
 import { workspaceHost } from "../environment.mjs";
-import { redact } from "../log.mjs";
+import { redact, say } from "../log.mjs";
 import { PAGE, PAGE_HEADERS } from "../page/operators-page.mjs";
+import { emailOf } from "../proxy/identity.mjs";
+import { NAMES } from "../services/services.mjs";
 import { Managers } from "./managers.mjs";
 import { metrics, TYPE } from "./metrics.mjs";
 import { ownPages } from "./own-pages.mjs";
@@ -23,6 +25,15 @@ export function statusPages(env, isOperator, look) {
   return ownPages(readers(isOperator, managers), {
     "/": { type: "text/html; charset=utf-8", headers: PAGE_HEADERS, text: () => PAGE },
     "/status": { type: "application/json; charset=utf-8", text: () => document.text },
+    ...Object.fromEntries(NAMES.map((name) => [`/restart/${name}`, { act: (request) => restart(look().services, name, request) }])),
     "/metrics": { type: TYPE, text: () => redact(metrics(document.facts, look().counters.classes)) },
   });
+}
+
+function restart(services, name, request) {
+  if (!services.restart(name)) {
+    return { away: { http: 409, status: "refused", step: name, code: "not_running", message: `The ${name} has no process at the moment.` } };
+  }
+  say(`Ending the ${name}, as ${emailOf(request) || "somebody who manages the app"} asked: it starts again`);
+  return { http: 202, body: { service: name, restarting: true } };
 }
