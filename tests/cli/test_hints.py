@@ -20,8 +20,29 @@ from metamcp_deploy.knowledge.place import Place
 
 SOURCE = Path(metamcp_deploy.__file__).parent
 ROOT: Any = typer.main.get_command(app)
-OPTIONS = {"called", "options", "locate.called(site.project)", "locate.called(run.project)"}
-PROSE = {"take", "reads", "sent", "that", "recorded", "sends", "embedded", "which", "wrote", "as", "x"}
+OPTIONS = {
+    "called",
+    "options",
+    "locate.called(site.project)",
+    "locate.called(run.project)",
+    "on",
+    "again",
+    "_options(seen)",
+}
+PROSE = {
+    "take",
+    "reads",
+    "sent",
+    "that",
+    "recorded",
+    "sends",
+    "embedded",
+    "which",
+    "wrote",
+    "as",
+    "x",
+    "migrate",
+}
 PLACES = [Place(), Place("dev"), Place(app="metamcp", profile="PROD")]
 
 

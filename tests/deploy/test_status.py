@@ -165,6 +165,39 @@ def test_watching_shows_what_changed(project: Project, capsys: pytest.CaptureFix
     assert more[0].endswith(" UTC)")
 
 
+def test_restarted(project: Project, deployed: Deploy, on_call: CLIENT) -> None:
+    facts = deployed(project)
+    assert access.healthy(project, 10).status is Status.HEALTHY
+    headers = session.site(project).workspace.app_headers()
+
+    def pid() -> int:
+        return int(requests.get(f"{facts['url']}/pid", headers=headers, timeout=10).json()["pid"])
+
+    before = pid()
+    seen = on_call("restart")
+    assert (seen.returncode, "healthy" in seen.stdout) == (0, True), seen.stderr
+    assert pid() != before
+    of_one = on_call("restart", "backend", "-o", "json")
+    error = json.loads(of_one.stdout)["error"]
+    assert (of_one.returncode, error["code"]) == (1, "feature_missing")
+    assert error["hint"].endswith(f"metamcp-deploy restart --app {project.settings.app.name} -p oncall")
+
+
+def test_the_page_is_opened_where_there_is_a_browser(
+    project: Project, bundled: Deploy, on_call: CLIENT, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = bundled(project)["url"]
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    assert json.loads(on_call("open", "-o", "json").stdout)["opened"] is False
+    browser, seen = tmp_path / "browser", tmp_path / "seen"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {seen}\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{browser} %s")
+    assert on_call("open", "--operators").stdout == f"{url}/.metamcp-deploy/\n"
+    assert seen.read_text() == f"{url}/.metamcp-deploy/\n"
+
+
 def test_an_app_that_is_not_well(project: Project, deployed: Deploy) -> None:
     deployed(with_app(project, env={"MODE": "nodatabase"}))
     assert status.look(session.site(project)).health.status is Status.DATABASE_DOWN

@@ -15,7 +15,9 @@ from pathlib import Path
 TAKE_APP = frozenset(
     {
         *("status", "health", "logs", "token", "history", "rollback", "start", "stop", "preflight", "doctor"),
-        *("secrets list", "secrets rotate", "release list", "release prune"),
+        *("open", "restart", "secrets list", "secrets rotate", "release list", "release prune"),
+        *("db status", "db check", "db sessions", "db credential", "db migrate"),
+        *("db psql", "db backup", "db restore", "db adopt"),
     }
 )
 TAKE_TARGET = frozenset(
@@ -31,8 +33,8 @@ OF_A_FOLDER = frozenset(
     }
 )
 COMMAND = re.compile(
-    r"metamcp-deploy (?P<words>(?:(?:secrets|release|config|local(?: faults)?) )?[a-z][a-z-]*\b)"
-    r"(?P<rest>(?:(?![`;|<]| && | \(|[.,:]? *$|\. |, |: ).)*)"
+    r"metamcp-deploy (?P<words>(?:(?:secrets|release|config|db|local(?: faults)?) )?[a-z][a-z-]*\b)"
+    r"(?P<rest>(?:(?![`;|<)]| && | \(|[.,:]? *$|\. |, |: ).)*)"
 )
 
 

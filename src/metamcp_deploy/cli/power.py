@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from metamcp_deploy.cli.options import AppOption, Run, Wait, common
+from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.stages.bundle_deploy import ForceLock
 
 if TYPE_CHECKING:
@@ -106,13 +107,15 @@ def restart(
     run: Run,
     service: Annotated[
         ServiceName | None,
-        typer.Argument(metavar="[SERVICE]", help="backend or frontend: only this one, by the app's launcher."),
+        typer.Argument(
+            metavar="[SERVICE]", help="backend or frontend: only this one, by the app's launcher."
+        ),
     ] = None,
     app: AppOption = None,
     force_lock: ForceLock = False,
     wait: Wait = 120,
 ) -> None:
-    """Stop and start the app, or end one service, which its launcher starts again; then as `start`."""
+    """Restart the app, or one of its services; exit code 0 only when it is healthy."""
     from metamcp_deploy.deployments import access, service_restart, start_stop
     from metamcp_deploy.target import locate, session
 

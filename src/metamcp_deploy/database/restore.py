@@ -146,7 +146,7 @@ def _listed(file: Path) -> str:
         [tools.newest("pg_restore"), "--list", file],
         env=binaries.ENVIRONMENT,
         code=Code.BACKUP_INVALID,
-        hint="Name a file that `metamcp-deploy db backup` wrote.",
+        hint="Name a file that `metamcp-deploy db backup FILE` wrote.",
     )
     return done.stdout
 
@@ -155,7 +155,7 @@ def _invalid(path: Path, why: str) -> DeployError:
     return DeployError(
         Code.BACKUP_INVALID,
         f"{path} is no backup of MetaMCP's schema: {why}.",
-        hint="Take another copy of the file, as `metamcp-deploy db backup` wrote it.",
+        hint="Take another copy of the file, as `metamcp-deploy db backup FILE` wrote it.",
     )
 
 

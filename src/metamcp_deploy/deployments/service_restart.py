@@ -107,7 +107,13 @@ def _refused(answer: requests.Response, app: App, name: str) -> DeployError:
             f"The {name} of {app.name} has no process that could be restarted.",
             hint="Name the cause: metamcp-deploy doctor",
         )
-    if code in ("not_a_manager", "token_refused", "credentials_missing", "token_unchecked", "too_many_checks"):
+    if code in (
+        "not_a_manager",
+        "token_refused",
+        "credentials_missing",
+        "token_unchecked",
+        "too_many_checks",
+    ):
         return DeployError(
             Code.PERMISSION_DENIED,
             f"The launcher of {app.name} refused: {said.get('message')}",
@@ -119,7 +125,7 @@ def _refused(answer: requests.Response, app: App, name: str) -> DeployError:
 def _denied(workspace: Workspace, app: App, said: str) -> DeployError:
     return DeployError(
         Code.PERMISSION_DENIED,
-        f"{workspace.me} may not restart a service of {app.name}: the launcher takes that from who has CAN_MANAGE on it.",
+        f"{workspace.me} may not restart a service of {app.name}: that takes CAN_MANAGE on it.",
         hint="Ask somebody who manages the app, or for CAN_MANAGE on it; then run the same command again.",
         detail=said or None,
     )

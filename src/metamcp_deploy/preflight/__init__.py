@@ -86,7 +86,7 @@ def look(project: Project) -> Report:
     events.emit(events.Progress(f"looks at {workspace.host} as {person.name}"))
     here, answers, host = workspace.host, "it answers", workspace.host
     if session.unmade(project):
-        here = f"no embedded workspace is made here yet: metamcp-deploy deploy -t {target} makes it"
+        here = f"no embedded workspace is made here yet; `metamcp-deploy deploy -t {target}` makes it"
         answers, host = "it will be on this machine", ""
     logged_in = [row("host", State.HAD, here, ""), row("address", State.HAD, answers, "")]
     kind = "a workspace admin" if person.admin else "no workspace admin"
