@@ -1,22 +1,24 @@
-"""Requests a second through the launcher with its counters, against the same launcher without them.
+"""Requests a second through the launcher while it counts them, against the same process while it does not.
 
-    python -m benchmarks.launcher_counters [--project FOLDER] [--rounds 12] [--seconds 2]
+    python -m benchmarks.launcher_counters [--project FOLDER] [--rounds 40] [--seconds 1]
 
-Both run at the same time, each with services of its own, and are asked in turns, the first one of each round in turns,
-too. The processor time of the launcher's process for a request is shown as well: it depends less on what else the
-machine does. Then how long the status takes, while the app starts and while it serves.
+One launcher, whose counters a signal turns on and off, is asked in turns with and without them; a round begins with
+each side in turns. Two processes of the same program differ by more than what is looked for. The processor time of the
+launcher for a request is shown as well: it depends less on what else the machine does. Then how long the status takes,
+while the app starts and serves.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 import requests
@@ -27,18 +29,20 @@ from metamcp_deploy.verify import throwaway
 from metamcp_deploy.verify.container import OPERATOR, Container
 
 LEAST = 0.98
-COUNTED = "counters: this.#counters, sessions"
 STATUS = "/.metamcp-deploy/status"
+_MADE = re.compile(r"this\.proxy = new \w+\(.*\);")
+_TOGGLE = 'process.on("SIGUSR2", () => (this.proxy.counters = this.proxy.counters ? null : this.#counters));'
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
-def copied(app: Path, copy: Path, *, counting: bool) -> None:
-    """A copy of a release, in which nothing is counted unless `counting`."""
+def copied(app: Path, copy: Path) -> Path:
+    """A copy of a release whose counters SIGUSR2 turns off and on again."""
     shutil.copytree(app, copy)
     start = copy / "start.mjs"
-    text = start.read_text()
-    assert text.count(COUNTED) == 1, "the launcher's source has changed: correct COUNTED"
-    start.write_text(text if counting else text.replace(COUNTED, "counters: null, sessions"))
+    text, count = _MADE.subn(lambda made: f"{made[0]}\n{_TOGGLE}", start.read_text())
+    assert count == 1, "the launcher's source has changed: correct _MADE"
+    start.write_text(text)
+    return copy
 
 
 def processor_seconds(pid: int) -> float:
@@ -47,17 +51,16 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICK
 
 
-def measured(container: Container, seconds: float) -> tuple[float, float]:
-    """Requests a second, and microseconds of the launcher's processor time for each."""
+def measured(container: Container, seconds: float) -> tuple[float, float, float]:
+    """Requests a second, their number, and the launcher's processor time for them in seconds."""
     used, began = processor_seconds(container.pid), time.monotonic()
     found = asyncio.run(rate(container.url, seconds, proxied(container)))
-    count = found * (time.monotonic() - began)
-    return found, (processor_seconds(container.pid) - used) / count * 1e6
+    return found, found * (time.monotonic() - began), processor_seconds(container.pid) - used
 
 
-def status_times(container: Container, count: int) -> list[float]:
-    """Milliseconds of so many answers in a row, on one connection."""
-    times = []
+def status_times(container: Container, count: int) -> None:
+    """Prints how long so many answers in a row take, on one connection."""
+    times, last = [], ""
     with requests.Session() as session:
         session.trust_env = False
         session.headers.update({**proxied(container), "X-Forwarded-Email": OPERATOR})
@@ -73,44 +76,42 @@ def status_times(container: Container, count: int) -> list[float]:
     print(
         f"status while {last}: median {statistics.median(times):.1f} ms, worst {max(times):.1f} ms of {count}"
     )
-    return times
+
+
+def pairs(container: Container, rounds: int, seconds: float) -> list[tuple[tuple[float, float, float], ...]]:
+    """For each round what was measured with counters and without."""
+    found, counting = [], True
+    for number in range(rounds):
+        both = {}
+        for wanted in (True, False) if number % 2 == 0 else (False, True):
+            if counting != wanted:
+                os.kill(container.pid, signal.SIGUSR2)
+                time.sleep(0.05)
+                counting = wanted
+            both[wanted] = measured(container, seconds)
+        found.append((both[True], both[False]))
+    return found
 
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--seconds", type=float, default=1)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="metamcp-benchmark-") as named, ExitStack() as stack:
+    with tempfile.TemporaryDirectory(prefix="metamcp-benchmark-") as named, throwaway.database() as variables:
         scratch = Path(named)
-        app = bundle(given.project, scratch) / "app"
-        sides = []
-        for name in ("with", "without"):
-            variables = stack.enter_context(throwaway.database())
-            copy = scratch / f"app-{name}"
-            copied(app, copy, counting=name == "with")
-            sides.append(
-                stack.enter_context(
-                    Container(copy, scratch / name, node(), {"BETTER_AUTH_SECRET": SECRET, **variables})
-                )
-            )
-            if name == "with":
-                status_times(sides[0], 20)
-            answering(sides[-1].url, headers=proxied(sides[-1]))
-        status_times(sides[0], 200)
-        for container in sides:
-            asyncio.run(rate(container.url, 3, proxied(container)))
-        rounds = []
-        for number in range(given.rounds):
-            order = (0, 1) if number % 2 == 0 else (1, 0)
-            found = {n: measured(sides[n], given.seconds) for n in order}
-            rounds.append((found[0], found[1]))
-        status_times(sides[0], 200)
-        for container in sides:
+        app = copied(bundle(given.project, scratch) / "app", scratch / "app")
+        secret = {"BETTER_AUTH_SECRET": SECRET, **variables}
+        with Container(app, scratch / "container", node(), secret) as container:
+            status_times(container, 20)
+            answering(container.url, headers=proxied(container))
+            status_times(container, 200)
+            asyncio.run(rate(container.url, 5, proxied(container)))
+            found = pairs(container, given.rounds, given.seconds)
             container.stop(10)
-    on, off = (statistics.median(one[n][0] for one in rounds) for n in (0, 1))
-    part = statistics.median(one[0][0] / one[1][0] for one in rounds)
-    costs = [statistics.median(one[n][1] for one in rounds) for n in (0, 1)]
+    on, off = (statistics.median(one[n][0] for one in found) for n in (0, 1))
+    costs = [sum(one[n][2] for one in found) / sum(one[n][1] for one in found) * 1e6 for n in (0, 1)]
+    part = statistics.median(one[0][0] / one[1][0] for one in found)
     print(f"with counters {on:.0f}/s, without {off:.0f}/s")
     print(f"{costs[0]:.1f} and {costs[1]:.1f} µs of the launcher's processor time for a request")
     print(f"{part:.3f} of the requests (at least {LEAST:g})")
