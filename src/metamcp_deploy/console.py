@@ -27,7 +27,7 @@ from rich.text import Text
 
 from metamcp_deploy import events
 from metamcp_deploy.errors import DeployError
-from metamcp_deploy.redaction import Redactor
+from metamcp_deploy.redaction import Redactor, visible
 
 _OUTPUT_LINES = 6
 _ACTION_STYLE = {"created": "green", "changed": "yellow", "sent": "green", "deleted": "red", "kept": "dim"}
@@ -169,7 +169,7 @@ class Console:
 
     def raw(self, text: str) -> None:
         """A line or a block on stdout as it is, for pipes."""
-        text = _HALF.sub("\ufffd", text)  # no encoding has them
+        text = text if text.isascii() else _HALF.sub("\ufffd", text)  # no encoding has them
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
         sys.stdout.flush()
 
@@ -288,13 +288,9 @@ def as_dict(value: Any) -> Any:
     )
 
 
-# Escape sequences, control characters but tab and line break, and what reorders text (Unicode, UAX #9).
-_CONTROL = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
-    "|[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
-)
+# What steers a terminal, and half of a character, which no encoding has.
 _HALF = re.compile("[\ud800-\udfff]")
-_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def as_json(value: Any, indent: int | None = 2) -> str:
@@ -305,7 +301,7 @@ def as_json(value: Any, indent: int | None = 2) -> str:
 
 def plain(line: str) -> str:
     """A line without escape sequences: another program's output must not steer the terminal."""
-    return _HALF.sub("\ufffd", _CONTROL.sub("", line))
+    return visible(line)
 
 
 def _snake(name: str) -> str:

@@ -95,3 +95,27 @@ def escaped(text: str) -> str:
     import re2
 
     return str(re2.escape(text))
+
+
+class PatternSet:
+    """Several expressions, searched at once; letters fit in both cases."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        import re2
+
+        options = re2.Options()
+        options.log_errors = False
+        options.case_sensitive = False
+        self._set: Any = re2.Set.SearchSet(options)
+        for text in texts:
+            self._set.Add(encoded(f"(?m:{text})"))
+        self._set.Compile()
+        self._any = Pattern("|".join(f"(?:{text})" for text in texts), ignore_case=True)
+
+    def matching(self, text: str) -> list[int]:
+        """Numbers of the expressions that a text holds."""
+        return sorted(self._set.Match(encoded(text)) or ())
+
+    def hits(self, lines: Sequence[str]) -> Iterator[int]:
+        """Numbers of the lines that hold any of them, in order."""
+        return self._any.hits(lines)

@@ -66,6 +66,21 @@ _ANY = (
 )
 
 
+# Escape sequences, control characters but tab and line break, and what reorders text (Unicode, UAX #9).
+_CONTROL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+    "|[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
+_HALVES = re.compile("[\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """A text as a reader sees it: without escape sequences, and with U+FFFD for what is no character."""
+    if text.isprintable():
+        return text
+    return _HALVES.sub("\ufffd", _CONTROL.sub("", text))
+
+
 class Redactor:
     """Masks texts and lines.
 

@@ -19,8 +19,10 @@ from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.converge.part import Context
 from metamcp_deploy.converge.parts.app.part import AppPart
 from metamcp_deploy.deployments import access, rollout
+from metamcp_deploy.deployments.log.view import Wishes
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.health import Status
+from metamcp_deploy.redaction import Redactor
 from metamcp_deploy.release import releases
 from metamcp_deploy.stages import app_deploy, bundle_deploy
 from metamcp_deploy.target import desired, session
@@ -46,6 +48,10 @@ def ask(project: Project, facts: pipeline.Facts, path: str) -> Any:
 def record(project: Project, facts: pipeline.Facts) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(session.connect(project).files.read(facts["record"]) or b"")
     return found
+
+
+def logged(project: Project, wishes: Wishes) -> list[str]:
+    return [one.line.message for batch in access.logs(project, wishes, Redactor()) for one in batch]
 
 
 def kinds(seen: Seen, action: str) -> set[str]:
@@ -363,9 +369,9 @@ def test_the_official_tools_state_is_respected(project: Project, bundled: Deploy
 
 def test_logs_and_token(project: Project, deployed: Deploy) -> None:
     facts = deployed(project)
-    assert any(line.message == "tiny app listens" for line in access.logs(project))
-    assert [line.message for line in access.logs(project, source="APP", last=1)] == ["tiny app listens"]
-    assert {"listens" in line.message for line in access.logs(project, grep="listens")} == {True}
+    assert "tiny app listens" in logged(project, Wishes())
+    assert logged(project, Wishes(source="APP", last=1)) == ["tiny app listens"]
+    assert {"listens" in line for line in logged(project, Wishes(grep="tiny.*listens$"))} == {True}
     workspace = session.connect(project)
     headers = {"Authorization": f"Bearer {access.token(project)}"}
     answer = workspace.network.requests_session().get(facts["url"] + "/metamcp", headers=headers, timeout=120)
@@ -382,7 +388,7 @@ def test_health_of_a_real_app(project: Project, deployed: Deploy, mode: str, sta
 
 
 def test_operating_without_an_app(project: Project) -> None:
-    for call in (access.healthy, lambda p: list(access.logs(p))):
+    for call in (access.healthy, lambda p: logged(p, Wishes())):
         with pytest.raises(DeployError) as caught:
             call(project)
         assert caught.value.code is Code.NOT_FOUND

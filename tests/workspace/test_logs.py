@@ -111,6 +111,17 @@ def test_history_ends_with_a_pause(stream: Stream, workspace: Workspace) -> None
     assert stream.tokens == ["Bearer token-1"]
 
 
+def test_a_slow_reader_gets_all_of_it(stream: Stream, workspace: Workspace) -> None:
+    """As `| less` does: a pause of the reader is none of the app's."""
+    stream.sessions = [sends(*(line(n, str(n)) for n in range(1000)), then=None)]
+    found = []
+    for entry in Logs(workspace, "x").lines():
+        if len(found) in (1, 300):
+            real_time.sleep(0.4)
+        found.append(entry.message)
+    assert found == [str(n) for n in range(1000)]
+
+
 def test_an_empty_history(stream: Stream, workspace: Workspace) -> None:
     stream.sessions = [sends(b"\0", then=None)]
     assert texts(Logs(workspace, "x").lines()) == []
@@ -146,6 +157,81 @@ def test_a_reconnect_repeats_and_loses_nothing(stream: Stream, workspace: Worksp
     stream.sessions = [sends(*first, then=code), sends(*first, line(3, "missed"), line(4, "new"), then=None)]
     found = texts(islice(Logs(workspace, "x").lines(follow=True), 6))
     assert found == ["old", "same", "same", "last", "missed", "new"]
+
+
+def test_a_line_that_is_written_twice_is_shown_twice(stream: Stream, workspace: Workspace) -> None:
+    """Two connections apart: as many as came before are old, and no more."""
+    first = [line(1, "a"), line(2, "same"), line(2, "same")]
+    stream.sessions = [sends(*first, then=1011), sends(*first, line(2, "same"), "raw", then=None)]
+    found = texts(islice(Logs(workspace, "x").lines(follow=True), 5))
+    assert found == ["a", "same", "same", "same", "raw"]
+
+
+def test_what_was_not_to_be_shown_is_not_after_a_reconnect(stream: Stream, workspace: Workspace) -> None:
+    history = [line(n, m) for n, m in enumerate("abc")]
+
+    def session(connection: ServerConnection) -> None:
+        for frame in history:
+            connection.send(frame)
+        real_time.sleep(0.4)
+        connection.close(1011)
+
+    stream.sessions = [session, sends(*history, line(9, "new"), then=None)]
+    assert texts(islice(Logs(workspace, "x").lines(follow=True, last=0), 1)) == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("replayed", "said"),
+    [([line(90, "later")], "begins at"), ([], "nothing of before"), ([line(1, "a")], "")],
+)
+def test_where_lines_may_be_missing_it_is_said(
+    stream: Stream, workspace: Workspace, seen: list[events.Event], replayed: list[str], said: str
+) -> None:
+    def second(connection: ServerConnection) -> None:
+        for frame in replayed:
+            connection.send(frame)
+        real_time.sleep(0.8)
+        connection.send(line(99, "end"))
+        for _ in connection:
+            pass
+
+    stream.sessions = [sends(line(1, "a"), line(2, "b"), then=1011), second]
+    found = []
+    for entry in Logs(workspace, "x").lines(follow=True):
+        found.append(entry.message)
+        if entry.message == "end":
+            break
+    assert found == ["a", "b", *(["later"] if "begins" in said else []), "end"]
+    warnings = [e.text for e in seen if isinstance(e, events.Warned)]
+    assert len(warnings) == bool(said)
+    assert all(said in text and "may be missing" in text for text in warnings)
+
+
+HOSTILE = [
+    "[" * 100_000,
+    "{" * 1000,
+    '{"message":' + "[" * 100_000,
+    "\x1b[2J\x1b]0;title\x07 [bold]no markup[/]",
+    "x" * 1_000_000,
+    "\u202e and \ud7ff",
+]
+
+
+def test_lines_may_hold_anything(stream: Stream, workspace: Workspace) -> None:
+    frames: list[str | bytes] = [*HOSTILE, line(1, "surrogate \ud800"), *(line(2, text) for text in HOSTILE)]
+    stream.sessions = [sends(*frames, then=None)]
+    assert texts(Logs(workspace, "x").lines()) == [*HOSTILE, "surrogate \ud800", *HOSTILE]
+
+
+@pytest.mark.parametrize("stamp", ["1e400", "-1", "1763700000000", '"now"', "null", "true"])
+def test_times_that_are_none(stamp: str) -> None:
+    found = logs.parse(f'{{"message": "m", "timestamp": {stamp}}}')
+    assert found is not None
+    assert found.timestamp in (None, 1.0)
+
+
+def test_text_that_is_no_unicode() -> None:
+    assert logs.parse(b"caf\xe9 \xff") == events.LogLine("", "caf\ufffd \ufffd")
 
 
 def test_after_a_reconnect_the_tail_stays_a_tail(stream: Stream, workspace: Workspace) -> None:

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from metamcp_deploy.cli.options import AppOption, Run, common
 
 if TYPE_CHECKING:
-    from metamcp_deploy.events import LogLine
     from metamcp_deploy.health import Report
-
-
-class Source(StrEnum):
-    """Who wrote a log line: the app, or the platform."""
-
-    app = "APP"
-    system = "SYSTEM"
 
 
 @common
@@ -45,29 +35,6 @@ def health(
 
 
 @common
-def logs(
-    run: Run,
-    app: AppOption = None,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with new lines.")] = False,
-    lines: Annotated[
-        int | None, typer.Option("-n", "--lines", min=0, help="Only so many lines of the past.")
-    ] = None,
-    source: Annotated[
-        Source | None,
-        typer.Option("--source", case_sensitive=False, help="Only the app's or the platform's."),
-    ] = None,
-    grep: Annotated[str, typer.Option("--grep", help="Only lines that hold this text.")] = "",
-) -> None:
-    """Show the app's log."""
-    from metamcp_deploy.deployments import access
-
-    run.app, run.streams, run.console.streams = app, True, True
-    wanted = source.value if source else None
-    for line in access.logs(run.project, follow=follow, last=lines, source=wanted, grep=grep):
-        run.console.raw(_json_line(line) if run.output == "json" else _text_line(line))
-
-
-@common
 def token(run: Run, app: AppOption = None) -> None:
     """Print an OAuth token that opens the app, for `curl -H "Authorization: Bearer $(...)"`."""
     from metamcp_deploy.deployments import access
@@ -81,21 +48,3 @@ def _shown(report: Report) -> str:
     lines = [f"{report.status.value}  {report.url}"]
     lines += [f"  {c.http} GET {c.path}  {1000 * c.seconds:.0f} ms" for c in report.checks]
     return "\n".join(lines)
-
-
-def _json_line(line: LogLine) -> str:
-    from metamcp_deploy.console import as_json
-
-    fields: dict[str, Any] = {"timestamp": line.timestamp, "source": line.source, "message": line.message}
-    return as_json(fields, None)
-
-
-def _text_line(line: LogLine) -> str:
-    from metamcp_deploy.console import plain
-
-    time = (
-        f"{datetime.fromtimestamp(line.timestamp):%H:%M:%S.%f}"[:-3]
-        if line.timestamp is not None
-        else " " * 12
-    )
-    return f"{time} {line.source:<6} {plain(line.message)}"

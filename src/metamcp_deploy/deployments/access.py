@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from metamcp_deploy.events import LogLine
 from metamcp_deploy.target import session
 
 if TYPE_CHECKING:
+    from metamcp_deploy.deployments.log.view import Shown, Wishes
+    from metamcp_deploy.redaction import Redactor
     from metamcp_deploy.workspace import Workspace
     from metamcp_deploy.workspace.apps import App
 
@@ -63,28 +66,25 @@ def _last_lines(workspace: Workspace, name: str) -> tuple[LogLine, ...]:
         return ()
 
 
-def logs(
-    project: Project,
-    *,
-    follow: bool = False,
-    last: int | None = None,
-    source: str | None = None,
-    grep: str = "",
-) -> Iterator[LogLine]:
-    """The lines of the target's app's log.
+def logs(project: Project, wishes: Wishes, redactor: Redactor) -> Iterator[Sequence[Shown]]:
+    """The lines of the target's app's log that are asked for, as they come; empty while nothing comes.
 
-    Args:
-        project: with the target's settings.
-        follow: go on with new lines until the app stops.
-        last: only so many lines of the history.
-        source: `APP` or `SYSTEM`.
-        grep: only lines that hold this text; the server searches.
+    Raises:
+        DeployError: USAGE, NOT_FOUND, AUTH_FAILED, LOG_STREAM.
     """
+    from metamcp_deploy.deployments.log.view import Tail, View
     from metamcp_deploy.workspace.logs import Logs
 
+    view, tail = View(wishes, redactor), Tail(wishes.last)
     workspace = session.connect(project)
-    reader = Logs(workspace, project.settings.app.name, search=grep, source=source)
-    yield from reader.lines(follow=follow, last=last)
+    reader = Logs(workspace, project.settings.app.name, search=wishes.search, source=wishes.source)
+    past = True
+    for batch in reader.batches(follow=wishes.follow):
+        past = past and batch is not None
+        yield tail.end() if batch is None else tail.add(view.batch(batch))
+        if wishes.until is not None and not past and time.time() > wishes.until:
+            return  # it follows, and nothing that is wanted can come any more
+    yield tail.end()
 
 
 def token(project: Project) -> str:

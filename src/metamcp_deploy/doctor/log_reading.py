@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 
 from metamcp_deploy.doctor.finding import Finding, Level
 from metamcp_deploy.events import LogLine
-from metamcp_deploy.knowledge import loading
-from metamcp_deploy.knowledge.entry import Entry, Evidence
+from metamcp_deploy.knowledge.entry import Entry
 from metamcp_deploy.knowledge.place import Place
+from metamcp_deploy.knowledge.recognition import recogniser
 
 UP = "MetaMCP is up"  # the launcher, once both services answer
-_FOLDERS = ("launcher", "app")
-_LONGEST = 4000  # characters of a line that are looked at; failures name themselves early
+_AT_ONCE = 5000  # lines
 
 
 @dataclass(frozen=True)
@@ -45,17 +45,9 @@ class Seen:
 def known(lines: Iterable[LogLine]) -> list[Seen]:
     """The failures that the lines show, in the order of the knowledge base's ranks; each line shows one at most."""
     found: dict[str, Seen] = {}
-    for line in lines:
-        if entry := recognised(line.message):
+    several = iter(lines)
+    while some := list(islice(several, _AT_ONCE)):
+        for n, entry in recogniser().entries([line.message for line in some]):
             before = found.get(entry.id)
-            found[entry.id] = Seen(entry, before.count + 1 if before else 1, line)
+            found[entry.id] = Seen(entry, before.count + 1 if before else 1, some[n])
     return sorted(found.values(), key=lambda seen: (Level(seen.entry.level).rank, seen.entry.rank))
-
-
-def recognised(text: str) -> Entry | None:
-    """The failure that one line shows; None for an ordinary line."""
-    seen = Evidence(log=text[:_LONGEST], output=text[:_LONGEST])
-    for where in _FOLDERS:
-        if fitting := loading.fitting(where, seen):
-            return fitting[0]
-    return None

@@ -7,10 +7,13 @@ of the history is not marked, so a pause marks it.
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
 from websockets.sync.client import ClientConnection, connect
@@ -31,7 +34,11 @@ _DELAYS = (0.2, 5.0)  # between reconnects: doubling from the first to the secon
 _GIVE_UP_SECONDS = 120.0
 _CREDENTIAL_CLOSES = frozenset({4401, 4403})
 _CREDENTIAL_STATUSES = frozenset({301, 302, 303, 307, 308, 401, 403})
-_REMEMBERED = 5000
+_REMEMBERED = 50_000  # lines: of these a reconnect knows each one, of older ones the time alone
+_AT_ONCE = 4000  # frames in one batch
+_LONGEST_BATCH = 1024 * 1024  # characters
+_LATEST = 253_402_300_800  # the year 10000, in seconds: a time beyond is none
+_WAITING = (256, 64)  # frames that are kept while the reader is busy, and when more are asked for
 
 
 class _CredentialError(Exception):
@@ -40,6 +47,20 @@ class _CredentialError(Exception):
 
 class _LostError(Exception):
     """The stream ended or could not be opened; another try may do."""
+
+
+@dataclass
+class _Tries:
+    """Since a line came: logins that were refused, since when nothing could be read, the wait before the next try."""
+
+    refused: int = 0
+    lost_since: float | None = None
+    delay: float = _DELAYS[0]
+
+    def lasts(self, now: float) -> bool:
+        """Whether the stream is lost for so long that nobody need wait any more."""
+        self.lost_since = now if self.lost_since is None else self.lost_since
+        return now - self.lost_since > _GIVE_UP_SECONDS
 
 
 class Logs:
@@ -68,8 +89,10 @@ class Logs:
         self._source = source
         self._stop = stop or threading.Event()
         self._clock = workspace.clock
-        self._shown: deque[tuple[float | None, str, str]] = deque(maxlen=_REMEMBERED)
+        self._seen: deque[tuple[int, float | None]] = deque(maxlen=_REMEMBERED)
         self._opened = False
+        self._in_past = True  # until the first end of a history
+        self._ended: ConnectionClosed | None = None
 
     def lines(self, *, follow: bool = False, last: int | None = None) -> Iterator[LogLine]:
         """The log's lines in their order.
@@ -81,28 +104,40 @@ class Logs:
         Raises:
             DeployError: NOT_FOUND, AUTH_FAILED, LOG_STREAM.
         """
-        refused, lost_since, delay = 0, None, _DELAYS[0]
+        history: deque[LogLine] | None = None if last is None else deque(maxlen=last)
+        for batch in self.batches(follow=follow):
+            if history is None:
+                yield from batch or ()
+            elif batch is None:
+                yield from history
+                history = None
+            else:
+                history += batch
+        yield from history or ()
+
+    def batches(self, *, follow: bool = False) -> Iterator[list[LogLine] | None]:
+        """The same in lists, as they come; None once, where the history ends; an empty one while nothing comes."""
+        tries = _Tries()
         while not self._stop.is_set():
             try:
-                for line in self._session(follow, last):
-                    refused, lost_since, delay = 0, None, _DELAYS[0]
-                    yield line
+                for batch in self._session(follow):
+                    if batch:
+                        tries = _Tries()
+                    yield batch
                 if not follow:
                     return
             except _CredentialError as e:
-                refused += 1
-                if not follow or refused > 2:
+                tries.refused += 1
+                if not follow or tries.refused > 2:
                     raise self._credential_refused(str(e)) from e
                 self._workspace.renew()
             except _LostError as e:
-                lost_since = self._clock.now() if lost_since is None else lost_since
-                impatient = not follow or not self._opened
-                if impatient or self._clock.now() - lost_since > _GIVE_UP_SECONDS:
+                if not follow or not self._opened or tries.lasts(self._clock.now()):
                     raise self._failed(str(e)) from e
             if self._stop.is_set() or self._gone():
                 return
-            self._clock.sleep(delay)
-            delay = min(delay * 2, _DELAYS[1])
+            self._clock.sleep(tries.delay)
+            tries.delay = min(tries.delay * 2, _DELAYS[1])
 
     def _gone(self) -> bool:
         """Whether the app has stopped, so that no line can come any more."""
@@ -112,61 +147,78 @@ class Logs:
             return True
         return False
 
-    def _session(self, follow: bool, last: int | None) -> Iterator[LogLine]:
+    def _session(self, follow: bool) -> Iterator[list[LogLine] | None]:
         """One connection, from the handshake to its end."""
-        again = bool(self._shown) or self._opened
-        replay: deque[LogLine] | None = None if last is None or again else deque(maxlen=last)
-        started = self._clock.now()
-        known = frozenset(self._shown)
-        floor = next((t for t, _, _ in self._shown if t is not None), None)
-        catching_up = again
         with self._connection() as connection:
+            replay = _Replay(self._seen) if self._opened else None
             connection.send(self._search)
-            self._opened = True
-            for line in self._frames(connection):
-                if line is None or self._clock.now() - started > REPLAY_SECONDS:
-                    catching_up = False  # the history is over
-                    yield from self._remembered(replay or ())
+            self._opened, self._ended = True, None
+            started = newest = self._clock.now()
+            waiting, replaying = FIRST_SECONDS, True
+            while not self._stop.is_set():
+                lines = self._received(connection)
+                if lines:
+                    new = replay.new(lines) if replay else lines
+                    self._seen.extend((_key(line), line.timestamp) for line in new)
+                    before = self._clock.now()
+                    yield [line for line in new if self._source is None or line.source == self._source]
+                    # A reader that takes its time (`| less`) makes no pause of the app's.
+                    newest, waiting = self._clock.now(), QUIET_SECONDS
+                    started += newest - before
+                now = self._clock.now()
+                if replaying and (now - newest > waiting or now - started > REPLAY_SECONDS):
+                    replaying = False  # the history is over
+                    if replay:
+                        self._say_what_is_unknown(replay)
                     replay = None
+                    if self._in_past:
+                        self._in_past = False
+                        yield None
                     if not follow:
                         return
-                if line is None or (catching_up and _is_old(line, known, floor)):
-                    continue
-                if replay is None:
-                    yield from self._remembered((line,))
-                else:
-                    replay.append(line)
-        yield from self._remembered(replay or ())
-
-    def _remembered(self, lines: Any) -> Iterator[LogLine]:
-        for line in lines:
-            self._shown.append(_key(line))
-            yield line
-
-    def _frames(self, connection: ClientConnection) -> Iterator[LogLine | None]:
-        """Lines as they come; None once, when a pause says that the history is over."""
-        newest, waiting = self._clock.now(), FIRST_SECONDS
-        replaying = True
-        while not self._stop.is_set():
-            try:
-                frame = connection.recv(timeout=_TICK_SECONDS)
-            except TimeoutError:
-                frame = b"\0"
-            except ConnectionClosed as e:
-                code = e.rcvd.code if e.rcvd else 1006
-                if code in _CREDENTIAL_CLOSES:
-                    raise _CredentialError(f"closed with {code}") from e
-                if code in (1000, 1001):
+                if self._ended:
+                    if replay:
+                        self._say_what_is_unknown(replay)
                     return
+                if not lines:
+                    yield []
+
+    def _received(self, connection: ClientConnection) -> list[LogLine]:
+        """What has come, at most a batch of it; empty when nothing comes for a moment.
+
+        A connection that ends is reported after the lines that came before its end: here, or by `_ended`.
+        """
+        lines: list[LogLine] = []
+        size = 0
+        try:
+            while size < _LONGEST_BATCH and len(lines) < _AT_ONCE:
+                line = parse(connection.recv(0 if lines else _TICK_SECONDS, decode=False))
+                if line is not None:
+                    lines.append(line)
+                    size += len(line.message)
+        except TimeoutError:
+            pass
+        except ConnectionClosed as e:
+            code = e.rcvd.code if e.rcvd else 1006
+            if code in (1000, 1001):
+                self._ended = e
+            elif not lines and code in _CREDENTIAL_CLOSES:
+                raise _CredentialError(f"closed with {code}") from e
+            elif not lines:
                 raise _LostError(f"the connection ended with {code}") from e
-            line = parse(frame)
-            if line is not None:
-                newest, waiting = self._clock.now(), QUIET_SECONDS
-                if self._source is None or line.source == self._source:
-                    yield line
-            if replaying and self._clock.now() - newest > waiting:
-                replaying = False
-                yield None
+        return lines
+
+    def _say_what_is_unknown(self, replay: _Replay) -> None:
+        """After a reconnect: where the platform replayed nothing of what was shown before."""
+        if replay.overlaps or replay.last is None:
+            return
+        begins = f"begins at {_time(replay.first)}" if replay.first else "holds nothing of before"
+        events.emit(
+            events.Warned(
+                f"The log stream of {self._app} was interrupted, and what the platform replays {begins}; the last "
+                f"line before is from {_time(replay.last)}. Lines between them may be missing here."
+            )
+        )
 
     def _connection(self) -> ClientConnection:
         app = self._workspace.apps.get(self._app)
@@ -187,6 +239,8 @@ class Logs:
                 open_timeout=10,
                 close_timeout=1,
                 max_size=None,
+                max_queue=_WAITING,
+                ping_timeout=None,  # an answer waits behind the lines that a slow reader did not take yet
                 **self._workspace.network.websocket_options(url),
             )
             return connection
@@ -218,29 +272,62 @@ def parse(frame: str | bytes) -> LogLine | None:
     text = frame.decode(errors="replace") if isinstance(frame, bytes) else frame
     if text in ("\0", ""):
         return None
-    try:
-        document = resources.parsed_json(text)
-    except ValueError:
-        document = None
+    document = None
+    if text.startswith("{"):
+        with contextlib.suppress(ValueError):
+            document = resources.parsed_json(text)
     if not isinstance(document, dict) or "message" not in document:
         return LogLine("", text.rstrip("\r\n"))
     stamp = document.get("timestamp")
+    known = isinstance(stamp, int | float) and 0 <= stamp < _LATEST
     return LogLine(
         source=str(document.get("source") or ""),
         message=str(document["message"]).rstrip("\r\n"),
-        timestamp=float(stamp) if isinstance(stamp, int | float) else None,
+        timestamp=float(stamp) if known and stamp is not None else None,
     )
 
 
-def _key(line: LogLine) -> tuple[float | None, str, str]:
-    return (line.timestamp, line.source, line.message)
+class _Replay:
+    """What a server sends again after a reconnect, held against the lines that came before it.
+
+    Attributes:
+        overlaps: whether any line came a second time: then nothing is missing between the two connections.
+        first: when the first line of this connection was written.
+        last: when the last line before it was.
+    """
+
+    def __init__(self, seen: deque[tuple[int, float | None]]) -> None:
+        self._known = Counter(key for key, _ in seen)
+        self._floor = next((stamp for _, stamp in seen if stamp is not None), None)
+        self._at: float | None = None
+        self.overlaps = False
+        self.first: float | None = None
+        self.last = next((stamp for _, stamp in reversed(seen) if stamp is not None), None)
+
+    def new(self, lines: list[LogLine]) -> list[LogLine]:
+        """Those that did not come before. Of lines that are alike, as many as came before are old."""
+        return [line for line in lines if not self._is_old(line)]
+
+    def _is_old(self, line: LogLine) -> bool:
+        self._at = self._at if line.timestamp is None else line.timestamp
+        self.first = self._at if self.first is None else self.first
+        key = _key(line)
+        if self._known[key] > 0:
+            self._known[key] -= 1
+            self.overlaps = True
+            return True
+        # Older than all that is remembered; a line without a time has that of the line before it.
+        old = self._at is not None and self._floor is not None and self._at < self._floor
+        self.overlaps = self.overlaps or old
+        return old
 
 
-def _is_old(line: LogLine, known: frozenset[tuple[float | None, str, str]], floor: float | None) -> bool:
-    """Whether a replayed line was shown before the reconnect, or was left out by `-n`."""
-    if _key(line) in known:
-        return True
-    return line.timestamp is not None and floor is not None and line.timestamp < floor
+def _key(line: LogLine) -> int:
+    return hash((line.timestamp, line.source, line.message))
+
+
+def _time(stamp: float) -> str:
+    return f"{datetime.fromtimestamp(stamp):%H:%M:%S}"
 
 
 def _status(error: BaseException) -> int | None:
