@@ -199,3 +199,28 @@ def test_a_repair_is_run_after_asking_and_the_app_is_well(
     assert f"metamcp-deploy start --app {project.settings.app.name} -p oncall" in done.stderr
     again = commands.run("doctor", *options, "--fix", "--auto-approve", folder=folder)
     assert (again.returncode, "Nothing here has a repair" in again.stderr) == (0, True)
+
+
+def test_a_configuration_before_anything_is_deployed_with_it(
+    project: Project, isolated: Path, folder: Path
+) -> None:
+    on_call(project, isolated)
+    about = json.loads((project.local / "workspace.json").read_text())
+    (folder / "metamcp.yaml").write_text(
+        f"app: {{name: new-{project.settings.app.name}}}\n"
+        f"targets: {{dev: {{workspace: {{host: '{about['url']}', profile: oncall}}}}}}\ndefault_target: dev\n"
+    )
+    well = commands.run("doctor", "-f", "metamcp.yaml", "-o", "json", folder=folder)
+    document = json.loads(well.stdout)
+    assert (well.returncode, document["status"]) == (0, "ok"), document
+    assert [row["category"] for row in document["checks"]] == [
+        "configuration",
+        "login",
+        "workspace",
+        "preflight",
+    ]
+    wrong = commands.run("doctor", "-f", "other.yaml", folder=folder)
+    assert (wrong.returncode, "not called metamcp.yaml" in wrong.stderr) == (2, True)
+    (folder / "metamcp.yaml").write_text("app: {nmae: x}\n")
+    broken = commands.run("doctor", "-f", "metamcp.yaml", "--offline", folder=folder)
+    assert (broken.returncode, "[config-invalid]" in broken.stdout) == (1, True), broken.stdout

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from metamcp_deploy.cli.options import AppOption, AutoApprove, Run, common
+from metamcp_deploy.config.problems import FILE
 from metamcp_deploy.errors import Code, DeployError
 
 if TYPE_CHECKING:
@@ -63,6 +64,14 @@ def doctor(
     app: AppOption = None,
     only: Only = None,
     skip: Skip = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "-f",
+            "--file",
+            help="Check this metamcp.yaml against its workspace, before anything is deployed with it.",
+        ),
+    ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Only what needs no network.")] = False,
     fix: Annotated[
         bool, typer.Option("--fix", help="Run the repairs, after asking; none drops or overwrites anything.")
@@ -90,9 +99,18 @@ def doctor(
         _printed(run, words)
         return
 
+    if file:
+        run.directory = _folder_of(run.here / file)
+
     def look() -> Report:
         with run.console.following():
-            return stage.look(lambda: run.project, only=only or (), skip=skip or (), offline=offline)
+            return stage.look(
+                lambda: run.project,
+                only=only or (),
+                skip=skip or (),
+                offline=offline,
+                before=file is not None,
+            )
 
     if watch:
         _watch(run, look, every)
@@ -106,6 +124,18 @@ def doctor(
     _show(run, report)
     if _fails(report, fail_on):
         raise typer.Exit(1)
+
+
+def _folder_of(file: Path) -> Path:
+    """The folder of a configuration.
+
+    Raises:
+        DeployError: USAGE, where the file has another name: each command takes it from its folder.
+    """
+    if file.name != FILE or not file.is_file():
+        what = "is no file" if file.name == FILE else f"is not called {FILE}"
+        raise DeployError(Code.USAGE, f"{file} {what}.", hint=f"metamcp-deploy doctor -f FOLDER/{FILE}")
+    return file.parent
 
 
 def _printed(run: Run, words: list[str]) -> None:

@@ -28,10 +28,11 @@ def look(
     only: Sequence[str] = (),
     skip: Sequence[str] = (),
     offline: bool = False,
+    before: bool = False,
     stretch: float = 1.0,
 ) -> Report:
     """Looks once at everything; arguments and errors as of `examined`."""
-    with examined(load, only=only, skip=skip, offline=offline, stretch=stretch) as (report, _):
+    with examined(load, only=only, skip=skip, offline=offline, before=before, stretch=stretch) as (report, _):
         return report
 
 
@@ -42,6 +43,7 @@ def examined(
     only: Sequence[str] = (),
     skip: Sequence[str] = (),
     offline: bool = False,
+    before: bool = False,
     stretch: float = 1.0,
 ) -> Iterator[tuple[Report, Subject]]:
     """Looks once at everything, and gives what is known of the target beside the report.
@@ -51,19 +53,21 @@ def examined(
         only: ids of checks; what these need is done, too.
         skip: ids of checks that are left out.
         offline: only what needs no network.
+        before: a configuration that nothing was deployed with yet: what a deployment needs, and nothing of an app.
         stretch: so many times the usual deadlines, for machines that are busy.
 
     Raises:
         DeployError: USAGE for an id that is no check's.
     """
-    from metamcp_deploy.doctor.checks import CHECKS
+    from metamcp_deploy.doctor import checks
 
-    _are_checks(CHECKS, (*only, *skip))
-    wanted = set(only) or {check.id for check in CHECKS}
-    for check in reversed(CHECKS):  # what a check needs stands before it
+    known = checks.BEFORE if before else checks.CHECKS
+    _are_checks(known, (*only, *skip))
+    wanted = set(only) or {check.id for check in known}
+    for check in reversed(known):  # what a check needs stands before it
         if check.id in wanted:
             wanted.update(check.needs)
-    chosen = [c for c in CHECKS if c.id in wanted and c.id not in skip and not (offline and c.remote)]
+    chosen = [c for c in known if c.id in wanted and c.id not in skip and not (offline and c.remote)]
     began = time.monotonic()
     with session.shared(), closing(Subject(load, stretch)) as subject:
         outcomes = running.run(chosen, subject, stretch=stretch)

@@ -1,7 +1,17 @@
 """All checks, in the order in which one depends on another."""
 
 from metamcp_deploy.doctor.check import Check
-from metamcp_deploy.doctor.checks import app, database, endpoints, inside, log, login, resources, serving
+from metamcp_deploy.doctor.checks import (
+    app,
+    before,
+    database,
+    endpoints,
+    inside,
+    log,
+    login,
+    resources,
+    serving,
+)
 
 CHECKS: tuple[Check, ...] = (
     Check("configuration", "the configuration", login.configuration, remote=False),
@@ -25,4 +35,10 @@ CHECKS: tuple[Check, ...] = (
     Check("servers", "the MCP servers", endpoints.servers, ("schema",)),
     Check("endpoints", "the MCP endpoints", endpoints.endpoints, ("front-door",)),
     Check("log", "the app's log", log.log, ("compute", "access"), seconds=6.0),
+)
+
+# Before a first deployment there is no app to look at.
+BEFORE: tuple[Check, ...] = (
+    *(check for check in CHECKS if check.id in ("configuration", "login", "workspace")),
+    Check("preflight", "what a deployment needs", before.preflight, ("workspace",), seconds=8.0),
 )
