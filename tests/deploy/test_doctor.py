@@ -212,13 +212,14 @@ def test_a_configuration_before_anything_is_deployed_with_it(
     )
     well = commands.run("doctor", "-f", "metamcp.yaml", "-o", "json", folder=folder)
     document = json.loads(well.stdout)
-    assert (well.returncode, document["status"]) == (0, "ok"), document
-    assert [row["category"] for row in document["checks"]] == [
+    assert well.returncode == 0, document
+    assert document["status"] in ("ok", "note")  # what only an attempt can show is a note
+    assert {row["category"] for row in document["checks"]} == {
         "configuration",
         "login",
         "workspace",
         "preflight",
-    ]
+    }
     wrong = commands.run("doctor", "-f", "other.yaml", folder=folder)
     assert (wrong.returncode, "not called metamcp.yaml" in wrong.stderr) == (2, True)
     (folder / "metamcp.yaml").write_text("app: {nmae: x}\n")
