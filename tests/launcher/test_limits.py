@@ -120,6 +120,55 @@ def test_memory_is_reported_once_and_ends_in_a_restart(node: Path) -> None:
     assert found["share"] == 5
 
 
+def test_new_sessions_wait_while_all_processes_fill_the_container(node: Path) -> None:
+    code = """
+      let all = 0;
+      let now = 0;
+      const events = [];
+      process.stderr.write = (line) => events.push(line.includes("new MCP session") ? "full" : line);
+      const service = { name: "backend", pid: 1, family: { members: () => [{ pid: 2 }] } };
+      const watch = new MemoryWatch(10 * 2 ** 30, { running: () => [service] }, (pid, name) => all, () => now);
+      const full = [0.8, 0.86, 0.86, 0.8, 0.7, 0.86].map((part) => {
+        all = (part * 10 * 2 ** 30) / 2; // the launcher's and the service's
+        now += 1000;
+        return watch.full;
+      });
+      all = 0;
+      full.push(watch.full); // measured a moment ago
+      const rules = sessionRules(new Sessions(), () => true);
+      const asked = (method, path, headers = {}) => rules({ method, headers }, path, headers)?.away?.code ?? "";
+      const codes = [
+        asked("POST", "/metamcp/tools/mcp"), asked("GET", "/metamcp/tools/sse"), asked("POST", "/mcp-proxy/server/mcp"),
+        asked("POST", "/metamcp/tools/api/echo"), asked("GET", "/metamcp/health"), asked("GET", "/"),
+        asked("POST", "/metamcp/tools/mcp", { "mcp-session-id": "x" }),
+      ];
+      console.log(JSON.stringify({ full, codes, events }));
+    """
+    found = said(
+        node,
+        code,
+        MemoryWatch="services/memory.mjs",
+        Sessions="proxy/sessions.mjs",
+        sessionRules="proxy/session-rules.mjs",
+    )
+    assert found["full"] == [False, True, True, True, False, True, True]
+    assert found["codes"] == ["memory_full"] * 3 + ["", "", "", "session_unknown"]
+    assert found["events"] == ["full", "full"]
+
+
+def test_the_kernel_ends_an_mcp_server_before_the_backend(node: Path) -> None:
+    code = """
+      const child = spawn("sleep", ["30"]);
+      endFirst(child.pid);
+      const score = fs.readFileSync(`/proc/${child.pid}/oom_score_adj`, "utf8").trim();
+      child.kill();
+      endFirst(0);
+      console.log(JSON.stringify(score));
+    """
+    code = 'import fs from "node:fs"; import { spawn } from "node:child_process";' + code
+    assert said(node, code, endFirst="services/memory.mjs") == "500"
+
+
 def test_a_service_with_buffers_outside_its_heap_is_restarted(node: Path, tmp_path: Path) -> None:
     (tmp_path / "eater.mjs").write_text("""
       import http from "node:http";

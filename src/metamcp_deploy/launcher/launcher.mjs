@@ -80,7 +80,7 @@ export class Launcher {
     const callers = callerCheck(secrets.METAMCP_PROXY_SECRET, env.APP_URL);
     const ready = () => this.#started && this.#services.up && this.#state.status !== "stopping";
     const own = statusPages(env, isOperator, () => this.#known());
-    const given = { details, workspace, rules, callers, ready, own, counters: this.#counters, sessions: sessionRules(this.#sessions) };
+    const given = { details, workspace, rules, callers, ready, own, counters: this.#counters, sessions: sessionRules(this.#sessions, () => this.#memory.full) };
     this.proxy = new Proxy((target, method) => this.#find(target, method), given);
   }
 

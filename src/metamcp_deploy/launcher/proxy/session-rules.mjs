@@ -4,11 +4,14 @@
 import { createHmac, randomBytes } from "node:crypto";
 
 import { normalizedPath } from "./path-normalization.mjs";
+import { holder } from "./session-router.mjs";
 
 const ROUTERS = /^\/(metamcp|mcp-proxy)(\/|$)/;
 const LIST = /\/health\/sessions\/?$/;
 const COOKIE = /session_token=([^;]*)/;
 const FIRST_EVENT = /^event: ?endpoint\r?\ndata: ?[^\r\n]*[?&]sessionId=([^&\s]+)/;
+const OPENS = /\/(mcp|sse|stdio)\/?$/;
+const AGAIN_S = 30;
 const LONGEST_FIRST_EVENT = 8 * 1024;
 const key = randomBytes(32);
 
@@ -18,8 +21,9 @@ const key = randomBytes(32);
  * JSON response may list sessions.
  *
  * @param sessions the table, as sessions.mjs has it
+ * @param full function: whether there is no memory for another session
  */
-export function sessionRules(sessions) {
+export function sessionRules(sessions, full = () => false) {
   return (request, path, headers) => {
     const [plain, query = ""] = path.split(/\?(.*)/s, 2);
     const normal = normalizedPath(plain) ?? plain;
@@ -30,9 +34,16 @@ export function sessionRules(sessions) {
     if (!ids.every((id) => sessions.belongsTo(id, owner))) {
       return { away: refused("session_unknown", "Session not found: it has ended, or another endpoint or credential opened it.") };
     }
+    if (!ids.length && OPENS.test(normal) && holder(normal).router && full()) return { away: NO_ROOM };
     return new Exchange(sessions, { method: request.method, path: plain, owner, id: ids[0] });
   };
 }
+
+const NO_ROOM = {
+  ...{ http: 503, status: "refused", step: "access", code: "memory_full" },
+  message: "The app's memory is nearly full: it opens no new MCP session until others have ended.",
+  headers: { "retry-after": String(AGAIN_S) },
+};
 
 class Exchange {
   #done = () => {};

@@ -4,7 +4,7 @@
 import fs from "node:fs";
 import os from "node:os";
 
-import { complain } from "../log.mjs";
+import { complain, say } from "../log.mjs";
 
 const GB = 1024 ** 3;
 const MB = 1024 ** 2;
@@ -18,6 +18,11 @@ const MOST_MB = 4096; // V8's own default on large machines; a longer heap means
 const OUTSIDE_MB = 128; // code and buffers of a process with a full heap
 const REPORTED = 0.7; // of a share
 const RESTARTED = 0.9;
+// Parts of the container: above the one no new session is opened, until the other. The kernel counts more than private memory.
+const FULL = 0.85;
+const FREE = 0.75;
+const MEASURED_MS = 250;
+const END_FIRST = "500"; // of 1000, added to what the kernel's choice goes by. Source: proc(5), oom_score_adj
 const WATCH_MS = 1_000;
 
 const readFile = (file) => fs.readFileSync(file, "utf8");
@@ -57,16 +62,28 @@ export function used(pid, name = "VmRSS", read = readFile) {
   }
 }
 
+/** Lets the kernel end this process, and what it starts, before the services: one session is lost then, and not all. */
+export function endFirst(pid) {
+  try {
+    fs.writeFileSync(`/proc/${pid}/oom_score_adj`, END_FIRST);
+  } catch {
+    // it has ended, or the system has no such file
+  }
+}
+
 export class MemoryWatch {
   #reported = new Set(); // names of services above the first mark
+  #full = false;
+  #measured = -Infinity;
 
   /**
    * @param bytes of the container
    * @param services {running(): [{name, pid, restart(failure), family}]}
    * @param usedBy function like `used`
+   * @param now clock in ms
    */
-  constructor(bytes, services, usedBy = used) {
-    Object.assign(this, { bytes, services, usedBy });
+  constructor(bytes, services, usedBy = used, now = () => performance.now()) {
+    Object.assign(this, { bytes, services, usedBy, now });
   }
 
   start() {
@@ -92,9 +109,24 @@ export class MemoryWatch {
 
   /** Whether memory is scarce: a service has been reported, or all processes of the app together use as much of the container. */
   get scarce() {
-    if (this.#reported.size) return true;
-    const pids = this.services.running().flatMap(({ family }) => family.members().map(({ pid }) => pid));
-    return this.isScarce(this.sum(pids));
+    return this.#reported.size > 0 || this.isScarce(this.#all());
+  }
+
+  /** Whether a new session might be the one at which the kernel ends a process. Reports when that begins. */
+  get full() {
+    if (this.now() - this.#measured < MEASURED_MS) return this.#full;
+    const all = this.#all();
+    const before = this.#full;
+    this.#full = all > this.bytes * (before ? FREE : FULL);
+    this.#measured = this.now();
+    const text = `All processes of the app use ${rounded(all)} of its ${rounded(this.bytes)} of memory`;
+    if (this.#full && !before) complain(`${text}: no new MCP session is opened until others end`);
+    if (before && !this.#full) say(`${text}: new MCP sessions are opened again`);
+    return this.#full;
+  }
+
+  #all() {
+    return this.sum(this.services.running().flatMap(({ family }) => family.members().map(({ pid }) => pid)));
   }
 
   /** As `scarce`, where `bytes` is what all processes of the app use. */

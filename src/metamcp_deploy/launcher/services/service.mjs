@@ -7,6 +7,7 @@ import { backoff } from "./backoff.mjs";
 import { Failure } from "../failure.mjs";
 import { sendMessage, serve } from "./ipc.mjs";
 import { Lives } from "./lives.mjs";
+import { endFirst } from "./memory.mjs";
 import { complain, eachLine, passOn, say } from "../log.mjs";
 import { probe } from "./probe.mjs";
 import { START_SECRET } from "./start-secret.mjs";
@@ -206,6 +207,7 @@ export class Service {
 
   #spawned({ pid, command, package: name }) {
     this.family.leads(pid);
+    endFirst(pid);
     this.programs.set(pid, { command: String(command ?? ""), package: name ?? null });
   }
 
