@@ -28,6 +28,7 @@ _STATIC_SECONDS = (5.0, 10.0)
 _PAUSES = (0.25, 3.0)
 _GIVEN_UP = 60  # the launcher's Retry-After, seconds, where only a person can help (docs/launcher.md)
 _SQLSTATE = re.compile(r"\bcode: '([0-9A-Z]{5})'")  # as Node prints the driver's error
+_SHOWN = 300  # characters of a line of the log
 _CONFIRMED = 2.0  # seconds; the process that a deployment replaces may answer for a moment
 
 
@@ -111,7 +112,7 @@ class Report:
             Code.UNHEALTHY,
             f"{self.url} is {self.status.value}: {said}.",
             hint=hint,
-            detail="\n".join(filter(None, (shown, *self.log))) or None,
+            detail="\n".join(filter(None, (shown, *map(_clipped, self.log)))) or None,
         )
 
     def _cause(self) -> Entry | None:
@@ -126,6 +127,11 @@ class Report:
         return knowledge.recognise("launcher", code=code or None, log=log) or knowledge.recognise(
             "database", sqlstate=states[-1] if states else None, output=log
         )
+
+
+def _clipped(line: str) -> str:
+    """A line of the log at a length that a screen takes."""
+    return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
 
 
 def check(

@@ -14,8 +14,9 @@ import pytest
 import requests
 
 from metamcp_deploy import local, pipeline, status
-from metamcp_deploy.cli import hints, watching
+from metamcp_deploy.cli import hints
 from metamcp_deploy.cli.options import Run
+from metamcp_deploy.cli.views import watching
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.config.secret import Secret
 from metamcp_deploy.deployments import access, records, start_stop

@@ -18,6 +18,7 @@ from metamcp_deploy.cli import (
     destroy,
     doctor,
     faults,
+    health,
     history,
     local,
     logs,
@@ -56,7 +57,7 @@ def _root(
 
 PIPELINE, OPERATE, AROUND = "The pipeline", "A deployed app", "Around it"
 STAGES = (pipeline.prepare, pipeline.patch, pipeline.build, pipeline.bundle_deploy, pipeline.app_deploy)
-SEEING = (power.status, doctor.doctor, operate.health, logs.logs, history.history, operate.token)
+SEEING = (power.status, doctor.doctor, health.health, logs.logs, history.history, operate.token)
 ACTING = (rollback.rollback, power.start, power.stop, power.restart, destroy.destroy)
 
 for command in (pipeline.deploy, pipeline.plan, *STAGES, preflight.preflight):

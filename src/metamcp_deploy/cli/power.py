@@ -31,7 +31,7 @@ def status(
     every: Every = 5,
 ) -> None:
     """Show in one look how the app is; exit code 0 only when it is healthy."""
-    from metamcp_deploy.cli import watching
+    from metamcp_deploy.cli.views import watching
 
     run.app = app
     if all_ and app:
@@ -166,7 +166,7 @@ def open_(
     ] = False,
 ) -> None:
     """Open the app's page in a browser, and print its URL; without a browser only print it."""
-    from metamcp_deploy.cli import browser
+    from metamcp_deploy.cli.views import browser
     from metamcp_deploy.target import session
 
     run.app = app
