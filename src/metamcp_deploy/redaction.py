@@ -37,7 +37,7 @@ _SCHEME = re.compile(r"(?:bearer|basic|digest|token|negotiate|apikey)\s+", re.IG
 _OPENING = re.compile(r"\\{0,3}[\"'`]")
 _VALUE = re.compile(r"[^\s\"'`,;&|<>(){}\[\]\\]+")
 _NOTHING = re.compile(
-    r"(?:true|false|null|none|undefined|not|no|yes|missing|set|unset|empty|\d{1,9}(?:\.\d+)?|\*+|\$\w*|)$"
+    r"(?:true|false|null|none|undefined|not|no|yes|missing|set|unset|empty|comes-with-the-credential|\d{1,9}(?:\.\d+)?|\*+|\$\w*|)$"
     r"|.*\*{4}$|\[",
     re.IGNORECASE,
 )

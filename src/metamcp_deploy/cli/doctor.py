@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import os
 import sys
 import time
@@ -87,6 +88,10 @@ def doctor(
             "--bundle", metavar="OUT.zip", help="Collect what a ticket needs, masked, into this file."
         ),
     ] = None,
+    log: Annotated[
+        str | None,
+        typer.Option("--log", metavar="FILE", help="Read this saved log, and nothing else; - is stdin."),
+    ] = None,
     fail_on: Annotated[
         FailOn, typer.Option("--fail-on", help="The mildest level for which the exit code is 1.")
     ] = FailOn.error,
@@ -101,6 +106,13 @@ def doctor(
 
     if file:
         run.directory = _folder_of(run.here / file)
+    if log is not None:
+        _refuse_beside_log(fix=fix, watch=watch, bundle=bundle, only=only, skip=skip)
+        report = _of_log(run, log)
+        _show(run, report)
+        if _fails(report, fail_on):
+            raise typer.Exit(1)
+        return
 
     def look() -> Report:
         with run.console.following():
@@ -168,6 +180,36 @@ def _printed(run: Run, words: list[str]) -> None:
                 Code.USAGE,
                 f"`{' '.join(words)}` is nothing that doctor prints.",
                 hint="metamcp-deploy doctor explain ID, or metamcp-deploy doctor schema",
+            )
+
+
+def _of_log(run: Run, name: str) -> Report:
+    """The report of a saved log."""
+    from metamcp_deploy.deployments.log import saved
+    from metamcp_deploy.doctor import saved_log
+
+    if name == "-":
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(encoding="utf-8", errors="replace", newline="\n")
+        return saved_log.look(saved.lines(sys.stdin), "on stdin", run.console.redactor)
+    path = run.here / name
+    if not path.exists():
+        raise DeployError(
+            Code.FILE_ACCESS,
+            f"The log {path} is not there.",
+            hint="Save one: metamcp-deploy logs -o json > app.log; or read from a pipe: doctor --log -",
+        )
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
+        return saved_log.look(saved.lines(file), name, run.console.redactor)
+
+
+def _refuse_beside_log(**others: object) -> None:
+    for option, given in others.items():
+        if given:
+            raise DeployError(
+                Code.USAGE,
+                f"--log reads a file alone: --{option} has no meaning beside it.",
+                hint="metamcp-deploy doctor --log FILE",
             )
 
 
