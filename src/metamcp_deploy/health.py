@@ -141,6 +141,7 @@ def check(
     *,
     wait: float = 0,
     clock: Clock | None = None,
+    seconds: float | None = None,
 ) -> Report:
     """Asks the app how it is, and goes on asking for up to `wait` seconds until it is healthy.
 
@@ -150,6 +151,7 @@ def check(
         session: makes the requests; redirects are not followed, because they lead to a login page that answers 200.
         wait: seconds; a refused login, a wrong path and a start that failed for good are not waited for.
         clock: of the wait.
+        seconds: that each answer may take; the usual ones when None.
 
     Returns:
         What was found last; look at its `status`.
@@ -158,7 +160,7 @@ def check(
     base_url = base_url.rstrip("/")
     ends, pause, given_up = clock.now() + wait, _PAUSES[0], False
     while True:
-        report = _look(base_url, headers(), session, clock)
+        report = _look(base_url, headers(), session, clock, seconds)
         if report.status is Status.FAILED and not given_up and clock.now() + _CONFIRMED <= ends:
             given_up = True
             clock.sleep(_CONFIRMED)
@@ -185,14 +187,23 @@ def crashed(base_url: str, message: str) -> Report:
     return Report(base_url, Status.CRASHED, (check,))
 
 
-def _look(base_url: str, headers: Mapping[str, str], session: requests.Session, clock: Clock) -> Report:
-    alive = _ask("alive", base_url, ALIVE_PATH, headers, session, clock)
+def _look(
+    base_url: str,
+    headers: Mapping[str, str],
+    session: requests.Session,
+    clock: Clock,
+    seconds: float | None,
+) -> Report:
+    def ask(name: str, path: str) -> Check:
+        return _ask(name, base_url, path, headers, session, clock, seconds)
+
+    alive = ask("alive", ALIVE_PATH)
     if not alive.ok:
         return Report(base_url, alive.status, (alive,))
-    ready = _ask("ready", base_url, READY_PATH, headers, session, clock)
+    ready = ask("ready", READY_PATH)
     if not ready.ok:
         return Report(base_url, ready.status, (alive, ready))
-    front = _ask("front end", base_url, STATIC_PATH, headers, session, clock)
+    front = ask("front end", STATIC_PATH)
     return Report(base_url, front.status, (alive, ready, front))
 
 
@@ -203,6 +214,7 @@ def _ask(
     headers: Mapping[str, str],
     session: requests.Session,
     clock: Clock,
+    seconds: float | None,
 ) -> Check:
     began = clock.now()
 
@@ -212,8 +224,9 @@ def _ask(
         return prepared
 
     try:
-        seconds = _STATIC_SECONDS if path == STATIC_PATH else _SECONDS
-        response = session.get(base_url + path, auth=signed, allow_redirects=False, timeout=seconds)
+        usual = _STATIC_SECONDS if path == STATIC_PATH else _SECONDS
+        within = usual if seconds is None else (seconds, seconds)
+        response = session.get(base_url + path, auth=signed, allow_redirects=False, timeout=within)
     except requests.exceptions.ReadTimeout as e:
         status = _SILENT.get(path, Status.UNREACHABLE)
         return Check(name, path, status, None, _since(began, clock), reason(e))

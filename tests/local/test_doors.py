@@ -90,3 +90,22 @@ def test_a_door_closes_with_its_endpoint(world):
     world.until(lambda: place not in local.status(world.project)["postgres"]["endpoints"])
     with pytest.raises(psycopg.OperationalError, match="refused"):
         psycopg.connect(**at, dbname=NAME, user=USER, password="any")
+
+
+def test_nobody_connects_to_a_disabled_endpoint_and_its_port_stays(world):
+    place = project(world)
+    at, password = world.place(place), token(world, place)
+    assert oid(world, place, password)
+
+    def disable(disabled):
+        spec = {"spec": {"disabled": disabled}}
+        mask = {"update_mask": "spec.disabled"}
+        world.client.api_client.do("PATCH", f"/api/2.0/postgres/{place}", query=mask, body=spec)
+        world.until(lambda: bool(world.client.postgres.get_endpoint(place).status.disabled) is disabled)
+
+    disable(True)
+    with pytest.raises(psycopg.OperationalError, match="refused"):
+        psycopg.connect(**at, dbname=NAME, user=USER, password=password)
+    disable(False)
+    assert world.place(place) == at
+    assert oid(world, place, password)

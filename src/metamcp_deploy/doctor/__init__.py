@@ -14,7 +14,7 @@ from dataclasses import replace
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.doctor import running
 from metamcp_deploy.doctor.check import Check
-from metamcp_deploy.doctor.finding import Finding
+from metamcp_deploy.doctor.finding import Finding, Level
 from metamcp_deploy.doctor.report import Report
 from metamcp_deploy.doctor.running import Outcome
 from metamcp_deploy.doctor.subject import Subject
@@ -76,8 +76,12 @@ def examined(
 
 
 def _explained(outcomes: Sequence[Outcome]) -> Iterable[Outcome]:
-    """The outcomes without what follows from others, and each failure once: where it was found first."""
+    """The outcomes without what follows from others, and each failure once: where it was found first.
+
+    What a log tells of, and the checks that would see it do not see any more, is a note.
+    """
     broken = {outcome.check.id for outcome in outcomes if outcome.broken}
+    well = {outcome.check.id for outcome in outcomes if not outcome.skipped and not outcome.findings}
     seen: set[str] = set()
     for outcome in outcomes:
         kept: list[Finding] = []
@@ -87,7 +91,8 @@ def _explained(outcomes: Sequence[Outcome]) -> Iterable[Outcome]:
             if finding.id in seen or explaining:
                 causes |= explaining
                 continue
-            kept.append(finding)
+            over = finding.over_with and finding.over_with <= well
+            kept.append(finding.as_level(Level.NOTE) if over else finding)
         seen |= {finding.id for finding in kept}
         left_out = bool(outcome.findings) and not kept
         why = f"follows from what is wrong with: {', '.join(sorted(causes))}" if causes else "named above"

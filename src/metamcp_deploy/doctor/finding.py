@@ -41,6 +41,7 @@ class Finding:
         fix: the steps that end it, with commands to paste.
         doc: where more is written; empty where nothing is.
         explained_by: checks. Where one of them found an error, this is what follows from it, and no other failure.
+        over_with: checks. Where all of them looked and found nothing, this was, and is over: a note.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Finding:
     fix: tuple[Step, ...] = ()
     doc: str = ""
     explained_by: frozenset[str] = frozenset()
+    over_with: frozenset[str] = frozenset()
 
     @classmethod
     def known(

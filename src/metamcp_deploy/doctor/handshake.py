@@ -13,7 +13,9 @@ import requests
 from metamcp_deploy import health
 from metamcp_deploy.doctor.subject import Subject
 
-SECONDS = 4.0
+SECONDS = 4.0  # for the handshake and the list of tools together
+_ENDING_SECONDS = 0.5
+_NO_METHOD = -32601  # an endpoint without tools may say so
 _ACCEPT = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
 _HELLO = {
     "jsonrpc": "2.0",
@@ -40,6 +42,7 @@ class Handshake:
         late: whether it took too long, for the handshake or the list of tools.
         seconds: that all of it took.
         tools: how many it lists; None where that was not asked, or not answered.
+        failure: with what it refused to list its tools; empty where it did not.
     """
 
     path: str
@@ -48,6 +51,7 @@ class Handshake:
     late: bool = False
     seconds: float = 0.0
     tools: int | None = None
+    failure: str = ""
 
 
 def names(subject: Subject) -> list[str]:
@@ -77,7 +81,7 @@ def shake(subject: Subject, name: str, *, tools: bool = False) -> Handshake:
         return round(time.monotonic() - began, 3)
 
     try:
-        answer = _post(http, url, _HELLO, subject)
+        answer = _post(http, url, _HELLO, SECONDS * subject.stretch)
     except requests.exceptions.ReadTimeout:
         return Handshake(path, None, late=True, seconds=since())
     except requests.exceptions.RequestException:
@@ -88,8 +92,9 @@ def shake(subject: Subject, name: str, *, tools: bool = False) -> Handshake:
             if answer.status_code >= 400:
                 body = next(answer.iter_content(500), b"").decode(errors="replace")
                 return Handshake(path, answer.status_code, body, seconds=since())
-            count = _tools(http, url, own, subject) if tools else None
-            return Handshake(path, answer.status_code, seconds=since(), tools=count)
+            left = max(1.0, SECONDS * subject.stretch - since())
+            count, failure = _tools(http, url, own, left) if tools else (None, "")
+            return Handshake(path, answer.status_code, seconds=since(), tools=count, failure=failure)
         except requests.exceptions.RequestException as e:
             late = isinstance(e, requests.exceptions.Timeout) or "timed out" in str(e)
             return Handshake(path, answer.status_code, late=late, seconds=since())
@@ -97,14 +102,19 @@ def shake(subject: Subject, name: str, *, tools: bool = False) -> Handshake:
             _end(http, url, own)
 
 
-def _tools(http: requests.Session, url: str, own: dict[str, str], subject: Subject) -> int | None:
-    _post(http, url, _READY, subject, own).close()
-    with _post(http, url, _TOOLS, subject, own) as answer:
+def _tools(http: requests.Session, url: str, own: dict[str, str], seconds: float) -> tuple[int | None, str]:
+    """How many tools are listed, or why none are."""
+    _post(http, url, _READY, seconds, own).close()
+    with _post(http, url, _TOOLS, seconds, own) as answer:
         for document in _documents(answer):
-            if document.get("id") == _TOOLS["id"]:
-                listed = (document.get("result") or {}).get("tools")
-                return len(listed) if isinstance(listed, list) else None
-    return None
+            if document.get("id") != _TOOLS["id"]:
+                continue
+            listed = (document.get("result") or {}).get("tools")
+            error = document.get("error") or {}
+            refused = error and error.get("code") != _NO_METHOD
+            failure = f"{answer.status_code} {json.dumps(error)[:500]}" if refused else ""
+            return (len(listed) if isinstance(listed, list) else None), failure
+        return None, str(answer.status_code) if answer.status_code >= 500 else ""
 
 
 def _documents(answer: requests.Response) -> Iterator[dict[str, Any]]:
@@ -125,14 +135,14 @@ def _post(
     http: requests.Session,
     url: str,
     message: dict[str, Any],
-    subject: Subject,
+    seconds: float,
     own: dict[str, str] | None = None,
 ) -> requests.Response:
     return http.post(
         url,
         json=message,
         headers=_ACCEPT | (own or {}),
-        timeout=SECONDS * subject.stretch,
+        timeout=seconds,
         allow_redirects=False,
         stream=True,
     )
@@ -142,7 +152,7 @@ def _end(http: requests.Session, url: str, own: dict[str, str]) -> None:
     """Ends the session that the handshake began, with the processes that MetaMCP started for it."""
     if own["mcp-session-id"]:
         try:
-            http.delete(url, headers=own, timeout=SECONDS, allow_redirects=False)
+            http.delete(url, headers=own, timeout=_ENDING_SECONDS, allow_redirects=False)
         except requests.exceptions.RequestException:
             return  # the launcher ends it once it is idle
 

@@ -243,10 +243,12 @@ class Subject:
 
     @once
     def health(self) -> health.Report:
-        """What the app answers."""
+        """What the app answers. The first request that is not answered is the last, so that a check has time for it."""
         workspace = self.workspace()
-        http = workspace.network.requests_session()
-        return health.check(self.app().url, workspace.app_headers, http, clock=workspace.clock)
+        http, seconds = workspace.network.requests_session(), ANSWER_SECONDS * self.stretch
+        return health.check(
+            self.app().url, workspace.app_headers, http, clock=workspace.clock, seconds=seconds
+        )
 
     @once
     def log(self) -> tuple[LogLine, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from metamcp_deploy import knowledge
 from metamcp_deploy.database.facts import Owned
@@ -65,10 +66,9 @@ def role(subject: Subject) -> Iterator[Finding]:
     )
     for is_so, id_, said in lacking:
         if is_so:
-            where = "launcher" if id_ == "role-missing" else "doctor"
             rights = f"logs in {found.app_logs_in}, CONNECT {found.app_connects}, CREATE {found.app_creates}"
             evidence = f"pg_roles: {found.app}: " + (rights if found.app_exists else "not there")
-            yield _known(subject, where, id_, said, evidence, name=found.database, role=found.app)
+            yield _known(subject, "launcher", id_, said, evidence, name=found.database, role=found.app)
             return
 
 
@@ -80,18 +80,33 @@ def schema(subject: Subject) -> Iterator[Finding]:
     if not found.exists:
         if not who.app_creates:
             said = f"There is no schema {found.name}, and the app may not create it in {who.database}"
-            yield _known(subject, "launcher", "create-schema-denied", said, f"CREATE on {who.database}: no")
+            yield _known(
+                subject,
+                "launcher",
+                "create-schema-denied",
+                said,
+                f"CREATE on {who.database}: no",
+                name=who.database,
+                role=who.app,
+            )
+        elif subject.tables() and subject.health().checks[0].ok:  # the launcher has been past its migrations
+            said = f"The schema {found.name} does not exist in {who.database}, and the app runs"
+            yield _known(subject, "doctor", "schema-gone", said, f"pg_namespace: no {found.name}")
         return
     former = {one.owner for one in found.foreign if _CLIENT_ID.fullmatch(one.owner)}
     if found.foreign and {one.owner for one in found.foreign} == former:
         said = f"{len(found.foreign)} objects of the schema {found.name} belong to the principal of an earlier app"
         yield _known(subject, "database", "old-principal", said, *_listed(found.foreign), name=min(former))
+    elif found.app_uses and found.foreign and set(found.unusable) <= set(found.foreign):
+        said = (
+            f"{len(found.foreign)} objects of the schema {found.name} belong to another role than the app's"
+        )
+        yield _known(subject, "launcher", "schema-foreign", said, *_listed(found.foreign))
     elif found.unusable or not found.app_uses:
         said = f"The app's role may not use {len(found.unusable) or 'any'} tables of its schema {found.name}"
         usage = f"USAGE on {found.name}: {'yes' if found.app_uses else 'no'}"
-        yield _known(
-            subject, "launcher", "table-denied", said, usage, *_listed(found.unusable), role=found.app
-        )
+        names = {"role": found.app, "schema": found.name}
+        yield _known(subject, "launcher", "table-denied", said, usage, *_listed(found.unusable), **names)
     elif found.foreign:
         said = (
             f"{len(found.foreign)} objects of the schema {found.name} belong to another role than the app's"
@@ -110,16 +125,23 @@ def migrations(subject: Subject) -> Iterator[Finding]:
     elif found.skipped:
         said = f"{len(found.skipped)} migrations of the release are older than the last applied one, and not applied"
         yield _known(subject, "launcher", "migration-skipped", said, ", ".join(found.skipped[:_NAMED]))
-    elif found.unknown and found.pending:
-        said = "The ledger holds migrations that the release does not know, and lacks some that it has"
-        unknown = ", ".join(str(one.when) for one in found.unknown[:_NAMED])
-        evidence = (f"unknown: {unknown}", f"pending: {', '.join(found.pending[:_NAMED])}")
+    elif between := [one for one in found.unknown if one.when < _newest(subject)]:
+        said = f"The ledger holds {len(between)} migrations that the release does not know, older than its newest"
+        dates = ", ".join(
+            f"{datetime.fromtimestamp(one.when / 1000, UTC):%Y-%m-%d}" for one in between[:_NAMED]
+        )
+        evidence = (f"unknown: {dates}", f"pending: {', '.join(found.pending[:_NAMED]) or 'none'}")
         yield _known(subject, "launcher", "ledger-diverged", said, *evidence)
     elif found.readable and (missing := sorted(subject.tables() - {one.name for one in there.objects})):
         said = f"{len(missing)} tables or types that migrations made are not in the schema {there.name}"
         yield _known(
             subject, "launcher", "migration-missing", said, f"missing: {', '.join(missing[:_NAMED])}"
         )
+
+
+def _newest(subject: Subject) -> int:
+    """The date of the release's newest migration."""
+    return max((one.when for one in subject.deployed().migrations or ()), default=0)
 
 
 def activity(subject: Subject) -> Iterator[Finding]:

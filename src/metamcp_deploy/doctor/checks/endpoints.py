@@ -1,4 +1,4 @@
-"""What MetaMCP serves: its MCP servers by their state, its endpoints by a handshake as a client makes it."""
+"""What MetaMCP serves: its MCP servers by their state, its endpoints by a handshake and the list of their tools."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def servers(subject: Subject) -> Iterator[Finding]:
 
 
 def endpoints(subject: Subject) -> Iterator[Finding]:
-    """Whether each endpoint shakes hands; one that asks for a key has answered."""
+    """Whether each endpoint shakes hands and lists its tools; one that asks for a key has answered."""
     names = handshake.names(subject)[:_MOST]
     if not names:
         return
@@ -34,13 +34,18 @@ def endpoints(subject: Subject) -> Iterator[Finding]:
 
 
 def _tried(subject: Subject, name: str) -> Finding | None:
-    found = handshake.shake(subject, name)
+    found = handshake.shake(subject, name, tools=True)
     if found.late:
         seconds = handshake.SECONDS
-        said = f"The endpoint {name} did not answer a client's first message within {seconds:g} s"
-        return _finding(subject, "tools-list-slow", said, f"POST {found.path}: no answer in {seconds:g} s")
-    if found.http is None or found.http < 500:
+        said = f"The endpoint {name} did not list its tools within {seconds:g} s"
+        asked = "initialize" if found.http is None else "tools/list"
+        evidence = f"POST {found.path} {asked}: no answer in {seconds:g} s"
+        return _finding(subject, "tools-list-slow", said, evidence)
+    if found.http is None or (found.http < 500 and not found.failure):
         return None  # the checks of the front door say why there is no answer
+    if found.failure:
+        said = f"The endpoint {name} cannot list its tools"
+        return _finding(subject, "endpoint-fails", said, f"POST {found.path} tools/list: {found.failure}")
     said = f"The endpoint {name} answers a client's first message with {found.http}"
     evidence = f"POST {found.path}: {found.http} {found.body}".rstrip()
     return _finding(subject, "endpoint-fails", said, evidence)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from metamcp_deploy.doctor import log_reading
 from metamcp_deploy.doctor.finding import Finding, Level
@@ -18,6 +19,21 @@ _ELSEWHERE = frozenset(
     }
 )
 RECENT_SECONDS = 900.0
+# By failures in the log: the checks that would see them now.
+_SEEN_BY = {
+    **dict.fromkeys(("password-refused", "role-missing"), ("connection", "role", "front-door")),
+    **dict.fromkeys(
+        (
+            *("table-denied", "migration-missing", "schema-foreign"),
+            *("database-connect-denied", "create-schema-denied"),
+        ),
+        ("connection", "role", "schema", "migrations", "front-door"),
+    ),
+    **dict.fromkeys(
+        ("database-busy", "database-read-only", "database-unreachable", "database-missing"),
+        ("database", "connection", "role", "activity", "front-door"),
+    ),
+}
 
 
 def log(subject: Subject) -> Iterator[Finding]:
@@ -27,7 +43,8 @@ def log(subject: Subject) -> Iterator[Finding]:
     if up:
         lines = tuple(line for line in lines[up[-1] + 1 :] if _recent(line))
     for seen in log_reading.known(lines):
-        yield seen.finding(subject.place, Level.WARNING, _ELSEWHERE)
+        finding = seen.finding(subject.place, Level.WARNING, _ELSEWHERE)
+        yield replace(finding, over_with=frozenset(_SEEN_BY.get(finding.id, ())))
 
 
 def known(subject: Subject, explained_by: frozenset[str] = frozenset()) -> Iterator[Finding]:

@@ -17,12 +17,15 @@ def resources(subject: Subject) -> Iterator[Finding]:
     """Whether the app has the resources that the settings want; without settings, whether it has a database."""
     app = subject.app()
     place = subject.place
+    # A deployment attaches them; the one that is missing is the cause.
+    explained = frozenset() if app.deployed else frozenset({"deployment"})
     if not app.resources and subject.project().bare:
         yield Finding.known(
             knowledge.by_id("doctor", "resource-missing"),
             place,
             summary=f"The app {app.name} has no resources: neither a database nor a secret",
             evidence=(f"GET /api/2.0/apps/{app.name}: resources: none",),
+            explained_by=explained,
         )
         return
     present = {resource["name"]: resource for resource in app.resources}
@@ -43,6 +46,7 @@ def resources(subject: Subject) -> Iterator[Finding]:
                 f"GET /api/2.0/apps/{app.name}: {name}: {fields.described(there) if there else 'not there'}",
                 f"settings: {name}: {fields.described(stated)}",
             ),
+            explained_by=explained,
         )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 from metamcp_deploy import health, knowledge
 from metamcp_deploy.doctor.checks import log
 from metamcp_deploy.doctor.finding import Finding
 from metamcp_deploy.doctor.subject import Subject
+from metamcp_deploy.errors import DeployError
 from metamcp_deploy.health import Check, Status
 
 _WORKSPACE_SIDE = frozenset({"compute", "deployment", "access"})
@@ -25,10 +27,33 @@ _OF_DATABASE = frozenset({"resources", "database", "connection", "role", "schema
 
 def launcher(subject: Subject) -> Iterator[Finding]:
     """Whether the launcher answers, and has brought MetaMCP up."""
+    # At the same time: where the backend hangs, the launcher answers, and both together would take too long.
+    asking = threading.Thread(target=_inside, args=(subject,), name="doctor-inside", daemon=True)
+    asking.start()
     report = subject.health()
     alive = report.checks[0]
-    if not alive.ok:
-        yield from _named(subject, report, alive)
+    if alive.ok:
+        return
+    if alive.status is Status.UNREACHABLE and _inside(subject):
+        yield Finding.known(
+            knowledge.by_id("doctor", "backend-silent"),
+            subject.place,
+            evidence=(
+                f"GET {report.url}{alive.path}: {alive.detail}",
+                "GET /.metamcp-deploy/status: the launcher answers",
+            ),
+            explained_by=_WORKSPACE_SIDE,
+        )
+        return
+    yield from _named(subject, report, alive)
+
+
+def _inside(subject: Subject) -> bool:
+    """Whether the launcher itself answers."""
+    try:
+        return subject.inside() is not None
+    except DeployError:
+        return False
 
 
 def front_door(subject: Subject) -> Iterator[Finding]:

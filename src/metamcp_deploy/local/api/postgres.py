@@ -137,12 +137,14 @@ class Postgres:
             raise ApiError(400, "RESOURCE_LIMIT_EXCEEDED", message)
         return lambda: branches.create(databases, f"{parent}/branches/{identifier}", asked)
 
-    def _update(self, call: Call) -> dict[str, Any]:
+    async def _update(self, call: Call) -> dict[str, Any]:
         """PATCH changes what `update_mask` names: `spec`, or paths in it."""
         name = call["name"]
         self._not_reconciling(name)
         spec = call.data.get("spec")
         rules.update(self.databases, name, spec, call.query.get("update_mask", ""))
+        if "/endpoints/" in name:
+            await self.doors.keep()  # it may have been disabled, or enabled
         return self._changed(name)
 
     def _changed(self, name: str) -> dict[str, Any]:

@@ -169,6 +169,10 @@ class Databases:
         branches = [b for p in self.projects.values() for b in p["branches"].values()]
         return [str(e["name"]) for b in branches for e in b["endpoints"].values()]
 
+    def disabled(self) -> set[str]:
+        """The full names of the endpoints that take no connections."""
+        return {name for name in self.endpoints() if self.resource(name)["spec"].get("disabled")}
+
     def physicals(self) -> set[str]:
         """All databases of projects, by their names in the one Postgres; also of deleted ones, which can come back."""
         projects = (*self.projects.values(), *self.deleted.values())

@@ -1,6 +1,7 @@
 """A port for each endpoint and instance of the embedded Lakebase, as each is a host on the platform.
 
-A credential opens the one that it was made for: at another the cluster refuses it as a wrong password (28P01).
+A credential opens the one that it was made for: at another the cluster refuses it as a wrong password (28P01). At a
+disabled endpoint (`spec.disabled`) nobody listens, and its port waits for it.
 """
 
 from __future__ import annotations
@@ -27,15 +28,18 @@ class Doors:
     async def keep(self) -> list[str]:
         """Opens the doors that are missing or died, closes those of what is gone; the places of those that died."""
         async with self._keeping:
-            wanted = {*self.databases.endpoints(), *(f"{OF_INSTANCE}{n}" for n in self.instances.records)}
+            there = {*self.databases.endpoints(), *(f"{OF_INSTANCE}{n}" for n in self.instances.records)}
             ports = self.store.family("doors")
+            disabled = self.databases.disabled() & ports.keys()
+            wanted = there - disabled
             open_now = self.lakebase.doors
-            if open_now.keys() == wanted == ports.keys():
+            if open_now.keys() == wanted and ports.keys() == there:
                 return []
             died = [place for place in wanted & self.lakebase.known_doors if place not in open_now]
-            for place in (self.lakebase.known_doors | ports.keys()) - wanted:
+            for place in self.lakebase.known_doors - wanted:
                 await self.lakebase.close(place)
-                ports.pop(place, None)
+            for place in ports.keys() - there:
+                del ports[place]
             for place in sorted(wanted - open_now.keys()):
                 await self.lakebase.close(place)
                 ports[place] = await self._opened(place, ports.get(place))
@@ -52,9 +56,9 @@ class Doors:
             return await self.lakebase.open(place, None, named)  # apps get the port at each start
 
     async def port(self, place: str) -> int:
-        """The port of an endpoint or instance."""
+        """The port of an endpoint or instance, also of one that is disabled."""
         await self.keep()
-        return self.lakebase.doors[place]
+        return int(self.store.family("doors")[place])
 
     def _named(self, place: str, database: str) -> str | None:
         if place.startswith(OF_INSTANCE):

@@ -32,8 +32,9 @@ def _status(databases: Databases, record: dict[str, Any]) -> dict[str, Any]:
         return _branch_status(databases, record)
     if "endpoint_id" in record:
         # On the platform each endpoint is a host of its own, and the port is always 5432.
-        hosts = {"host": databases.lakebase.host, "port": databases.lakebase.doors.get(record["name"])}
-        shown = {"endpoint_id": record["endpoint_id"], "current_state": "ACTIVE", "hosts": hosts}
+        hosts = {"host": databases.lakebase.host, "port": databases.store.family("doors").get(record["name"])}
+        state = "IDLE" if record["spec"].get("disabled") else "ACTIVE"
+        shown = {"endpoint_id": record["endpoint_id"], "current_state": state, "hosts": hosts}
         return _inherited(databases, record["name"]) | dict(record["spec"]) | shown
     if "database_id" in record:
         return {k: record[k] for k in ("database_id", "postgres_database", "role")}

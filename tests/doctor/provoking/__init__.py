@@ -1,0 +1,1 @@
+"""Failures provoked in an embedded workspace through their real causes, for `doctor` to name."""
