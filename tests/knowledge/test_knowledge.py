@@ -60,6 +60,7 @@ def test_its_fix_can_be_pasted(known: Entry) -> None:
         for words in re.findall(r"`(metamcp-deploy [^`]+)`", step.do or ""):
             check(words)
     assert not [place for place in PLACES if "  " in known.hint(place=place)]
+    assert "then then" not in known.hint().lower()
 
 
 @EACH
