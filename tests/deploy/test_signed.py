@@ -239,6 +239,27 @@ def test_who_may_not_read_the_key_is_told_so_once(
     assert not [e for e in seen if isinstance(e, events.Warned)]
 
 
+def test_who_may_not_read_the_key_believes_no_record(project: Project, deployed: Deploy) -> None:
+    """Whether hers or ours cannot be seen: she could write "nothing to do" over what does not run."""
+    first = deployed(project)
+    running = local.up(project)
+    site = session.site(project)
+    with faults.injected(running, faults.Fault("403", "GET /api/2.0/secrets/get")), session.shared():
+        found = full_plan.look(project, deploy.REMOTE)
+        assert found.plan is not None
+        (change,) = [c for c in found.plan.changes if c.kind == "deployment"]
+        assert change.action is Action.DEPLOY
+        assert "may not read the key" in change.reason
+        assert rotation.look(session.site(project), None).running is None
+        assert not ledger.intends(session.site(project), "app", "any")
+        second = deployed(project)
+    assert second["deployment"] != first["deployment"]
+    assert not records.newest(site, 1)[0].signed
+    third = deployed(project)  # by somebody who may
+    assert third["deployment"] != second["deployment"]
+    assert deployed(project)["deployment"] == third["deployment"]
+
+
 def test_the_key_is_kept_and_rotated_and_goes_with_the_scope(project: Project, deployed: Deploy) -> None:
     first = deployed(project)
     second = deployed(with_app(project, env={"A": "1"}))

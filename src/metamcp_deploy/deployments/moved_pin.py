@@ -10,6 +10,12 @@ from metamcp_deploy.deployments.records import Record
 from metamcp_deploy.upstream import advisories
 
 
+def same_release(before: Record | None, url: str, ref: str) -> bool:
+    """Whether the deployment before has this release of the upstream: a tag, which is not meant to move."""
+    was = (before.raw.get("upstream") if before else None) or {}
+    return (was.get("url"), was.get("ref")) == (url, ref) and advisories.release_of(ref) is not None
+
+
 def report(before: Record | None, about: Mapping[str, Any]) -> None:
     """Warns where the deployment before has the same tag at another commit.
 
@@ -19,8 +25,9 @@ def report(before: Record | None, about: Mapping[str, Any]) -> None:
     """
     was, now = ((before.raw.get("upstream") if before else None) or {}), about.get("upstream") or {}
     ref = str(now.get("ref") or "")
-    same = (was.get("url"), was.get("ref")) == (now.get("url"), ref)
-    if before is None or not same or was.get("commit") == now.get("commit") or not advisories.release_of(ref):
+    if before is None or not same_release(before, str(now.get("url")), ref):
+        return
+    if was.get("commit") == now.get("commit"):
         return
     text = (
         f"The tag {ref} moved: {before.raw.get('by')} deployed it as {was.get('commit')}, and now it is "

@@ -128,8 +128,8 @@ def matches(record: Record | None, wanted: Wanted) -> bool:
 
 
 def proves(site: Site, record: Record) -> bool:
-    """Whether a record is believed about what runs: an unsigned one only where this target cannot sign any."""
-    return record.signed or not signing.of(site).keys
+    """Whether a record is believed about what runs: an unsigned one only where the target has no key that signs."""
+    return record.signed or not signing.of(site).strict
 
 
 def draft(

@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metamcp_deploy import events, pipeline
+from metamcp_deploy import events, pipeline, resources
 from metamcp_deploy.config.project import Project
 from metamcp_deploy.converge.part import Context, Part
 from metamcp_deploy.converge.parts.deployment import DeploymentPart
 from metamcp_deploy.converge.target import Target
+from metamcp_deploy.deployments import moved_pin
+from metamcp_deploy.deployments.records import Record
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.plan import Action, Change, Plan
 from metamcp_deploy.release import releases
-from metamcp_deploy.stages import app_deploy, bundle_deploy, deploy, from_file
+from metamcp_deploy.stages import app_deploy, bundle_deploy, deploy, from_file, prepare
 from metamcp_deploy.stages.deploy import Planned, Stage
 from metamcp_deploy.target import databricks_yml, session, writers
 from metamcp_deploy.target.site import Site
@@ -113,6 +115,8 @@ def _remote(
         chosen = releases.named(site.workspace, site.root, app.release) if app.release else None
         deployment = DeploymentPart(context, chosen or (release.id if release else None), app.redeploy)
         deployment.look()
+        if not app.release:
+            _report_moved(project, context.record, release)
         parts: list[Part] = []
         if bundle_deploy in stages:
             parts += target.parts
@@ -120,6 +124,19 @@ def _remote(
             parts.append(deployment)
         shown = () if project.settings.embedded else _writers(site)
     return Plan((*shown, *(change for part in parts for change in part.changes())))
+
+
+def _report_moved(project: Project, running: Record | None, release: releases.Release | None) -> None:
+    """Says that the tag of what runs stands for another commit now: of the built release, or before one is built."""
+    if release is not None:
+        about = resources.parsed_json(release.files["release.json"].read_bytes())
+    elif project.bare or not moved_pin.same_release(running, *prepare.origin(project)):
+        return
+    else:
+        url, ref = prepare.origin(project)
+        commit = prepare.commit_of(project)
+        about = {"upstream": {"url": url, "ref": ref, "commit": commit}} if commit else {}
+    moved_pin.report(running, about)
 
 
 def _writers(site: Site) -> tuple[Change, ...]:

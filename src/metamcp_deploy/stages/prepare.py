@@ -54,6 +54,26 @@ def step(project: Project, wishes: pipeline.NoWishes | None = None) -> pipeline.
     )
 
 
+def origin(project: Project) -> tuple[str, str]:
+    """URL and ref of the pin, as a release names them.
+
+    Raises:
+        DeployError: as of `step`.
+    """
+    wanted = project.settings.upstream
+    return address.checked(wanted.url, project.folder), wanted.ref
+
+
+def commit_of(project: Project) -> str | None:
+    """What the pin stands for now; None where the upstream cannot be asked."""
+    try:
+        return _Preparation(project, origin(project)[0]).pin.commit
+    except DeployError as e:
+        if e.code is not Code.UPSTREAM_UNREACHABLE:
+            raise
+        return None
+
+
 @dataclass(frozen=True)
 class _Preparation:
     project: Project

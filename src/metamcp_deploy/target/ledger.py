@@ -151,7 +151,7 @@ def read(site: Site) -> Ledger:
 def intends(site: Site, what: str, name: str) -> bool:
     """Whether a run of this target was about to make a thing; an unsigned ledger counts where none can be signed."""
     found = read(site)
-    doubtful = name in found.unproven.get(what, ()) and bool(signing.of(site).keys)
+    doubtful = name in found.unproven.get(what, ()) and signing.of(site).strict
     return found.intends(what, name) and not doubtful
 
 

@@ -32,10 +32,17 @@ class Signer:
     Attributes:
         root: of the target.
         keys: the first signs, each verifies: a rotation keeps the old one until all is signed again.
+        refused: there may be a key, and this login may not read it: what is forged cannot be told from what is not.
     """
 
     root: str
     keys: tuple[bytes, ...] = ()
+    refused: bool = False
+
+    @property
+    def strict(self) -> bool:
+        """Whether what it does not find valid is not to be believed; where nothing signs, everything is."""
+        return bool(self.keys) or self.refused
 
     def sealed(self, path: str, content: Mapping[str, Any]) -> bytes:
         """The file's bytes, signed where there is a key."""
@@ -67,7 +74,8 @@ def of(site: Site) -> Signer:
         )
         hint = f"Whoever manages the scope grants READ: databricks secrets put-acl {scope} {me} READ"
         events.emit(events.Warned(text, hint))
-    return Signer(site.root, tuple(part.encode() for part in value.reveal().split()) if value else ())
+    keys = tuple(part.encode() for part in value.reveal().split()) if value else ()
+    return Signer(site.root, keys, bool(scope) and secrets.refused(scope or "", KEY))
 
 
 def verified(site: Site, path: str, content: Mapping[str, Any]) -> bool:

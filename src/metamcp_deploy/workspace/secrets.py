@@ -76,6 +76,11 @@ class Secrets:
                 self._remembered[scope, key] = self.get(scope, key)
             return self._remembered[scope, key]
 
+    def refused(self, scope: str, key: str) -> bool:
+        """Whether this login asked for a value and may not read it."""
+        with self._lock:
+            return (scope, key) in self._refused
+
     def newly_refused(self, scope: str, key: str) -> bool:
         """Whether this login may not read a value that it asked for; True once, for whoever says so."""
         with self._lock:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tests.faults.trials.bench import Bench, clear, say
+from tests.faults.trials.bench import Bench, Done, clear, say
 
 SEED = "corrupted"
 Damage = Callable[[Path], None]
@@ -50,7 +50,7 @@ def some(found: list[Path], share: float) -> list[Path]:
 
 def run(bench: Bench) -> None:
     bench.sample()
-    bench.hold(bench.tool("build").code == 0, "the first build failed")
+    bench.hold(built(bench).code == 0, "the first build failed")
     release = bench.tool("release", "show", shown=False).document.get("id")
     places: dict[str, Callable[[], Iterable[Path]]] = {
         "the package store": lambda: some(files(bench.cache / "store"), 0.3),
@@ -70,20 +70,30 @@ def run(bench: Bench) -> None:
                 damage(path)
             say(f"    {len(hit)} files")
             fresh(bench, keep_releases=place == "kept releases")
-            done = bench.tool("build")
+            done = built(bench)
             if done.code != 0:
                 bench.hold(done.code == 1 and done.error.get("hint"), f"{place} {name}: no expected failure")
                 say(f"    detail: {str(done.error.get('detail'))[-700:]}")
-                done = bench.tool("build")
+                done = built(bench)
                 bench.wrong(f"{place} {name}: the first build failed; the second ended with {done.code}")
             if done.code:
                 clear(bench.cache)
-                bench.tool("build")
+                built(bench)
                 continue
             now = bench.tool("release", "show", shown=False).document.get("id")
             bench.hold(now == release, f"{place} {name}: another release: {now}, not {release}")
     work(bench, str(release))
     programs(bench)
+
+
+def built(bench: Bench, *more: str) -> Done:
+    """The stages up to a release; the first that fails, else the last."""
+    for stage in ("prepare", "patch", "build"):
+        done = bench.tool(stage, *(more if stage == "build" else ()), shown=stage == "build")
+        if done.code:
+            say(str(done))
+            break
+    return done
 
 
 def fresh(bench: Bench, keep_releases: bool) -> None:
@@ -98,7 +108,7 @@ def work(bench: Bench, release: str) -> None:
     for name, damage in DAMAGES.items():
         say(f"--- installed packages in build/work: {name}")
         fresh(bench, keep_releases=False)
-        bench.tool("build", shown=False)
+        built(bench)
         found = files(bench.work / "build" / "work" / "tree" / "node_modules" / ".pnpm", "*.js")
         for path in some(found, 0.3):
             damage(path)

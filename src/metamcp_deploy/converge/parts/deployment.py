@@ -11,6 +11,7 @@ from metamcp_deploy.converge.parts.app import fields
 from metamcp_deploy.deployments import deployment, readiness, records
 from metamcp_deploy.plan import OURS, Action, Change, Difference
 from metamcp_deploy.release import releases
+from metamcp_deploy.target import signing
 
 if TYPE_CHECKING:
     from metamcp_deploy.workspace.apps import App
@@ -85,6 +86,8 @@ class DeploymentPart(Part):
         record = self.context.record
         if not record.signed and (self.context.signs_anew or not records.proves(self.context.site, record)):
             why = "the record of what runs is not signed: somebody else may have written it"
+            if signing.of(self.context.site).refused:
+                why = "this login may not read the key that signs the record of what runs"
             return Change(Action.DEPLOY, "deployment", name, OURS, why, tuple(differences(deployed, wanted)))
         if records.matches(self.context.record, wanted):
             if self.redeploy:
