@@ -132,10 +132,14 @@ def end_to_end(port: int) -> tuple[float, float, float, list[str]]:
         seconds = time.perf_counter() - began
         assert child.wait() == 0
     host.shutdown()
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / (
-        1024 if sys.platform == "linux" else 1024**2
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    peak = used.ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
+    return (
+        seconds,
+        used.ru_utime + used.ru_stime,
+        peak,
+        [first.decode().rstrip("\n"), *rest.decode().splitlines()],
     )
-    return seconds, peak, [first.decode().rstrip("\n"), *rest.decode().splitlines()]
 
 
 def checked(shown: list[str], count: int) -> int:

@@ -36,7 +36,8 @@ class Pattern:
         options.never_capture = True
         options.case_sensitive = not ignore_case
         try:
-            self._re: Any = re2.compile(encoded(f"(?m:{text})"), options)
+            # Each hit takes the rest of its line with it: one for a line, however often it holds the text.
+            self._re: Any = re2.compile(encoded(f"(?m:{text})[^\\n]*"), options)
         except re2.error as e:
             why = e.args[0] if e.args else "no regular expression"
             raise PatternError(why.decode(errors="replace") if isinstance(why, bytes) else str(why)) from e
@@ -55,22 +56,32 @@ class Pattern:
 
     def _hits(self, lines: Sequence[str]) -> Iterator[int]:
         block = "\n".join(lines)
-        data, search = encoded(block), self._re.search
-        hit = search(data)
-        if hit is None:
+        data = encoded(block)
+        if self._re.search(data) is None:
             return
         plain = len(data) == len(block)
         starts = [0, *accumulate((len(line) if plain else len(encoded(line))) + 1 for line in lines)]
-        while hit is not None:
-            n = bisect_right(starts, hit.start()) - 1
-            if n >= len(lines):
-                return
-            # A hit over the end of a line is none; and behind it the same line may hold a real one.
-            if hit.end() < starts[n + 1] or self.found(lines[n]):
-                yield n
-            if n + 1 >= len(lines):
-                return
-            hit = search(data, starts[n + 1])
+        last = -1
+        begin: int | None = 0
+        while begin is not None and begin <= len(data):
+            again = None
+            for hit in self._re.finditer(data, begin):
+                at, end = hit.span()
+                n = bisect_right(starts, at, max(last, 0)) - 1
+                if n == last:
+                    continue
+                if n >= len(lines):
+                    return
+                last = n
+                if end < starts[n + 1]:
+                    yield n
+                    continue
+                # A hit over the end of a line is none; behind it the same line, and the next, may hold a real one.
+                if self.found(lines[n]):
+                    yield n
+                again = starts[n + 1]
+                break
+            begin = again
 
 
 def blocks(lines: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -22,6 +22,7 @@ from metamcp_deploy.config.constraints import (
     TableName,
     Text,
     UserScope,
+    WarehouseId,
 )
 from metamcp_deploy.config.declaration import Model, Permission, SecretReference, Setting
 
@@ -118,6 +119,10 @@ class App(Model):
     telemetry_export_destinations: Annotated[
         tuple[TelemetryDestination, ...], Section(tuple), Setting(variables=False)
     ] = Field(default=(), description="tables that the platform exports logs, metrics and traces to")
+    telemetry_warehouse: WarehouseId | None = Field(
+        default=None,
+        description="id of the SQL warehouse through which `logs --since` reads the table of logs",
+    )
     health_check: HealthSeconds | None = Field(
         default=None,
         description="seconds for a deployment to become healthy, until when the previous one serves; "

@@ -172,6 +172,11 @@ UserScope = Annotated[
     StringConstraints(pattern=r"^[a-z][a-z0-9_.:-]{0,127}$"),
     Expected("an API scope such as `sql` or `files.files`"),
 ]
+WarehouseId = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9a-zA-Z-]{1,64}$", strip_whitespace=True),
+    Expected("the id of a SQL warehouse, such as 0f8fad5bd9cb469f"),
+]
 PolicyId = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,127}$"), Expected("the id of a policy")
 ]

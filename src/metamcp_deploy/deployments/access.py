@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from metamcp_deploy import health
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from metamcp_deploy.redaction import Redactor
     from metamcp_deploy.workspace import Workspace
     from metamcp_deploy.workspace.apps import App
+    from metamcp_deploy.workspace.logs import Logs
+
+_AT_ONCE = 2000  # lines of a table
 
 # An answer that does not say why: the app's log does.
 _CAUSE_IN_LOG = frozenset({health.Status.DATABASE_DOWN, health.Status.NOT_LISTENING})
@@ -78,13 +82,44 @@ def logs(project: Project, wishes: Wishes, redactor: Redactor) -> Iterator[Seque
     view, tail = View(wishes, redactor), Tail(wishes.last)
     workspace = session.connect(project)
     reader = Logs(workspace, project.settings.app.name, search=wishes.search, source=wishes.source)
-    past = True
-    for batch in reader.batches(follow=wishes.follow):
+    past, older = True, wishes.since
+    for batch in _readable(reader, wishes):
         past = past and batch is not None
+        first = next((line.timestamp for line in batch or () if line.timestamp is not None), None)
+        ends = time.time() if batch is None else first
+        if older is not None and ends is not None:
+            if older < ends:
+                for before in _of_telemetry(project, workspace, older, min(ends, wishes.until or ends)):
+                    yield tail.add(view.batch(before))
+            older = None
         yield tail.end() if batch is None else tail.add(view.batch(batch))
         if wishes.until is not None and not past and time.time() > wishes.until:
             return  # it follows, and nothing that is wanted can come any more
     yield tail.end()
+
+
+def _readable(reader: Logs, wishes: Wishes) -> Iterator[list[LogLine] | None]:
+    """The stream; where it cannot be read and older lines are asked for, its end comes before the failure."""
+    read = False
+    try:
+        for batch in reader.batches(follow=wishes.follow):
+            read = True
+            yield batch
+    except DeployError as e:
+        if e.code is Code.LOG_STREAM and wishes.since is not None and not read:
+            yield None
+        raise
+
+
+def _of_telemetry(
+    project: Project, workspace: Workspace, since: float, until: float
+) -> Iterator[list[LogLine]]:
+    """In batches."""
+    from metamcp_deploy.deployments.log import telemetry
+
+    lines = telemetry.lines(project, workspace, since, until)
+    while batch := list(islice(lines, _AT_ONCE)):
+        yield batch
 
 
 def token(project: Project) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import requests
 
     from metamcp_deploy.network import Network
+    from metamcp_deploy.workspace.warehouse import Warehouse
 
 
 class Workspace:
@@ -113,6 +114,12 @@ class Workspace:
             )
 
         return cls(login, network, clock, settings.waits)
+
+    def warehouse(self, id_: str) -> Warehouse:
+        """A SQL warehouse."""
+        from metamcp_deploy.workspace.warehouse import Warehouse
+
+        return Warehouse(self._transport, self.clock, id_)
 
     def renew(self) -> None:
         """Logs in anew: a token that was refused before its time is not used again."""

@@ -7,7 +7,6 @@ of the history is not marked, so a pause marks it.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -272,10 +271,10 @@ def parse(frame: str | bytes) -> LogLine | None:
     text = frame.decode(errors="replace") if isinstance(frame, bytes) else frame
     if text in ("\0", ""):
         return None
-    document = None
-    if text.startswith("{"):
-        with contextlib.suppress(ValueError):
-            document = resources.parsed_json(text)
+    try:
+        document = resources.parsed_json(text) if text.startswith("{") else None
+    except ValueError:
+        document = None
     if not isinstance(document, dict) or "message" not in document:
         return LogLine("", text.rstrip("\r\n"))
     stamp = document.get("timestamp")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         UsersV2API,
     )
     from databricks.sdk.service.postgres import PostgresAPI
+    from databricks.sdk.service.sql import StatementExecutionAPI
     from databricks.sdk.service.workspace import SecretsAPI
 
 T = TypeVar("T")
@@ -62,6 +63,11 @@ def permissions(transport: Transport) -> PermissionsAPI:
 def current_user(transport: Transport) -> CurrentUserAPI:
     """Who the login is."""
     return _over(transport, "service.iam", "CurrentUserAPI")  # type: ignore[no-any-return]
+
+
+def statements(transport: Transport) -> StatementExecutionAPI:
+    """Queries through a SQL warehouse."""
+    return _over(transport, "service.sql", "StatementExecutionAPI")  # type: ignore[no-any-return]
 
 
 def users(transport: Transport) -> UsersV2API:

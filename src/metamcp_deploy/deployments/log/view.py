@@ -50,7 +50,9 @@ class Wishes:
     @property
     def search(self) -> str:
         """A text that the server may look for: every line that is wanted holds it."""
-        if self.before or self.after:
+        if (
+            self.before or self.after or self.since is not None
+        ):  # the first line says since when there are lines
             return ""
         return max(expression.literal(self.grep), expression.literal(self.request), key=len)
 
