@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from metamcp_deploy.cli import hints
 from metamcp_deploy.local import store
 from tests import commands
 
@@ -30,11 +31,10 @@ READING = (
 def test_in_an_empty_folder_they_say_that_nothing_is_there(words, tmp_path):
     done = commands.run(*words.split(), "-o", "json", folder=tmp_path)
     error = json.loads(done.stdout or done.stderr)["error"]
-    assert (done.returncode, error["code"], error["hint"]) == (
-        1,
-        "not_deployed",
-        "metamcp-deploy deploy -t local",
-    )
+    named = words.partition(" --")[0].removesuffix(" KEY") in hints.TAKE_APP
+    more = "; an app in a workspace is named by --app NAME -p PROFILE" if named else ""
+    said = (done.returncode, error["code"], error["hint"])
+    assert said == (1, "not_deployed", f"metamcp-deploy deploy -t local{more}")
     assert "Nothing is there" in error["message"]
     assert not list(tmp_path.iterdir())
 

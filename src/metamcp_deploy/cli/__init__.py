@@ -30,8 +30,9 @@ from metamcp_deploy.cli import (
     rollback,
     secrets,
 )
+from metamcp_deploy.cli.views.help import App
 
-app = typer.Typer(
+app = App(
     name="metamcp-deploy",
     help="Deploys a pinned MetaMCP as a healthy Databricks App on Lakebase, or in a workspace on this machine.",
     no_args_is_help=True,

@@ -103,8 +103,19 @@ def _asked(argv: Sequence[str]) -> options.Run:
     return run
 
 
+def _worded(error: TyperException) -> None:
+    """--app has no like among the options of a command that needs the whole configuration."""
+    if getattr(error, "option_name", "") == "--app":
+        error.message = (
+            "This command needs metamcp.yaml: run it in its folder (or with -C FOLDER), with -t TARGET. "
+            "--app is for commands that look at or operate an app that runs."
+        )
+        vars(error)["possibilities"] = []
+
+
 def _usage(error: TyperException, argv: Sequence[str]) -> int:
     run = _asked(argv)
+    _worded(error)
     if options.Format.json in (run.output, run.log_format):
         run.console.error(DeployError(Code.USAGE, error.format_message(), hint="metamcp-deploy --help"))
     else:
@@ -119,8 +130,15 @@ def _usage(error: TyperException, argv: Sequence[str]) -> int:
 def _expected(error: DeployError) -> int:
     if options.current.debug:
         sys.stderr.write(options.current.cleaned(traceback.format_exc()))
+    if error.code is Code.NOT_DEPLOYED and _nothing_named(options.current):
+        error.hint += "; an app in a workspace is named by --app NAME -p PROFILE"
     options.current.console.error(error)
     return USAGE if error.code is Code.USAGE else FAILED
+
+
+def _nothing_named(run: options.Run) -> bool:
+    """Whether a command that takes --app was called without it where no metamcp.yaml names anything."""
+    return run.takes_app and not (run.app or run.target or (run.here / "metamcp.yaml").exists())
 
 
 def _system(error: OSError) -> int:

@@ -9,10 +9,9 @@ from typing import Annotated
 import typer
 
 from metamcp_deploy.cli.options import Run, common
+from metamcp_deploy.cli.views.help import App
 
-app = typer.Typer(
-    name="config", help="Show and check the configuration; no access needed.", no_args_is_help=True
-)
+app = App(name="config", help="Show and check the configuration; no access needed.", no_args_is_help=True)
 
 Force = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
 Origin = Annotated[bool, typer.Option("--origin", help="Also show the origin of each value.")]
@@ -32,14 +31,24 @@ Folder = Annotated[
     ),
 ]
 
+Made = Annotated[
+    Path | None,
+    typer.Option("-C", "--directory", help="Working folder; made where it is missing.", file_okay=False),
+]
+
 
 @common
 def init(
-    run: Run, folder: Folder = None, from_predecessor: FromPredecessor = False, force: Force = False
+    run: Run,
+    folder: Folder = None,
+    from_predecessor: FromPredecessor = False,
+    force: Force = False,
+    directory: Made = None,
 ) -> None:
     """Write a commented metamcp.yaml and .env.template, or what goes on with the predecessor's deployments."""
     from metamcp_deploy import config
 
+    run.directory = directory
     if from_predecessor:
         from metamcp_deploy.predecessor import found, move
 

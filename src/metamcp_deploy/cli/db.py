@@ -10,11 +10,12 @@ import typer
 
 from metamcp_deploy.cli import db_data, db_views, planning
 from metamcp_deploy.cli.options import AppOption, Run, common
+from metamcp_deploy.cli.views.help import App
 
 if TYPE_CHECKING:
     from metamcp_deploy.config.secret import Secret
 
-app = typer.Typer(
+app = App(
     name="db",
     help="The app's database: state, sessions, migrations; backup, restore, psql.",
     no_args_is_help=True,

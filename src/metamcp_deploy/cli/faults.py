@@ -8,12 +8,13 @@ import typer
 
 from metamcp_deploy.cli.local import project_of
 from metamcp_deploy.cli.options import Run, common
+from metamcp_deploy.cli.views.help import App
 from metamcp_deploy.errors import Code, DeployError
 
 if TYPE_CHECKING:
     from metamcp_deploy.local import Running
 
-app = typer.Typer(
+app = App(
     name="faults",
     help="Let the workspace fail on purpose: see what your app, your pipeline and this tool make of it.",
     no_args_is_help=True,

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from metamcp_deploy.cli.options import AutoApprove, Run, common
+from metamcp_deploy.cli.views.help import App
 from metamcp_deploy.errors import Code, DeployError
 
 if TYPE_CHECKING:
     from metamcp_deploy.config.project import Project
 
-app = typer.Typer(
-    name="local", help="The workspace on this machine: API, apps, Postgres.", no_args_is_help=True
-)
+app = App(name="local", help="The workspace on this machine: API, apps, Postgres.", no_args_is_help=True)
 
 
 @app.command()
@@ -86,9 +85,8 @@ def down(run: Run) -> None:
     from metamcp_deploy import local
 
     ended = local.down(project_of(run))
-    run.console.data(
-        {"ended": ended}, "The embedded workspace has ended." if ended else "It was not running."
-    )
+    there = "has ended" if ended else "was not running"
+    run.console.data({"ended": ended}, f"The embedded workspace of {run.folder} {there}.")
 
 
 @app.command()
@@ -123,7 +121,10 @@ def reset(run: Run, auto_approve: AutoApprove = False) -> None:
             )
         typer.confirm(f"Delete {project.local} and all databases in it?", abort=True, err=True)
     deleted = local.reset(project)
-    run.console.data({"deleted": deleted}, f"Deleted {project.local}." if deleted else "There was nothing.")
+    run.console.data(
+        {"deleted": deleted},
+        f"Deleted {project.local}." if deleted else f"There is no embedded workspace in {project.folder}.",
+    )
 
 
 def project_of(run: Run) -> Project:

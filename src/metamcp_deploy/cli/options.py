@@ -67,7 +67,9 @@ Ref = Annotated[str | None, typer.Option("--ref", help="Upstream tag, branch or 
 NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Use and leave nothing in the user's cache folder.")
 ]
-Wait = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for a healthy answer.")]
+Wait = Annotated[
+    float, typer.Option("--wait", min=0, metavar="SECONDS", help="How long to wait for a healthy answer.")
+]
 AutoApprove = Annotated[bool, typer.Option("--auto-approve", help="Do not ask before deleting.")]
 
 
@@ -90,6 +92,7 @@ class Run:
     app: str | None = None
     flags: dict[str, str] = field(default_factory=dict)
     use_cache: bool = True
+    takes_app: bool = False  # whether the command has --app
     streams: bool = False  # `logs`: one object a line instead of one document
 
     @functools.cached_property
@@ -231,7 +234,7 @@ def common(command: Callable[..., None]) -> Callable[..., None]:
         global current
         of_run = {name: given.pop(name) for name in shared}
         of_run["sets"] = list(of_run["sets"] or [])
-        current = Run(**of_run)
+        current = Run(**of_run, takes_app="app" in own)
         if current.debug:
             show_debug(current)
         values = {

@@ -11,6 +11,7 @@ import typer
 from metamcp_deploy.cli import planning
 from metamcp_deploy.cli.history import aligned
 from metamcp_deploy.cli.options import AppOption, Plan, Run, common
+from metamcp_deploy.cli.views.help import App
 from metamcp_deploy.cli.views.times import moment
 from metamcp_deploy.stages.bundle_deploy import ForceLock
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from metamcp_deploy.deployments.pruning import Stored
     from metamcp_deploy.release.description import Description
 
-app = typer.Typer(name="release", help="Look at releases, and delete old ones.", no_args_is_help=True)
+app = App(name="release", help="Look at releases, and delete old ones.", no_args_is_help=True)
 
 Which = Annotated[
     str | None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from metamcp_deploy.cli.options import AppOption, Plan, Run, Wait, common
+from metamcp_deploy.cli.views.help import App
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.stages.bundle_deploy import ForceLock
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from metamcp_deploy.config.secret import Secret
     from metamcp_deploy.secrets.keys import Contents, Key
 
-app = typer.Typer(name="secrets", help="The secrets that the app is given.", no_args_is_help=True)
+app = App(name="secrets", help="The secrets that the app is given.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="KEY", help="Key of the scope.")]
 OptionalName = Annotated[

@@ -178,12 +178,19 @@ def _lines(found: Found) -> Iterator[Line]:
     )
 
 
+def _holder(found: Found) -> str:
+    """The setting that holds what LAKEBASE_INSTANCE_NAME did: of a project or an instance, by what the apps use."""
+    kinds = {
+        "database.instance" if "instance" in (one.database or {}) else "database.project"
+        for one in _kept(found)
+    }
+    return " or ".join(sorted(kinds))
+
+
 def _of_variable(found: Found, name: str, source: str) -> Line:
     kept = [one.target for one in _kept(found)]
     if name in predecessor.NAMES:
-        key = {"APP_NAME": "app.name", "LAKEBASE_INSTANCE_NAME": "database.instance"}.get(
-            name, "database.name"
-        )
+        key = {"APP_NAME": "app.name", "LAKEBASE_INSTANCE_NAME": _holder(found)}.get(name, "database.name")
         named = ", ".join(f"{one.names[name]} for {one.target}" for one in _kept(found))
         return Line(source, f"{key} of {' and '.join(kept)}", named)
     if name == "METAMCP_REF":
