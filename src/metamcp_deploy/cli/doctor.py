@@ -324,4 +324,4 @@ def _details(finding: Finding) -> Iterator[tuple[str, str]]:
         if step.do:
             yield "fix", step.do if not step.run else f"{step.do.rstrip('.:')}:"
         if step.run:
-            yield "" if step.do else "fix", f"  {step.run}"
+            yield "fix", f"  {step.run}"
