@@ -2,6 +2,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from metamcp_deploy import events, process
+from metamcp_deploy.errors import DeployError
 from metamcp_deploy.release.build import work
 from metamcp_deploy.release.build.work import Work
 
@@ -78,3 +82,36 @@ def test_memory_survives_and_a_broken_one_is_empty(tmp_path: Path) -> None:
     assert (here.recall("built"), here.recall("packed")) == ("1", {"key": "2"})
     (tmp_path / "layers.json").write_text('{"built": "1"')
     assert here.recall("built") is None
+
+
+# As pnpm 9 fails over altered files in its store; with an empty one it succeeds, unless the registry is away.
+PNPM = """#!/bin/sh
+for store; do :; done
+if [ -e "$store/altered" ]; then echo " ERR_PNPM_EISDIR  EISDIR: illegal operation on a directory, read"; exit 1; fi
+if [ -e away ]; then echo " ERR_PNPM_FETCH_500  GET https://registry.example.com/x"; exit 1; fi
+[ ! -e node_modules/stale ] || exit 9
+mkdir -p "$store" node_modules && echo {} > node_modules/.modules.yaml && echo 1 > "$store/new"
+"""
+
+
+def test_a_broken_package_store_is_made_anew(
+    tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch, emitted: list[events.Event]
+) -> None:
+    monkeypatch.setenv("METAMCP_CACHE_DIR", str(tmp_path / "cache"))
+    write(tmp_path, {"bin/pnpm": PNPM})
+    (tmp_path / "bin/pnpm").chmod(0o755)
+    env = process.base_environment(PATH=f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    store = write(tmp_path / "cache" / "store", {"altered": "x"})
+    patched = write(tmp_path / "patched", {"pnpm-lock.yaml": "", "package.json": "{}", "away": ""})
+    here, log = Work(tmp_path / "work", use_cache=True), tmp_path / "log"
+    write(here.tree, {"node_modules/stale": ""})
+    with pytest.raises(DeployError) as caught:
+        here.dependencies("1", patched, env, log)
+    assert "ERR_PNPM_FETCH_500" in caught.value.message
+    assert [p.name for p in store.iterdir()] == ["altered"]  # it may be whole
+    (patched / "away").unlink()
+    write(here.tree, {"node_modules/stale": ""})
+    here.dependencies("1", patched, env, log)
+    assert [p.name for p in store.iterdir()] == ["new"]
+    assert [p.name for p in store.parent.iterdir() if p.name.startswith(".store")] == []
+    assert any(isinstance(e, events.Note) and str(store) in e.text for e in emitted)

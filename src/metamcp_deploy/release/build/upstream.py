@@ -47,6 +47,7 @@ _BUILD_SILENCE = (
 
 _PERSONAL = ("XDG_", "SSH_AUTH_SOCK")  # ways to the person's files and keys beside HOME
 
+STORE_BROKEN = "store-broken"  # in knowledge/build
 _PNPM_CODE = re.compile(r"\bERR_PNPM_[A-Z0-9_]+")
 
 
@@ -87,7 +88,8 @@ def install(tree: Path, store: Path, env: dict[str, str], log: Path) -> None:
     per platform, so that an install script has nothing to add but risk.
 
     Raises:
-        DeployError: LOCKFILE_MISMATCH, DISK_FULL, or BUILD_FAILED with pnpm's own words.
+        DeployError: LOCKFILE_MISMATCH, DISK_FULL, or BUILD_FAILED with pnpm's own words; with `known` STORE_BROKEN
+            where another store may help.
     """
     if not (tree / "pnpm-lock.yaml").is_file():
         raise _failure("no_lockfile", tree, log, [], None)

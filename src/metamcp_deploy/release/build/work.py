@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 
 from metamcp_deploy import atomic, events, fingerprint, resources
 from metamcp_deploy.config.project import Project
+from metamcp_deploy.errors import DeployError
 from metamcp_deploy.release.build import checks, frontend, programs, reproducible, upstream
 from metamcp_deploy.release.build.node import Node
 from metamcp_deploy.release.build.toolchain import Pnpm, make_bin, ready_pnpm
@@ -75,9 +77,28 @@ class Work:
                 self.remember("place", place)
             mirror(patched, self.tree)
             events.emit(events.Progress("Installing dependencies"))
-            upstream.install(self.tree, store, env, log)
+            try:
+                upstream.install(self.tree, store, env, log)
+            except DeployError as error:
+                if error.known != upstream.STORE_BROKEN or not store.is_dir():
+                    raise
+                self._with_new_store(store, patched, env, log)
 
         self._layer("dependencies", key, self.tree / "node_modules" / ".modules.yaml", make)
+
+    def _with_new_store(self, store: Path, patched: Path, env: dict[str, str], log: Path) -> None:
+        """Installs from an empty store. The old one goes only when that succeeds: it may not have been the cause."""
+        with tempfile.TemporaryDirectory(dir=store.parent, prefix=".store-") as beside:
+            old = store.rename(Path(beside, "old"))
+            shutil.rmtree(self.tree, ignore_errors=True)  # links to the old one
+            mirror(patched, self.tree)
+            try:
+                upstream.install(self.tree, store, env, log)
+            except DeployError:
+                shutil.rmtree(store, ignore_errors=True)
+                old.rename(store)
+                raise
+        events.emit(events.Note(f"The package store {store} was broken; made anew."))
 
     def built(self, key: str, patched: Path, source_maps: bool, env: dict[str, str], log: Path) -> None:
         """Runs upstream's build in a tree that holds nothing but the patched tree and its dependencies.
