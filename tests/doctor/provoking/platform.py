@@ -81,7 +81,7 @@ def secret_deleted(scene: Scene) -> None:
     scene.workspace.secrets.delete(scene.name, SECRET)
 
 
-@case("secret-gone", heals=True)
+@case("scope-gone", heals=True)
 def scope_deleted(scene: Scene) -> None:
     scene.workspace.secrets.delete_scope(scene.name)
 

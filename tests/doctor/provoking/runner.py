@@ -124,7 +124,7 @@ def named(scene: Scene, row: Row) -> Report:
 def commands(finding: Finding) -> list[list[str]]:
     """The commands of a fix that change something."""
     return [
-        shlex.split(step.run)[1:]
+        shlex.split(step.run)
         for step in finding.fix
         if step.run and not step.safe and not _READS.search(step.run)
     ]
@@ -134,13 +134,23 @@ def heal(scene: Scene, report: Report, row: Row) -> bool:
     """Runs the commands of the first finding's fix, as they stand there."""
     if row.case.by_hand:
         row.case.by_hand(scene)
-    for words in commands(above_notes(report)[0]):
+    for program, *words in commands(above_notes(report)[0]):
+        if program == "databricks":
+            databricks(scene, words)
+            continue
         approved = ["--auto-approve"] if {*_APPROVED} & {*words} else []
         scene.tool(*words, *approved)
     if not scene.healthy(_HEALED_SECONDS):
         row.remarks.append("the fix does not make the app healthy")
         return False
     return quiet(scene, row, "after the fix")
+
+
+def databricks(scene: Scene, words: list[str]) -> None:
+    """What the official command line sends."""
+    assert words[:2] == ["secrets", "put-acl"], words
+    body = dict(zip(("scope", "principal", "permission"), words[2:], strict=True))
+    scene.api("POST", "/api/2.0/secrets/acls/put", body)
 
 
 def recovered(scene: Scene, row: Row) -> bool:

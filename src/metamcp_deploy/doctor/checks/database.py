@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from metamcp_deploy import knowledge
@@ -91,7 +92,8 @@ def schema(subject: Subject) -> Iterator[Finding]:
             )
         elif subject.tables() and subject.health().checks[0].ok:  # the launcher has been past its migrations
             said = f"The schema {found.name} does not exist in {who.database}, and the app runs"
-            yield _known(subject, "doctor", "schema-gone", said, f"pg_namespace: no {found.name}")
+            gone = _known(subject, "doctor", "schema-gone", said, f"pg_namespace: no {found.name}")
+            yield replace(gone, explained_by=frozenset({"resources"}))  # it may be another database
         return
     former = {one.owner for one in found.foreign if _CLIENT_ID.fullmatch(one.owner)}
     if found.foreign and {one.owner for one in found.foreign} == former:

@@ -71,20 +71,28 @@ def secrets(subject: Subject) -> Iterator[Finding]:
                 values={"thing": scope, "me": subject.person().name},
             )
             continue
-        for key in sorted(wanted - set(there or ())):
-            absent = (
-                "the scope does not exist"
-                if there is None
-                else f"it holds {', '.join(sorted(there)) or 'none'}"
+        if there is None:
+            yield Finding.known(
+                knowledge.by_id("doctor", "scope-gone"),
+                subject.place,
+                summary=f"The secret scope {scope} of the app {app.name} does not exist",
+                evidence=(
+                    f"GET /api/2.0/secrets/list?scope={scope}: not found",
+                    f"keys that the app names: {', '.join(sorted(wanted))}",
+                ),
+                values={"thing": scope, "what": app.principal},
             )
+            continue
+        for key in sorted(wanted - set(there)):
             yield Finding.known(
                 knowledge.by_id("launcher", "secret-gone"),
                 subject.place,
                 summary=f"The secret {key} of the app {app.name} is not in the scope {scope}",
-                evidence=(f"GET /api/2.0/secrets/list?scope={scope}: {absent}",),
+                evidence=(
+                    f"GET /api/2.0/secrets/list?scope={scope}: it holds {', '.join(sorted(there)) or 'none'}",
+                ),
             )
-        if there is not None:
-            yield from _readable(subject, scope)
+        yield from _readable(subject, scope)
 
 
 def _readable(subject: Subject, scope: str) -> Iterator[Finding]:
