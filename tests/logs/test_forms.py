@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -27,13 +26,11 @@ def test_text() -> None:
     lines = shown(
         LogLine("APP", "one\ntwo", 1.5), LogLine("", "[bold]raw[/]"), LogLine("SYSTEM", "\x1b[2Jx", 2)
     )
-    at = datetime.fromtimestamp(1).strftime("%H:%M:%S")
-    then = datetime.fromtimestamp(2).strftime("%H:%M:%S")
     assert _Text(Place()).block(lines).split("\n") == [
-        f"{at}.500 APP    one",
-        " " * 20 + "two",
-        " " * 20 + "[bold]raw[/]",
-        f"{then}.000 SYSTEM x",
+        "1970-01-01 00:00:01.500 UTC APP    one",
+        " " * 35 + "two",
+        " " * 35 + "[bold]raw[/]",
+        "1970-01-01 00:00:02.000 UTC SYSTEM x",
     ]
 
 

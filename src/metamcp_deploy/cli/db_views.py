@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy.cli.history import aligned
+from metamcp_deploy.cli.views.times import moment
 
 if TYPE_CHECKING:
     from metamcp_deploy.database import facts
@@ -215,7 +216,7 @@ def minted(made: Minted, show: bool) -> str:
     other = f" (the app's principal is {made.principal})" if who.app != made.principal else ""
     schema = "" if made.owner in (None, who.app) else f"\nMetaMCP's schema belongs to {made.owner}."
     member = "is a member of it" if who.member else "is no member of it"
-    ends = f", until {made.ends:%Y-%m-%d %H:%M:%S %Z}" if made.ends else ""
+    ends = f", until {moment(made.ends.isoformat())}" if made.ends else ""
     return (
         f"{made.login.user} logs in to {server.database} at {server.host}:{server.port}{ends}.\n"
         f"The app logs in as {app}{other}; {made.login.user} {member}.{schema}"

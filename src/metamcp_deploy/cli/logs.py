@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _AGAIN = 60.0  # seconds after which a failure that goes on is named again
 _MOST_CONTEXT = 10_000  # lines
-_INDENT = " " * 20  # below the message
+_INDENT = " " * 35  # below the message
 
 
 class Source(StrEnum):
@@ -183,7 +183,7 @@ class _Json:
 
 
 class _Text:
-    """Lines with the time of this machine; below a line the failure that it shows, in full when it is the first."""
+    """Lines with the time in UTC; below a line the failure that it shows, in full when it is the first."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
@@ -205,11 +205,11 @@ class _Text:
 
     def _time(self, stamp: float | None) -> str:
         if stamp is None:
-            return " " * 12
+            return " " * 27
         second, milliseconds = divmod(int(stamp * 1000), 1000)
         if second != self._second:
-            self._second, self._shown_as = second, f"{datetime.fromtimestamp(second):%H:%M:%S}"
-        return f"{self._shown_as}.{milliseconds:03}"
+            self._second, self._shown_as = second, f"{datetime.fromtimestamp(second, UTC):%Y-%m-%d %H:%M:%S}"
+        return f"{self._shown_as}.{milliseconds:03} UTC"
 
     def _explained(self, known: Entry, stamp: float | None) -> Iterator[str]:
         at = stamp if stamp is not None else time.time()

@@ -10,6 +10,7 @@ import typer
 
 from metamcp_deploy.cli.options import AppOption, Plan, Run, Wait, common
 from metamcp_deploy.cli.views.help import App
+from metamcp_deploy.cli.views.times import moment
 from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.stages.bundle_deploy import ForceLock
 
@@ -188,7 +189,7 @@ def _row(key: Key) -> list[str]:
     return [
         key.name,
         ", ".join(key.uses) or "-",
-        "missing" if key.written is None else _time(key.written) or "there",
+        "missing" if key.written is None else moment(_time(key.written) or "there"),
     ]
 
 

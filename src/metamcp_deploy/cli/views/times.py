@@ -18,10 +18,3 @@ def minute(at: str) -> str:
     """As `moment`, to the minute."""
     said = moment(at)
     return f"{said[:16]} UTC" if said.endswith(" UTC") else said
-
-
-def of_line(timestamp: float | None) -> str:
-    """A log line's time to the millisecond, as wide where it has none."""
-    if timestamp is None:
-        return " " * 27
-    return f"{datetime.fromtimestamp(timestamp, UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC"
