@@ -22,7 +22,7 @@ def address_blocked(scene: Scene) -> None:
     scene.fault("ip-blocked")
 
 
-@case("token-ended")
+@case("auth-failed")
 def login_expired(scene: Scene) -> None:
     scene.fault("401", route="* /api/*", by="operator", message="Access token has expired.")
 
@@ -32,12 +32,12 @@ def rate_limited(scene: Scene) -> None:
     scene.fault("429", route="* /api/2.0/apps*", by="operator", seconds=60)
 
 
-@case("busy")
+@case("workspace-answer")
 def workspace_busy(scene: Scene) -> None:
     scene.fault("503", route="* /api/2.0/apps*", by="operator")
 
 
-@case("no-workspace")
+@case("local-down")
 def workspace_down(scene: Scene) -> None:
     scene.later(lambda: until(lambda: scene.healthy(1), 90))
     scene.later(lambda: scene.tool("local", "up"))

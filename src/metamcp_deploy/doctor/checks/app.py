@@ -9,6 +9,7 @@ from metamcp_deploy import knowledge
 from metamcp_deploy.doctor.checks import log
 from metamcp_deploy.doctor.finding import Finding, Level
 from metamcp_deploy.doctor.subject import Subject
+from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.preflight.access import granting, judged, readable
 from metamcp_deploy.preflight.needs import State
 
@@ -20,8 +21,14 @@ _CRASHES = frozenset({"compute", "deployment", "resources", "secrets"})
 
 
 def app(subject: Subject) -> Iterator[Finding]:
-    """Whether the app exists, and stays."""
-    found = subject.app()
+    """Whether the app exists, and stays. A login without any right on it does not even see it."""
+    try:
+        found = subject.app()
+    except DeployError as e:
+        if e.code is not Code.PERMISSION_DENIED:
+            raise
+        yield _not_open(subject, subject.project().settings.app.name, e.message)
+        return
     if found.compute == "DELETING":
         yield _known(subject, "platform", "app-deleting", found, f"The app {found.name} is being deleted")
 
@@ -64,19 +71,24 @@ def access(subject: Subject) -> Iterator[Finding]:
     granted = readable(person, lambda: permissions.granted("apps", found.name))
     seen = judged(person, granted, "CAN_USE")
     if seen.state is State.MISSING:
-        values = {
-            "me": person.name,
-            "app": found.name,
-            "host": subject.workspace().host,
-            "command": granting(person, "apps", found.name, "CAN_USE"),
-        }
-        yield Finding.known(
-            knowledge.by_id("preflight", "need-open"),
-            subject.place,
-            summary=f"{person.name} may not open the app {found.name}",
-            evidence=(seen.detail,),
-            values=values,
-        )
+        yield _not_open(subject, found.name, seen.detail)
+
+
+def _not_open(subject: Subject, name: str, evidence: str) -> Finding:
+    person = subject.person()
+    values = {
+        "me": person.name,
+        "app": name,
+        "host": subject.workspace().host,
+        "command": granting(person, "apps", name, "CAN_USE"),
+    }
+    return Finding.known(
+        knowledge.by_id("preflight", "need-open"),
+        subject.place,
+        summary=f"{person.name} may not open the app {name}",
+        evidence=(evidence,),
+        values=values,
+    )
 
 
 def _known(

@@ -6,11 +6,13 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from metamcp_deploy import knowledge
 from metamcp_deploy.doctor import log_reading
 from metamcp_deploy.doctor.finding import Finding, Level
 from metamcp_deploy.doctor.subject import Subject
 from metamcp_deploy.errors import DeployError
 from metamcp_deploy.events import LogLine
+from metamcp_deploy.knowledge.entry import Entry
 
 _ELSEWHERE = frozenset(
     {
@@ -19,6 +21,8 @@ _ELSEWHERE = frozenset(
     }
 )
 RECENT_SECONDS = 900.0
+_PASSING_SECONDS = 30.0  # of a start: so long a credential may be unknown, and a database wake up
+_PASSING = {"password-refused": "credential-too-fresh", "database-unreachable": "database-asleep"}
 # By failures in the log: the checks that would see them now.
 _SEEN_BY = {
     **dict.fromkeys(("password-refused", "role-missing"), ("connection", "role", "front-door")),
@@ -43,6 +47,8 @@ def log(subject: Subject) -> Iterator[Finding]:
     if up:
         lines = tuple(line for line in lines[up[-1] + 1 :] if _recent(line))
     for seen in log_reading.known(lines):
+        if not up and passing(subject, seen.entry.id):
+            continue  # the check of the launcher says so
         finding = seen.finding(subject.place, Level.WARNING, _ELSEWHERE)
         yield replace(finding, over_with=frozenset(_SEEN_BY.get(finding.id, ())))
 
@@ -55,6 +61,20 @@ def known(subject: Subject, explained_by: frozenset[str] = frozenset()) -> Itera
         return
     for seen in log_reading.known(lines):
         yield seen.finding(subject.place, None, explained_by)
+
+
+def passing(subject: Subject, id_: str) -> Entry | None:
+    """What a failure of a young start may be instead: a credential that is too fresh, a database that wakes up."""
+    instead = _PASSING.get(id_)
+    try:
+        document = subject.inside() if instead else None
+    except DeployError:
+        return None
+    if instead is None or document is None or document.uptime_seconds > _PASSING_SECONDS:
+        return None
+    if instead == "database-asleep" and not any("57P03" in line for line in last_failure(subject)):
+        return None
+    return knowledge.by_id("database", instead)
 
 
 def last_failure(subject: Subject) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from metamcp_deploy import health, knowledge
 from metamcp_deploy.doctor.checks import log
-from metamcp_deploy.doctor.finding import Finding
+from metamcp_deploy.doctor.finding import Finding, Level
 from metamcp_deploy.doctor.subject import Subject
 from metamcp_deploy.errors import DeployError
 from metamcp_deploy.health import Check, Status
@@ -71,6 +71,9 @@ def _named(subject: Subject, report: health.Report, check: Check) -> Iterator[Fi
     if check.code:
         cause = knowledge.recognise("launcher", code=check.code, log=f"{check.code} {check.detail}")
         if cause:
+            if passing := log.passing(subject, cause.id):
+                yield Finding.known(passing, subject.place, evidence=(evidence,), level=Level.NOTE)
+                return
             yield Finding.known(
                 cause,
                 subject.place,
