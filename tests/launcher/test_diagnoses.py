@@ -20,7 +20,7 @@ CASES = [
         "42501: permission denied for schema public",
         "atch, build and deploy again: metamcp-deploy deploy --clean",
     ),
-    ("schema_forbidden", "42501: permission denied for database metamcp_app", "CAN_CONNECT_AND_CREATE"),
+    ("schema_forbidden", "42501: permission denied for database metamcp_app", "bundle-deploy"),
     ("schema_forbidden", "42501: must be owner of table endpoints", "ALTER TABLE … OWNER TO"),
     ("schema_forbidden", "42501: permission denied for table endpoints", "ALTER TABLE … OWNER TO"),
     ("schema_unknown", '42710: type "mcp_server_status" already exists', "database.schema"),

@@ -25,13 +25,13 @@ const asks = {
   text: () => fetch(`${own}/.well-known/oauth-authorization-server`),
   people: () => fetch(`${own}/mcp-proxy/server/stdio`),
   page: () => fetch(own),
-  redirect: () => fetch(`${own}/oauth/authorize`).then((r) => ({ json: () => ({ status: r.status }) })),
+  redirect: () => fetch(`${own}/oauth/moved`).then((r) => ({ json: () => ({ status: r.status }) })),
   longer: () => fetch(`${own}.evil.example.com/metamcp`),
 };
 http.createServer(async (req, res) => {
   const ask = asks[req.url.slice("/api/".length)];
   const location = `http://${req.headers.host}/elsewhere`;
-  if (req.url === "/oauth/authorize") return res.writeHead(302, { location }).end();
+  if (req.url === "/oauth/moved") return res.writeHead(302, { location }).end();
   let body = "";
   for await (const chunk of req) body += chunk;
   if (ask) {
