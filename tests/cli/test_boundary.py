@@ -60,6 +60,25 @@ def test_a_refused_use_is_usage_wherever_it_is_raised() -> None:
     assert failing(DeployError(Code.USAGE, "needs your word", hint="Say it.")) == 2
 
 
+def test_what_an_interrupt_is_made_into_is_an_interruption(capsys: pytest.CaptureFixture[str]) -> None:
+    """A library may turn it into a failure of its own, or a program that got it as well may fail."""
+
+    def command() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt as e:
+            raise DeployError(Code.TOOL_MISSING, "git does not start.", hint="Install it.") from e
+
+    before = [(signum, signal.getsignal(signum)) for signum in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        boundary.obey_signals()
+        assert boundary.guarded(command, []) == 130
+    finally:
+        for signum, handler in before:
+            signal.signal(signum, handler)
+    assert "Interrupted" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", [("status", "-o", "jsno"), ("config", "show", "--set", "nonsense")])
 def test_words_that_mean_nothing_are_usage(folder: Path, words: tuple[str, ...]) -> None:
     assert command(*words, folder=folder).returncode == 2

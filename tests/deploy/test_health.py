@@ -14,6 +14,7 @@ from metamcp_deploy.config.project import Project
 from metamcp_deploy.deployments import access, start_stop
 from metamcp_deploy.health import Status
 from metamcp_deploy.target import session
+from metamcp_deploy.workspace.logs import Logs
 from tests import commands
 from tests.deploy.tiny_app import APP, with_app, write_bundle
 
@@ -70,7 +71,8 @@ def test_deep(project: Project, deployed: Deploy) -> None:
     assert lines["migrations"] == ("ok", "0 applied; those of the release are not known")
     assert lines["pool"][0] == "ok"
     assert lines["credential"] == ("unknown", "the launcher does not tell it this login")
-    log = "\n".join(line.message for line in access.logs(project, last=50))
+    lines_of_log = Logs(session.connect(project), project.settings.app.name).lines(last=50)
+    log = "\n".join(line.message for line in lines_of_log)
     assert log.count("session ended") == 1
     code, said = health(project, "--deep --format nagios")
     assert (code, said.startswith("METAMCP CRITICAL - ")) == (2, True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -83,8 +82,7 @@ def main() -> None:
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
     # pydantic makes settings and options; a search for its plugins would read the metadata of every installed package.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
-    # A pipeline that is cancelled sends SIGTERM: locks are released and children ended as on Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    boundary.obey_signals()
     code = boundary.guarded(lambda: app(standalone_mode=False), sys.argv[1:])
     if code == boundary.INTERRUPTED:
         # A Ctrl-C inside an import makes CPython end itself by SIGINT at exit, whatever the code: pipelines see -2.

@@ -17,6 +17,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 
 import typer
 from typer.exceptions import TyperException
@@ -35,8 +36,44 @@ _OF_THE_MACHINE = frozenset(
 )
 
 
+_signals: list[int] = []  # that asked this process to end
+
+
+def obey_signals() -> None:
+    """Ctrl-C, and SIGTERM of a pipeline that is cancelled, interrupt the command; one that is ignored stays so."""
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(signum) is not signal.SIG_IGN:
+            signal.signal(signum, _interrupt)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    _signals.append(signum)
+    signal.default_int_handler(signum, frame)
+
+
 def guarded(command: Callable[[], object], argv: Sequence[str]) -> int:
     """Runs a command and returns the exit code; every failure has been shown by then."""
+    _signals.clear()
+    try:
+        return _judged(command, argv)
+    except Exception as e:
+        # Libraries and programs that meet an interrupt make failures of their own of it.
+        return _interrupted(argv) if _signals else _failed(e, argv)
+
+
+def _failed(error: Exception, argv: Sequence[str]) -> int:
+    match error:
+        case DeployError():
+            return _expected(error)
+        case OSError():
+            return _system(error)
+        case MemoryError() | RuntimeError():
+            return _exhausted(error, argv)
+        case _:
+            return _bug(argv)
+
+
+def _judged(command: Callable[[], object], argv: Sequence[str]) -> int:
     try:
         result = command()
     except typer.Exit as e:
@@ -45,19 +82,11 @@ def guarded(command: Callable[[], object], argv: Sequence[str]) -> int:
         return _interrupted(argv)
     except TyperException as e:
         return _usage(e, argv)
-    except DeployError as e:
-        return _expected(e)
     except BrokenPipeError:
         return _unread()
     except SystemExit as e:
         # typer exits with 1 by itself when the reader has gone.
         return _unread() if isinstance(e.__context__, BrokenPipeError) else USAGE
-    except OSError as e:
-        return _system(e)
-    except (MemoryError, RuntimeError) as e:
-        return _exhausted(e, argv)
-    except Exception:
-        return _bug(argv)
     # typer turns a Ctrl-C, as every `Exit`, into a result.
     return _interrupted(argv) if result == INTERRUPTED else result if isinstance(result, int) else DONE
 

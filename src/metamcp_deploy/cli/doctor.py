@@ -197,7 +197,7 @@ def _of_log(run: Run, name: str) -> Report:
         raise DeployError(
             Code.FILE_ACCESS,
             f"The log {path} is not there.",
-            hint="Save one: metamcp-deploy logs -o json > app.log; or read from a pipe: doctor --log -",
+            hint="Save what this prints in a file, or pipe it into `doctor --log -`: metamcp-deploy logs -o json",
         )
     with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
         return saved_log.look(saved.lines(file), name, run.console.redactor)

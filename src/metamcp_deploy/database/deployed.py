@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from metamcp_deploy.database import external
 from metamcp_deploy.database.server import workspace_of
-from metamcp_deploy.errors import DeployError
+from metamcp_deploy.errors import Code, DeployError
 from metamcp_deploy.release import archive
 from metamcp_deploy.target import databases
 from metamcp_deploy.target.site import Site
@@ -66,7 +66,14 @@ class Deployed:
     def migrations(self) -> tuple[Migration, ...] | None:
         """Those of the release that runs, in the journal's order; None where the release cannot be read."""
         file = ((self.about.get("parts") or {}).get("migrations") or {}).get("file")
-        packed = workspace_of(self.place).files.read(f"{self.path}/{file}") if file and self.path else None
+        if not (file and self.path):
+            return None
+        try:
+            packed = workspace_of(self.place).files.read(f"{self.path}/{file}")
+        except DeployError as e:
+            if e.code is not Code.PERMISSION_DENIED:
+                raise
+            return None
         return None if packed is None else journal(packed)
 
 
