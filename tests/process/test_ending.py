@@ -55,6 +55,9 @@ def test_one_that_nobody_waits_for_has_ended(whole_group: bool) -> None:
     assert parent.stdout
     child = int(parent.stdout.readline())
     try:
+        until(
+            lambda: Path(f"/proc/{parent.pid}/comm").read_text() == "sleep\n"
+        )  # the shell would wait for it
         began = time.monotonic()
         if whole_group:
             until(lambda: os.getpgid(child) == child)
